@@ -1,0 +1,241 @@
+/**
+ * Room ledger: the durable, ordered list of everything the aggregator admitted and decided in one run.
+ *
+ * In: batches (blobs as they came by wire) and notes (decisions, as JSON). Out: the same, in order of `pos`.
+ * Invariants: one append is one transaction, on disk when it returns, whole or absent after any crash; pos grows by one
+ * from 1; nothing is changed or deleted. One writer at a time (the aggregator's lock); readers at any time.
+ * It does not look into blobs or notes (aggregator/replay.ts).
+ */
+import { randomBytes } from 'node:crypto'
+import { existsSync, statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { RankzeroError } from '../errors.ts'
+import { LEDGER_BUSY_MS, LEDGER_READ_ENTRIES } from '../limits.ts'
+import type { InstanceId } from '../record/index.ts'
+import { openSqlite, sqliteCode, storeError, type Sqlite, type SqlRow, type Statement } from './sqlite.ts'
+
+export interface BatchEntry {
+  pos: number
+  /** Aggregator's clock, ms. */
+  at: number
+  type: 'batch'
+  instance: InstanceId
+  firstSeq: number
+  lastSeq: number
+  /** Blob of wire/batch-build.ts. */
+  data: Uint8Array
+}
+
+export interface NoteEntry {
+  pos: number
+  at: number
+  type: 'note'
+  kind: string
+  /** JSON. */
+  body: unknown
+}
+
+export type Entry = BatchEntry | NoteEntry
+export type EntryDraft = Omit<BatchEntry, 'pos'> | Omit<NoteEntry, 'pos'>
+
+export interface LedgerOptions {
+  readonly?: boolean
+  /** The file system spans hosts; default: what statfs says. */
+  network?: boolean
+}
+
+export interface Ledger {
+  /** Minted when the file was created. */
+  readonly id: string
+  readonly path: string
+  /** Returns the pos of the last one. Throws LEDGER and keeps nothing of `entries`; may be called again. */
+  append(entries: readonly EntryDraft[]): number
+  /** In order of pos. Reads in steps: an append during the iteration is allowed and seen. */
+  entries(fromPos?: number): Iterable<Entry>
+  meta(): Record<string, string>
+  setMeta(key: string, value: string): void
+  /** Idempotent. */
+  close(): void
+}
+
+const SCHEMA_VERSION = 1
+const SCHEMA = `
+  CREATE TABLE batches(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, instance TEXT NOT NULL,
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, data BLOB NOT NULL);
+  CREATE TABLE notes(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
+  CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  PRAGMA user_version = ${SCHEMA_VERSION};`
+
+const READ = `
+  SELECT pos, at, instance, first_seq, last_seq, data FROM batches WHERE pos >= ?
+  UNION ALL SELECT pos, at, kind, NULL, NULL, body FROM notes WHERE pos >= ?
+  ORDER BY pos LIMIT ${LEDGER_READ_ENTRIES}`
+
+/** Creates the file when it is not there (not when readonly). The directory must exist. */
+export function openLedger(path: string, options: LedgerOptions = {}): Ledger {
+  const readonly = options.readonly === true
+  if (readonly && !existsSync(path)) {
+    throw new RankzeroError('LEDGER', `no ledger at ${path}`, 'name a run directory that holds ledger.sqlite',
+      { detail: { path, errno: 'ENOENT' } })
+  }
+  let db: Sqlite | undefined
+  try {
+    db = openSqlite(path, { readonly, busyMs: LEDGER_BUSY_MS })
+    if (!readonly) prepareFile(db, options.network ?? isNetwork(dirname(path)))
+    checkVersion(db, path)
+    return new SqliteLedger(db, path)
+  } catch (error) {
+    db?.close()
+    throw storeError('cannot open the ledger', path, error)
+  }
+}
+
+function prepareFile(db: Sqlite, network: boolean): void {
+  db.exec(`PRAGMA page_size = ${PAGE_BYTES}`)
+  // WAL needs memory shared by all readers, which a network file system does not give: there one process only.
+  if (network) db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE')
+  else db.exec('PRAGMA journal_mode = WAL')
+  db.exec('PRAGMA synchronous = FULL')
+  if (pragma(db, 'user_version') !== 0) return
+  db.exec('BEGIN IMMEDIATE')
+  // Another process may have made it since; then this transaction has nothing to do.
+  if (pragma(db, 'user_version') === 0) {
+    db.exec(SCHEMA)
+    db.prepare('INSERT INTO meta VALUES (?, ?)').run('ledger', randomBytes(16).toString('hex'))
+  }
+  db.exec('COMMIT')
+}
+
+function checkVersion(db: Sqlite, path: string): void {
+  const version = pragma(db, 'user_version')
+  if (version === SCHEMA_VERSION) return
+  throw new RankzeroError('LEDGER', `${path} is a ledger of version ${version}, this rankzero reads ${SCHEMA_VERSION}`,
+    version === 0 ? 'this is no ledger: name a run directory' : 'install a newer rankzero', { detail: { path } })
+}
+
+function pragma(db: Sqlite, name: string): number {
+  return Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
+}
+
+class SqliteLedger implements Ledger {
+  readonly id: string
+  readonly path: string
+  readonly #db: Sqlite
+  readonly #batch: Statement
+  readonly #note: Statement
+  readonly #read: Statement
+  #pos: number
+  #open = true
+
+  constructor(db: Sqlite, path: string) {
+    this.#db = db
+    this.path = path
+    this.#batch = db.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
+    this.#note = db.prepare('INSERT INTO notes VALUES (?, ?, ?, ?)')
+    this.#read = db.prepare(READ)
+    const last = db.prepare(
+      'SELECT max(ifnull((SELECT max(pos) FROM batches), 0), ifnull((SELECT max(pos) FROM notes), 0)) AS pos').get()
+    this.#pos = Number(last?.['pos'])
+    this.id = this.meta()['ledger'] ?? ''
+  }
+
+  append(entries: readonly EntryDraft[]): number {
+    let pos = this.#pos
+    this.#transaction('cannot write the ledger', () => {
+      for (const e of entries) {
+        pos++
+        if (e.type === 'batch') this.#batch.run(pos, e.at, e.instance, e.firstSeq, e.lastSeq, e.data)
+        else this.#note.run(pos, e.at, e.kind, JSON.stringify(e.body))
+      }
+    })
+    this.#pos = pos
+    return pos
+  }
+
+  * entries(fromPos = 1): Generator<Entry> {
+    for (let from = fromPos; ;) {
+      const rows = this.#readFrom(from)
+      for (const row of rows) yield entryOf(row)
+      if (rows.length < LEDGER_READ_ENTRIES) return
+      from = Number(rows[rows.length - 1]!['pos']) + 1
+    }
+  }
+
+  meta(): Record<string, string> {
+    const rows = this.#db.prepare('SELECT key, value FROM meta').all()
+    return Object.fromEntries(rows.map((row) => [String(row['key']), String(row['value'])]))
+  }
+
+  setMeta(key: string, value: string): void {
+    this.#transaction('cannot write the ledger', () => {
+      this.#db.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value').run(key, value)
+    })
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    try {
+      // Out of WAL mode the ledger is one file, which can be read on a read-only directory.
+      this.#db.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE')
+    } catch {
+      // A reader is there, or this is one: the file stays in WAL mode, complete all the same.
+    }
+    this.#db.close()
+  }
+
+  #readFrom(pos: number): SqlRow[] {
+    try {
+      return this.#read.all(pos, pos)
+    } catch (error) {
+      throw storeError('cannot read the ledger', this.path, error)
+    }
+  }
+
+  #transaction(what: string, work: () => void): void {
+    try {
+      this.#db.exec('BEGIN IMMEDIATE')
+      work()
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      try {
+        this.#db.exec('ROLLBACK')
+      } catch {
+        // SQLite itself rolled back (it does on a full disk), or the transaction never began.
+      }
+      throw sqliteCode(error).startsWith('SQLITE_CONSTRAINT') ? secondWriter(this.path, error) : storeError(what, this.path, error)
+    }
+  }
+}
+
+function entryOf(row: SqlRow): Entry {
+  const pos = Number(row['pos'])
+  const at = Number(row['at'])
+  const name = String(row['instance'])
+  const data = row['data']
+  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: JSON.parse(data) as unknown }
+  const firstSeq = Number(row['first_seq'])
+  return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq: Number(row['last_seq']), data: data as Uint8Array }
+}
+
+function secondWriter(path: string, cause: unknown): RankzeroError {
+  return new RankzeroError('LEDGER', `another process writes ${path}: its next position is taken`,
+    'stop this aggregator; the other one holds the run', { cause, detail: { path } })
+}
+
+/** Magic numbers of statfs(2): NFS, Lustre, GPFS, SMB, CIFS, SMB2, BeeGFS, Ceph, AFS, 9p, FUSE. */
+const NETWORK = new Set([
+  0x6969, 0x0bd00bd0, 0x47504653, 0x517b, 0xff534d42, 0xfe534d42, 0x19830326, 0x00c36400, 0x5346414f, 0x01021997,
+  0x65735546,
+])
+
+function isNetwork(directory: string): boolean {
+  try {
+    return NETWORK.has(statfsSync(directory).type)
+  } catch {
+    return false // The directory is not there: opening will say so.
+  }
+}
+
+/** Half a page is wasted per blob; 4 KiB is also what the kernel writes. Measured: smaller ones cost speed. */
+const PAGE_BYTES = 4096

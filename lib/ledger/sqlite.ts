@@ -1,0 +1,125 @@
+/**
+ * The seam to SQLite: better-sqlite3, else node:sqlite where Node has it. Nothing else in rankzero names either.
+ *
+ * In: a path and a busy time-out. Out: the few synchronous calls that ledger and lock need.
+ * Invariant: errors of both libraries leave here as they came; `sqliteCode` gives them one name.
+ */
+import { statfsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+import { messageOf, RankzeroError } from '../errors.ts'
+
+export type Value = number | string | null | Uint8Array
+export type SqlRow = Record<string, Value>
+
+export interface Statement {
+  run(...values: Value[]): unknown
+  get(...values: Value[]): SqlRow | undefined
+  all(...values: Value[]): SqlRow[]
+}
+
+export interface Sqlite {
+  exec(sql: string): unknown
+  prepare(sql: string): Statement
+  close(): void
+}
+
+export interface SqliteOptions {
+  readonly: boolean
+  /** ms that a statement waits for a lock of another process. */
+  busyMs: number
+}
+
+type Driver = (path: string, options: SqliteOptions) => Sqlite
+
+interface BetterSqlite {
+  new (path: string, options: { readonly: boolean; fileMustExist: boolean; timeout: number }): Sqlite
+}
+interface NodeSqlite {
+  DatabaseSync: new (path: string, options: { readOnly: boolean }) => Sqlite
+}
+
+const require = createRequire(import.meta.url)
+let driver: Driver | undefined
+
+/** Throws what the library throws; see `storeError`. */
+export function openSqlite(path: string, options: SqliteOptions): Sqlite {
+  driver ??= loadDriver()
+  const db = driver(path, options)
+  try {
+    db.exec(`PRAGMA busy_timeout = ${options.busyMs}`)
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+function loadDriver(): Driver {
+  try {
+    const Better = require('better-sqlite3') as BetterSqlite
+    // The compiled part is loaded by the first database: only that proves that it fits this Node.
+    new Better(':memory:', { readonly: false, fileMustExist: false, timeout: 0 }).close()
+    return (path, o) => new Better(path, { readonly: o.readonly, fileMustExist: o.readonly, timeout: o.busyMs })
+  } catch (cause) {
+    const built = builtIn()
+    if (built !== null) return (path, o) => new built.DatabaseSync(path, { readOnly: o.readonly })
+    throw new RankzeroError('LEDGER', `better-sqlite3 does not load on Node ${process.version}: ${messageOf(cause)}`,
+      'run `npm rebuild better-sqlite3` with this Node, or use Node 22.13 or later', { cause })
+  }
+}
+
+function builtIn(): NodeSqlite | null {
+  try {
+    return require('node:sqlite') as NodeSqlite
+  } catch {
+    return null
+  }
+}
+
+/** Result codes that the room tells apart; node:sqlite gives numbers, better-sqlite3 names. */
+const NAMES: Record<number, string> = {
+  5: 'SQLITE_BUSY', 6: 'SQLITE_LOCKED', 8: 'SQLITE_READONLY', 10: 'SQLITE_IOERR', 11: 'SQLITE_CORRUPT',
+  13: 'SQLITE_FULL', 14: 'SQLITE_CANTOPEN', 19: 'SQLITE_CONSTRAINT', 26: 'SQLITE_NOTADB',
+}
+const READONLY_DBMOVED = 8 | (4 << 8)
+
+/** `SQLITE_BUSY`, `SQLITE_READONLY_DBMOVED` …, or '' when the error is not SQLite's. */
+export function sqliteCode(error: unknown): string {
+  const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown }
+  if (typeof errcode === 'number') {
+    return errcode === READONLY_DBMOVED ? 'SQLITE_READONLY_DBMOVED' : NAMES[errcode & 255] ?? `SQLITE_${errcode}`
+  }
+  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : ''
+}
+
+const REMEDIES: [prefix: string, remedy: string][] = [
+  ['SQLITE_BUSY', 'another process uses it: wait until that one ends, or ask it'],
+  ['SQLITE_CORRUPT', 'keep a copy, check the disk, and recover what can be read with `sqlite3 FILE .recover`'],
+  ['SQLITE_NOTADB', 'this is no file of rankzero: move it away'],
+  ['SQLITE_READONLY', 'give this user write permission on the file and its directory'],
+  ['SQLITE_CANTOPEN', 'check that the directory exists and that this user may write there'],
+]
+
+/** An error of SQLite as LEDGER: names what failed, the file, and what to do. `detail.errno` is ENOSPC for no room. */
+export function storeError(what: string, path: string, cause: unknown): RankzeroError {
+  if (cause instanceof RankzeroError) return cause
+  const code = sqliteCode(cause)
+  if (code === 'SQLITE_FULL' || (code.startsWith('SQLITE_IOERR') && !hasRoom(path))) {
+    return new RankzeroError('LEDGER', `${what} ${path}: ENOSPC, no space left on the file system`,
+      `free space on the file system of ${dirname(path)}; nothing acknowledged is lost and the run goes on by itself`,
+      { cause, detail: { path, errno: 'ENOSPC' } })
+  }
+  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 'check the disk and the file system'
+  return new RankzeroError('LEDGER', `${what} ${path}: ${messageOf(cause)}`, remedy, { cause, detail: { path, code } })
+}
+
+/** The shared-memory file of the WAL reports a full disk as an I/O error. */
+function hasRoom(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path))
+    return bavail * bsize >= 65_536
+  } catch {
+    return true
+  }
+}

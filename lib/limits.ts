@@ -1,0 +1,168 @@
+/**
+ * Every number of rankzero that is not a format offset: one home, its unit in the name or the comment, its reason.
+ * Format offsets live beside their format (journal/format.ts, wire/*).
+ */
+const KiB = 1024
+const MiB = 1024 * KiB
+
+// --- journal -------------------------------------------------------------------------------------------------
+/** Ring of one instance: ~0.1 s of the fastest trainer, hours of a normal one. */
+export const RING_BYTES = 4 * MiB
+/** One segment file; deleted as a whole when acknowledged or spooled. */
+export const SEGMENT_BYTES = 4 * MiB
+/** Outstanding segment bytes of one instance, after which loss is counted (RANKZERO_OVERFLOW_CAP). */
+export const OVERFLOW_CAP_BYTES = 256 * MiB
+/** No directory takes a segment (disk full): the next attempt after this (ms); until then calls are counted lost. */
+export const SEGMENT_RETRY_MS = 1000
+/** A record that its writer has counted but that does not check is damaged if it stays so for this long (ms). */
+export const HOLE_CONFIRM_MS = 50
+/** Shared memory is used only if this much is free, or SHM_FACTOR times what all local ranks need. */
+export const SHM_FREE_BYTES_MIN = 1024 * MiB
+export const SHM_FACTOR = 16
+/** Largest record; a longer payload is cut (text) or refused. A quarter of the ring, so that one always fits. */
+export const RECORD_BYTES_MAX = MiB
+/** Text over this is cut and marked (DESIGN 13). */
+export const TEXT_BYTES_MAX = MiB - 4 * KiB
+/** Metric names, in code points (DESIGN 13). */
+export const NAME_CODEPOINTS_MAX = 1024
+/** Names in one layout: a record of 8 bytes each must stay below RECORD_BYTES_MAX. */
+export const LAYOUT_NAMES_MAX = 65_536
+/** Interned layouts of one instance; a log call that would need more is split into layouts of one name. */
+export const LAYOUTS_MAX = 65_536
+/** Distinct metric names of one instance; values under further names are refused and counted. */
+export const NAMES_MAX = 1_000_000
+export const STEP_MAX = Number.MAX_SAFE_INTEGER
+/** Nested log() calls (signal handlers) kept while an outer call writes. */
+export const REENTRANT_MAX = 1024
+
+// --- logger --------------------------------------------------------------------------------------------------
+/** The logger's one timer (ms): looks at the agent's beat, writes counted losses. */
+export const LOGGER_TICK_MS = 1000
+/** A beat older than this (ms) starts an agent; 5 ticks, so that a busy node is no false alarm. */
+export const BEAT_STALE_MS = 5000
+/** Default of --exit-timeout (ms): how long an unsupervised exit waits for its ack. */
+export const EXIT_TIMEOUT_MS = 10_000
+/** How often a synchronous exit hook looks for the ack (ms). */
+export const EXIT_POLL_MS = 5
+
+// --- agent ---------------------------------------------------------------------------------------------------
+/** The agent reads its journals this often (ms): half of the 50 ms floor of a batch's age. */
+export const DRAIN_INTERVAL_MS = 25
+/** A batch is sent when it has this many bytes (DESIGN 6: 32-128 KiB) … */
+export const BATCH_BYTES = 96 * KiB
+/** … or is this old (ms; DESIGN 6: 50-250 ms). */
+export const BATCH_AGE_MS = 100
+/** Directory scan for new journals (ms). */
+export const SCAN_INTERVAL_MS = 250
+/** Beat from agent to aggregator and into each journal header (ms). */
+export const BEAT_INTERVAL_MS = 500
+/** No frame from the aggregator for this long (ms): close the socket, connect anew. */
+export const PEER_SILENT_MS = 5000
+/** Unacknowledged for this long (ms) while journals fill: spool to disk. */
+export const SPOOL_AFTER_MS = 1000
+/** Disk spool of one agent (RANKZERO_SPOOL_CAP). */
+export const SPOOL_CAP_BYTES = 1024 * MiB
+export const SPOOL_FILE_BYTES = 4 * MiB
+/** Journals delivered and owners gone for this long (ms): the agent leaves (DESIGN 3: ≤ 2 s). */
+export const AGENT_LINGER_MS = 750
+/** Reconnect backoff (ms), randomised between the bounds. */
+export const RECONNECT_MS_MIN = 50
+export const RECONNECT_MS_MAX = 2000
+/** An agent that finds no aggregator starts one after this (ms), then with doubling pauses. */
+export const HEAD_START_AFTER_MS = 200
+export const HEAD_START_PAUSE_MS_MAX = 5000
+/** Connected, something in flight, and no acknowledgement for this long (ms): connect anew and resume. */
+export const ACK_STALL_MS = 10_000
+/** A repeated acknowledgement rewinds at most this often (ms), so that one gap does not resend in a loop. */
+export const REWIND_PAUSE_MS = 500
+/** After a refusal the agent asks again this often (ms): another head may hold the meeting by then. */
+export const REFUSED_RETRY_MS = 10_000
+/** Unacknowledged bytes of one agent, below any credit: 16 ms of round trip at 250 MB/s, and it bounds memory. */
+export const FLIGHT_BYTES_MAX = 4 * MiB
+/** After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is known. */
+export const DEATH_INFO_WAIT_MS = 500
+/** Bytes that one spool pass of one instance writes before its fsync. */
+export const SPOOL_PASS_BYTES = 4 * MiB
+
+// --- wire ----------------------------------------------------------------------------------------------------
+/** Largest frame; a bigger one disconnects the peer (ZMQ_MAXMSGSIZE). */
+export const FRAME_BYTES_MAX = 8 * MiB
+/** Bytes one agent may have in flight before the aggregator acknowledged them. */
+export const CREDIT_BYTES = 8 * MiB
+/** Socket queues, in messages: small, because what is not sent stays in the journal. */
+export const SOCKET_HWM = 64
+/** Queue of the one writer loop of a socket, in messages; a router needs a few acks for each of its peers. */
+export const WRITER_QUEUE_MAX = 4096
+/** ZMTP heartbeat (ms) and how long a silent connection lives (ms); they see dead connections, never a hung program. */
+export const HEARTBEAT_MS = 1000
+export const HEARTBEAT_TIMEOUT_MS = 4000
+/** Pending connections at bind; the kernel's somaxconn may cap it. */
+export const LISTEN_BACKLOG = 1024
+/** File descriptors that must be free at bind: at the limit libzmq spins and says nothing. */
+export const FDS_FREE_MIN = 256
+/** Levels of msgpack in a control frame; the deepest one (HELLO: map, instances, instance, origin) has 4. */
+export const WIRE_DEPTH_MAX = 8
+/** Records in one batch: 27 times what BATCH_BYTES of the smallest records hold, so only a forged batch has more. */
+export const BATCH_RECORDS_MAX = 65_536
+/** Points in one batch: at 8 bytes each it still fits a frame, and a forged batch of constants decodes to 4 MiB. */
+export const BATCH_POINTS_MAX = 524_288
+
+// --- ledger --------------------------------------------------------------------------------------------------
+/** A statement on the ledger waits this long (ms) for another process: longer than any checkpoint. */
+export const LEDGER_BUSY_MS = 5000
+/** Entries read per step, 6 MiB of usual batches: a replay holds no more than this. */
+export const LEDGER_READ_ENTRIES = 64
+/** The winner of a lock waits this long (ms) for candidates that still read it. */
+export const LOCK_COMMIT_MS = 2000
+/** Looks at a held lock before it counts as held, with a random pause up to this (ms) between. */
+export const LOCK_TRIES = 3
+export const LOCK_TRY_PAUSE_MS = 4
+
+// --- aggregator ----------------------------------------------------------------------------------------------
+/** Group commit (ms): one fsync for all frames that came in this window. */
+export const COMMIT_INTERVAL_MS = 8
+/** … or as soon as this much is waiting. */
+export const COMMIT_BYTES = 4 * MiB
+/** A commit that failed (disk full) is tried again after this (ms). */
+export const COMMIT_RETRY_MS = 500
+/** DESIGN 7. */
+export const SEAL_AFTER_MS = 10_000
+export const SEAL_BACKLOG_MS = 60_000
+export const JOIN_TIMEOUT_MS = 30_000
+/** Memory of open rows; above it the oldest rows seal partial. */
+export const OPEN_ROWS_BYTES_MAX = 256 * MiB
+/** Seals are decided this often (ms). */
+export const SEAL_INTERVAL_MS = 100
+/** status.json is replaced at most this often (ms). */
+export const SNAPSHOT_INTERVAL_MS = 250
+/** Metrics shown in status.json; the rest is counted. */
+export const SNAPSHOT_METRICS_MAX = 200
+/** All instances ended and nobody new for this long (ms): an unsupervised run drains. */
+export const RUN_LINGER_MS = 750
+
+// --- lock ----------------------------------------------------------------------------------------------------
+/** The holder of a key rewrites its particulars this often (ms). */
+export const HOLDER_BEAT_MS = 1000
+/** A key without an end mark may be taken after this (ms) without a beat. */
+export const KEY_FREE_MS = 10_000
+export const LOCK_POLL_MS = 250
+
+// --- launch --------------------------------------------------------------------------------------------------
+/** SIGTERM to SIGKILL for the other workers of a failed one (ms), as torchrun's own grace is longer but ours is ours. */
+export const STOP_GRACE_MS = 10_000
+/** The supervisor looks at its daemons this often (ms). */
+export const WATCH_INTERVAL_MS = 500
+/** A daemon must report ready within this (ms); cold disks load Node slowly. */
+export const DAEMON_READY_MS = 20_000
+/** While it waits for the end, the supervisor looks at status.json this often (ms). */
+export const END_POLL_MS = 20
+/** A wait longer than this (ms) shows progress on a terminal. */
+export const PROGRESS_AFTER_MS = 1000
+
+/** `status --watch` (ms): twice the rate at which its picture is replaced, so that no picture waits long. */
+export const STATUS_REDRAW_MS = SNAPSHOT_INTERVAL_MS / 2
+
+// Relations that the code relies on.
+if (BATCH_BYTES * 4 > CREDIT_BYTES || RECORD_BYTES_MAX * 2 > FRAME_BYTES_MAX || RECORD_BYTES_MAX * 4 > RING_BYTES) {
+  throw new Error('limits.ts: a batch must fit its credit, a record its frame and its ring')
+}

@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { sleep, wallMs } from '../clock.ts'
+import { RankzeroError } from '../errors.ts'
+import { tryLock, type LockDb } from '../ledger/lockdb.ts'
+import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
+import { replaceFile } from './meeting.ts'
+
+/** Who holds a key: for messages, and for the rule that an unended key rests before another run takes it. */
+export interface Holder {
+  project: string
+  key: string
+  run: string
+  /** Run directory, absolute. */
+  dir: string
+  host: string
+  pid: number
+  /** ms since the epoch. */
+  since: number
+  beat: number
+}
+
+export interface KeyRequest {
+  lockDir: string
+  project: string
+  key: string
+  run: string
+  dir: string
+  onCollision: 'fail' | 'wait' | 'rename'
+  /** Called at every look (LOCK_POLL_MS) while another run holds the key. */
+  waiting?: (holder: Holder) => void
+  /** True ends a wait (the job is over): the request then fails as a collision. */
+  stopped?: () => boolean
+}
+
+export interface KeyHold {
+  /** The key that was got; differs from the request's under `rename`. */
+  readonly key: string
+  /** Grows with every holder of this key in this lock directory. */
+  readonly term: number
+  /** Marks the end, frees the key at once; idempotent. */
+  end(): void
+  /** Frees the key without an end mark, as a crash would; idempotent. */
+  release(): void
+}
+
+/**
+ * Gets the key, or fails with COLLISION (its `detail.holder` is the Holder). One run may take its own key again at once
+ * (its aggregator was restarted); another run only when the key was ended, or unheld without an end mark for KEY_FREE_MS.
+ */
+export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
+  mkdirSync(request.lockDir, { recursive: true, mode: 0o700 })
+  let key = request.key
+  let seen = ''
+  for (let suffix = 2, own = 0; ; ) {
+    const got = tryKey(request, key)
+    if ('hold' in got) return got.hold
+    const { holder } = got
+    // Two looks must agree: a candidate holds the lock for an instant while it looks, and a new holder needs
+    // an instant to write who it is.
+    const sure = holder !== null && holder.run === seen
+    seen = holder?.run ?? ''
+    if (sure && holder.run === request.run) {
+      if (++own * LOCK_POLL_MS > KEY_FREE_MS) throw collision(request.project, key, holder)
+    } else if (sure && request.onCollision === 'rename') {
+      key = `${request.key}-${suffix++}`
+      continue
+    } else if (sure && (request.onCollision === 'fail' || request.stopped?.() === true)) {
+      throw collision(request.project, key, holder)
+    } else if (sure) {
+      request.waiting?.(holder)
+    }
+    await sleep(LOCK_POLL_MS)
+  }
+}
+
+/** One look, without waiting. */
+function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder: Holder | null } {
+  const base = join(request.lockDir, createHash('sha256').update(`${request.project}\0${key}`).digest('hex'))
+  const lock = tryLock(`${base}.lock`)
+  if (lock === null) return { holder: readHolder(`${base}.json`) }
+  const last = lock.state()
+  const holder = readHolder(`${base}.json`)
+  const own = last['run'] === undefined || last['run'] === request.run
+  const rested = holder === null || wallMs() - holder.beat >= KEY_FREE_MS
+  if (!own && last['ended'] !== '1' && !rested) {
+    lock.release()
+    return { holder }
+  }
+  return { hold: hold(lock, base, request, key) }
+}
+
+function hold(lock: LockDb, base: string, request: KeyRequest, key: string): KeyHold {
+  const term = lock.advance({ run: request.run, dir: request.dir, ended: '0' })
+  const since = wallMs()
+  const beat = (): void => {
+    const { project, run, dir } = request
+    const holder: Holder = { project, key, run, dir, host: hostname(), pid: process.pid, since, beat: wallMs() }
+    replaceFile(`${base}.json`, JSON.stringify(holder))
+  }
+  beat()
+  const timer = setInterval(() => {
+    try {
+      beat()
+    } catch {
+      // A full disk cannot take the lock from us: the kernel holds it. Only the rest period may begin early.
+    }
+  }, HOLDER_BEAT_MS)
+  timer.unref()
+  let held = true
+  const free = (ended: boolean): void => {
+    if (!held) return
+    held = false
+    clearInterval(timer)
+    if (ended) {
+      lock.advance({ run: request.run, dir: request.dir, ended: '1' })
+      rmSync(`${base}.json`, { force: true })
+    }
+    lock.release()
+  }
+  return { key, term, end: () => free(true), release: () => free(false) }
+}
+
+function readHolder(path: string): Holder | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Holder
+  } catch {
+    return null
+  }
+}
+
+function collision(project: string, key: string, holder: Holder): RankzeroError {
+  const since = new Date(holder.since).toISOString()
+  return new RankzeroError(
+    'COLLISION',
+    `experiment key '${key}' (project '${project}') is held by run ${holder.run} on host ${holder.host}, ` +
+      `pid ${holder.pid}, since ${since}, run directory ${holder.dir}`,
+    'wait for that run to end, choose another --key, or use --on-collision wait or --on-collision rename',
+    { detail: { holder } },
+  )
+}

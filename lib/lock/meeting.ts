@@ -1,0 +1,44 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next aggregator. */
+export interface Meeting {
+  meeting: string
+  run: string
+  /** Run directory, absolute. */
+  dir: string
+  host: string
+  port: number
+  pid: number
+  procStart: number
+  term: number
+  ledger: string
+  key: string
+  state: string
+}
+
+export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
+
+/** Null when there is none, or when it is not readable as one (a torn file cannot be: it is replaced by rename). */
+export function readMeeting(lockDir: string, meeting: string): Meeting | null {
+  try {
+    return JSON.parse(readFileSync(meetingPath(lockDir, meeting), 'utf8')) as Meeting
+  } catch {
+    return null
+  }
+}
+
+export function writeMeeting(lockDir: string, meeting: Meeting): void {
+  replaceFile(meetingPath(lockDir, meeting.meeting), JSON.stringify(meeting))
+}
+
+export function removeMeeting(lockDir: string, meeting: string): void {
+  rmSync(meetingPath(lockDir, meeting), { force: true })
+}
+
+/** Readers see the old text or the new one, never a part. Owner-only, since it may name paths of the user. */
+export function replaceFile(path: string, text: string): void {
+  const temporary = `${path}.${process.pid}.tmp`
+  writeFileSync(temporary, text, { mode: 0o600 })
+  renameSync(temporary, path)
+}

@@ -1,0 +1,118 @@
+/**
+ * Room record: the vocabulary of what is logged. Types and small total functions only.
+ *
+ * In: nothing. Out: the names that journal, wire, ledger and aggregator share.
+ * Invariants: seq counts the records of one instance from 1 without gaps; a value is an IEEE double.
+ * It does not encode bytes (journal, wire) and does not decide anything (aggregator).
+ */
+
+/** One life of one logger: 128 random bits as 32 lower-case hex digits. */
+export type InstanceId = string
+
+/** Record kinds; the numbers are in the journal and wire formats. `pad` fills a ring's end and has no seq. */
+export const Kind = {
+  pad: 0,
+  /** Defines a layout: body `{ id, names }`. May be repeated; equal ids always have equal names. */
+  layout: 1,
+  /** One log() call: step, time, weight, and one double per name of its layout. */
+  values: 2,
+  params: 3,
+  text: 4,
+  define: 5,
+  resume: 6,
+  lost: 7,
+  refused: 8,
+  event: 9,
+  end: 10,
+  /** First record of an instance: what init() was told. */
+  open: 11,
+} as const
+export type Kind = (typeof Kind)[keyof typeof Kind]
+
+export type Reduce = 'mean' | 'sum' | 'min' | 'max' | 'last' | 'rank0'
+export const REDUCES: readonly Reduce[] = ['mean', 'sum', 'min', 'max', 'last', 'rank0']
+
+/** JSON bodies of the payload kinds. Unknown fields are kept and ignored. */
+export interface Bodies {
+  open: { project?: string; name?: string; key?: string; source: string; config?: Record<string, unknown> }
+  layout: { id: number; names: string[] }
+  params: { params: Record<string, unknown> }
+  text: { line: string; cut?: boolean }
+  define: { metric: string; reduce: Reduce }
+  resume: { step: number }
+  /** Points that log() accepted and that no room was left for, since the last such record. */
+  lost: { points: Record<string, number>; cause: string }
+  /** Values that are no points, since the last such record, by metric and by cause. */
+  refused: { values: Record<string, number>; causes: Record<string, number> }
+  /** What a supervisor saw; see SupervisorEvent. */
+  event: SupervisorEvent
+  /** `logged` counts all points that log() accepted, lost ones included. */
+  end: { exit: number | null; error?: { type: string; message: string }; logged: number; refused: number }
+}
+
+export type SupervisorEvent =
+  | { type: 'started'; command: string; nproc: number | null }
+  | { type: 'worker-exit'; rank: number; pid: number; exit: number | null; signal: string | null; stopped: boolean }
+  | { type: 'signal'; signal: string }
+  | { type: 'command-exit'; exit: number | null; signal: string | null }
+
+/** Who logs: fixed for the life of an instance; in the journal header, in HELLO and in the ledger. */
+export interface Origin {
+  instance: InstanceId
+  /** Finds the run (DESIGN 4); 32 hex digits. */
+  meeting: string
+  /** Run id when the logger knew it (RANKZERO_RUN), else null. */
+  run: string | null
+  role: 'worker' | 'supervisor'
+  rank: number
+  worldSize: number
+  localRank: number
+  /** Host name. */
+  node: string
+  bootId: string
+  /** Inode of the pid namespace, 0 when unknown. */
+  pidns: number
+  pid: number
+  /** Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when unknown. */
+  procStart: number
+  /** Wall clock at open, ms since the epoch. */
+  startedAt: number
+  /** Parent of the run directories (absolute). */
+  dir: string
+  /** How to start an agent: argv as a JSON array, or ''. */
+  cli: string
+}
+
+/** How an instance left, as far as known. `cause` names who knew. */
+export interface Departure {
+  exit: number | null
+  signal: string | null
+  cause: 'end-record' | 'parent' | 'pidfd' | 'unknown'
+  error?: { type: string; message: string }
+}
+
+/** Takes the records of a journal in seq order. Views passed in are valid only during the call. */
+export interface RecordSink {
+  /** `values[at .. at+count)` in layout order; `weight` is NaN when none was given. */
+  values(
+    seq: number, layout: number, step: number, weight: number, time: number,
+    values: Float64Array, at: number, count: number,
+  ): void
+  /** `body` is UTF-8 JSON. */
+  payload(seq: number, kind: Kind, time: number, body: Uint8Array): void
+}
+
+/** Points lost, per metric name; '' stands for a metric that is no longer known. */
+export type LostPoints = Record<string, number>
+
+/** JSON cannot carry these; they travel as strings (DESIGN 13). */
+export function jsonNumber(value: number): number | 'NaN' | 'Infinity' | '-Infinity' {
+  if (Number.isFinite(value)) return value
+  return Number.isNaN(value) ? 'NaN' : value > 0 ? 'Infinity' : '-Infinity'
+}
+
+/** A glob over metric names: `*` matches any run of characters, '/' too. */
+export function globToRegExp(glob: string): RegExp {
+  const body = glob.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('[\\s\\S]*')
+  return new RegExp(`^${body}$`, 'u')
+}

@@ -1,0 +1,144 @@
+/**
+ * Room session: the one open experiment of a run: its key, its state, its end.
+ *
+ * In: requests to claim a key, to drain, to end. Out: `session` notes for the ledger, the key's lock.
+ * Invariants: transitions happen one at a time (async-mutex) and are in the ledger before anyone acts on them;
+ * an explicit key is held from before the first backend opens until after the last one closed.
+ * It does not decide when to drain (core-session.ts) nor how the run ended (core-status.ts).
+ */
+import { Mutex } from 'async-mutex'
+import { RankzeroError } from '../errors.ts'
+import { acquireKey, type Holder, type KeyHold } from '../lock/index.ts'
+import { checkTransition, type SessionState } from './core-session.ts'
+import type { FinalStatus } from './core-status.ts'
+
+/** Body of a `session` note; the last one in the ledger is the session's state. */
+export interface SessionNote {
+  state: SessionState
+  key: string
+  project: string
+  name: string
+  /** Term of the key's lock, 0 for a generated key, which needs none. */
+  keyTerm: number
+  /** The key came from a flag, the environment or init(), not from us. */
+  explicit: boolean
+  status?: FinalStatus
+  reason?: string
+}
+
+export interface SessionOptions {
+  run: string
+  /** Run directory. */
+  dir: string
+  lockDir: string
+  project: string
+  name: string
+  onCollision: 'fail' | 'wait' | 'rename'
+  /** Commits a note; resolves when it is durable. */
+  commit: (note: SessionNote) => Promise<void>
+  waiting: (holder: Holder) => unknown
+}
+
+export class Session {
+  private readonly options: SessionOptions
+  private readonly mutex = new Mutex()
+  private hold: KeyHold | null = null
+  private closing = false
+  private note: SessionNote
+
+  constructor(options: SessionOptions, last: SessionNote | null) {
+    const { project, name, run } = options
+    this.options = options
+    const fresh: SessionNote = { state: 'closed', key: run, project, name, keyTerm: 0, explicit: false }
+    this.note = last ?? fresh
+  }
+
+  get state(): SessionState {
+    return this.note.state
+  }
+
+  get last(): Readonly<SessionNote> {
+    return this.note
+  }
+
+  /**
+   * Takes the key, explicit or generated, before anything of the run is created. Throws COLLISION under `fail`.
+   * A second holder of the same run (a restarted aggregator) gets the key of its predecessor at once.
+   */
+  claim(key: string | null): Promise<void> {
+    return this.mutex.runExclusive(async () => {
+      const wanted = this.note.explicit ? this.note.key : key
+      if (wanted !== null && this.note.state !== 'refused') await this.lock(wanted)
+    })
+  }
+
+  /** Goes live, or stays refused: the first note of this holder. */
+  start(): Promise<void> {
+    return this.mutex.runExclusive(async () => {
+      const refused = this.note.state === 'refused'
+      checkTransition(this.note.state, 'acquiring')
+      this.note = { ...this.note, state: 'acquiring', status: undefined }
+      await this.move(refused ? 'refused' : 'live')
+    })
+  }
+
+  /**
+   * What init() asked for, when no flag or variable did: a key replaces a generated one, once.
+   * A key that another run holds turns the session to `refused`: training goes on, the data stays in the ledger.
+   */
+  adopt(open: { key?: string; project?: string; name?: string }): Promise<void> {
+    return this.mutex.runExclusive(async () => {
+      if (this.note.explicit || this.note.state !== 'live') return
+      const { key, project, name } = open
+      if (key === undefined && project === undefined && name === undefined) return
+      this.note = { ...this.note, project: project ?? this.note.project, name: name ?? this.note.name }
+      try {
+        if (key !== undefined) await this.lock(key)
+        await this.options.commit(this.note)
+      } catch (error) {
+        if (!(error instanceof RankzeroError) || error.code !== 'COLLISION') throw error
+        await this.move('refused', { reason: error.message })
+      }
+    })
+  }
+
+  drain(): Promise<void> {
+    this.closing = true
+    return this.mutex.runExclusive(() => this.move('draining'))
+  }
+
+  /** The truthful end: committed first, then the key is free for others. */
+  end(status: FinalStatus): Promise<void> {
+    return this.mutex.runExclusive(async () => {
+      await this.move('ended', { status })
+      this.hold?.end()
+      this.hold = null
+    })
+  }
+
+  /** Ends a wait for a key: the request then fails as a collision. */
+  abandon(): void {
+    this.closing = true
+  }
+
+  /** Leaves without an end mark: the key rests (KEY_FREE_MS) before another run may take it. */
+  release(): void {
+    this.closing = true
+    this.hold?.release()
+    this.hold = null
+  }
+
+  private async lock(key: string): Promise<void> {
+    const { run, dir, lockDir, onCollision, waiting } = this.options
+    const { project } = this.note
+    const stopped = (): boolean => this.closing
+    this.hold = await acquireKey({ lockDir, project, key, run, dir, onCollision, waiting, stopped })
+    this.note = { ...this.note, key: this.hold.key, keyTerm: this.hold.term, explicit: true }
+  }
+
+  private async move(state: SessionState, more: Partial<SessionNote> = {}): Promise<void> {
+    checkTransition(this.note.state, state)
+    this.note = { ...this.note, ...more, state }
+    await this.options.commit(this.note)
+  }
+}

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import { finalStatus, type MemberEnd, type Seen } from '../../lib/session/core-status.ts'
+import type { Departure } from '../../lib/record/index.ts'
+
+const member = (rank: number, more: Partial<MemberEnd> = {}): MemberEnd => ({
+  rank, attempt: 1, instance: `i${rank}`, host: 'h', pid: 100 + rank, state: 'ended',
+  endRecord: { exit: 0, logged: 10, refused: 0 }, departure: null, endedAt: 1000 + rank, lastStep: 9, ...more,
+})
+const gone = (departure: Partial<Departure>): Partial<MemberEnd> =>
+  ({ endRecord: null, departure: { exit: null, signal: null, cause: 'pidfd', ...departure } })
+const workerExit = (rank: number, more: object): Seen =>
+  ({ host: 'h', at: 1500, event: { type: 'worker-exit', rank, pid: 100 + rank, exit: 0, signal: null, stopped: false, ...more } })
+const commandExit = (exit: number): Seen => ({ host: 'h', at: 2000, event: { type: 'command-exit', exit, signal: null } })
+const status = (members: MemberEnd[], seen: Seen[] = [], worldSize = 2): ReturnType<typeof finalStatus> =>
+  finalStatus({ worldSize, members, seen })
+
+describe('final status', () => {
+  it('is finished when every rank ended with 0', () => {
+    expect(status([member(0), member(1)])).toEqual({ status: 'finished', failed: [] })
+  })
+
+  it('is failed and names the rank, host, pid, signal and last step of a killed worker', () => {
+    const { status: s, failed } = status([member(0), member(1, gone({ signal: 'SIGKILL' }))])
+    expect(s).toBe('failed')
+    expect(failed).toMatchObject([{ rank: 1, host: 'h', pid: 101, exit: null, signal: 'SIGKILL', lastStep: 9, recovered: false }])
+  })
+
+  it('takes the exit status from the parent when end() was called long before the exit', () => {
+    const early = member(1, { endRecord: { exit: null, logged: 1, refused: 0 } })
+    expect(status([member(0), early], [workerExit(1, { exit: 3 })])).toMatchObject({ status: 'failed', failed: [{ exit: 3, cause: 'parent' }] })
+  })
+
+  it('does not count a worker that we stopped after another one failed', () => {
+    const members = [member(0, gone({ signal: 'SIGTERM' })), member(1, gone({ signal: 'SIGKILL' }))]
+    const seen = [workerExit(0, { exit: null, signal: 'SIGTERM', stopped: true }), workerExit(1, { exit: null, signal: 'SIGKILL' })]
+    expect(status(members, seen).failed.map((f) => f.rank)).toEqual([1])
+  })
+
+  it('is killed when a signal came to the supervisor', () => {
+    const seen: Seen[] = [{ host: 'h', at: 1, event: { type: 'signal', signal: 'SIGTERM' } }]
+    expect(status([member(0, gone({ signal: 'SIGTERM' }))], seen, 1).status).toBe('killed')
+  })
+
+  it('is finished after a restart that went well, with the failure listed as recovered', () => {
+    const members = [member(0, gone({ signal: 'SIGKILL' })), member(0, { attempt: 2, pid: 200, instance: 'i0b' })]
+    const result = status(members, [], 1)
+    expect(result.status).toBe('finished')
+    expect(result.failed).toMatchObject([{ recovered: true }])
+  })
+
+  it('is partial when a rank never joined, or left without a trace', () => {
+    expect(status([member(0)]).status).toBe('partial')
+    expect(status([member(0), member(1, gone({ cause: 'unknown' }))]).status).toBe('partial')
+  })
+
+  it('is lost when nothing is known of any end', () => {
+    expect(status([member(0, { state: 'live', endRecord: null })], [], 1).status).toBe('lost')
+    expect(status([], []).status).toBe('lost')
+  })
+
+  it('is failed when the command failed before any rank could log, finished when there was nothing to log', () => {
+    expect(status([], [commandExit(1)], 0).status).toBe('failed')
+    expect(status([], [commandExit(0)], 0).status).toBe('finished')
+  })
+
+  it('lists a worker that died before it could log', () => {
+    const { failed } = status([member(0)], [workerExit(1, { exit: 1 }), commandExit(1)])
+    expect(failed).toMatchObject([{ rank: 1, exit: 1, cause: 'parent', lastStep: null }])
+  })
+
+  it('orders failures by time', () => {
+    const members = [member(0, { ...gone({ exit: 1 }), endedAt: 5 }), member(1, { ...gone({ exit: 2 }), endedAt: 3 })]
+    expect(status(members).failed.map((f) => f.rank)).toEqual([1, 0])
+  })
+})
