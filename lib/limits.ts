@@ -40,6 +40,8 @@ export const REENTRANT_MAX = 1024
 export const LOGGER_TICK_MS = 1000
 /** A beat older than this (ms) starts an agent; 5 ticks, so that a busy node is no false alarm. */
 export const BEAT_STALE_MS = 5000
+/** Without a supervisor, other local ranks leave it this long (ms) to local rank 0 to start the agent. */
+export const AGENT_PATIENCE_MS = 1500
 /** Default of --exit-timeout (ms): how long an unsupervised exit waits for its ack. */
 export const EXIT_TIMEOUT_MS = 10_000
 /** How often a synchronous exit hook looks for the ack (ms). */
@@ -81,6 +83,8 @@ export const REFUSED_RETRY_MS = 10_000
 export const FLIGHT_BYTES_MAX = 4 * MiB
 /** After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is known. */
 export const DEATH_INFO_WAIT_MS = 500
+/** A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has gone. */
+export const HEAD_PATIENCE_MS = 60_000
 /** Bytes that one spool pass of one instance writes before its fsync. */
 export const SPOOL_PASS_BYTES = 4 * MiB
 
@@ -91,7 +95,7 @@ export const FRAME_BYTES_MAX = 8 * MiB
 export const CREDIT_BYTES = 8 * MiB
 /** Socket queues, in messages: small, because what is not sent stays in the journal. */
 export const SOCKET_HWM = 64
-/** Queue of the one writer loop of a socket, in messages; a router needs a few acks for each of its peers. */
+/** Queue of the one writer loop of a socket, in messages: for control frames, e.g. the ENDs of a whole node at once. */
 export const WRITER_QUEUE_MAX = 4096
 /** ZMTP heartbeat (ms) and how long a silent connection lives (ms); they see dead connections, never a hung program. */
 export const HEARTBEAT_MS = 1000
@@ -109,7 +113,7 @@ export const BATCH_POINTS_MAX = 524_288
 
 // --- ledger --------------------------------------------------------------------------------------------------
 /** A statement on the ledger waits this long (ms) for another process: longer than any checkpoint. */
-export const LEDGER_BUSY_MS = 5000
+export const LEDGER_BUSY_MS = 2000
 /** Entries read per step, 6 MiB of usual batches: a replay holds no more than this. */
 export const LEDGER_READ_ENTRIES = 64
 /** The winner of a lock waits this long (ms) for candidates that still read it. */
@@ -131,6 +135,14 @@ export const SEAL_BACKLOG_MS = 60_000
 export const JOIN_TIMEOUT_MS = 30_000
 /** Memory of open rows; above it the oldest rows seal partial. */
 export const OPEN_ROWS_BYTES_MAX = 256 * MiB
+/** Large blocks kept for the next row (bytes): some seconds' worth at 4,096 ranks; more goes back to the heap. */
+export const SPARE_BLOCK_BYTES_MAX = 64 * MiB
+/** A life still seen alive this long (ms) after another of its rank began is its rival: above beat and clock skew. */
+export const RANK_OVERLAP_MS = 2000
+/** A life not heard of for this long (ms) is followed by the next of its rank: ten beats. */
+export const HEIR_AFTER_MS = 5000
+/** Records that an export holds in memory at once; above it the ledger is read several times. */
+export const EXPORT_BYTES_MAX = 256 * MiB
 /** Seals are decided this often (ms). */
 export const SEAL_INTERVAL_MS = 100
 /** status.json is replaced at most this often (ms). */
@@ -154,13 +166,20 @@ export const STOP_GRACE_MS = 10_000
 export const WATCH_INTERVAL_MS = 500
 /** A daemon must report ready within this (ms); cold disks load Node slowly. */
 export const DAEMON_READY_MS = 20_000
+/** The supervisor's own journal: a few events per worker, never values. */
+export const SUPERVISOR_RING_BYTES = 256 * KiB
 /** While it waits for the end, the supervisor looks at status.json this often (ms). */
 export const END_POLL_MS = 20
 /** A wait longer than this (ms) shows progress on a terminal. */
 export const PROGRESS_AFTER_MS = 1000
-
 /** `status --watch` (ms): twice the rate at which its picture is replaced, so that no picture waits long. */
 export const STATUS_REDRAW_MS = SNAPSHOT_INTERVAL_MS / 2
+/** `doctor` warns below this many open files: three per agent, a few hundred agents. */
+export const OPEN_FILES_MIN = 1024
+/** `sync` gives up when nothing moved for this long (ms): more than a resumed run waits for ranks that never come. */
+export const SYNC_STALL_MS = JOIN_TIMEOUT_MS + EXIT_TIMEOUT_MS
+/** `export` writes in chunks of this many characters: few system calls, little memory. */
+export const EXPORT_CHUNK_CHARS = 64 * KiB
 
 // Relations that the code relies on.
 if (BATCH_BYTES * 4 > CREDIT_BYTES || RECORD_BYTES_MAX * 2 > FRAME_BYTES_MAX || RECORD_BYTES_MAX * 4 > RING_BYTES) {

@@ -2,8 +2,9 @@
  * Room ledger: the durable, ordered list of everything the aggregator admitted and decided in one run.
  *
  * In: batches (blobs as they came by wire) and notes (decisions, as JSON). Out: the same, in order of `pos`.
- * Invariants: one append is one transaction, on disk when it returns, whole or absent after any crash; pos grows by one
- * from 1; nothing is changed or deleted. One writer at a time (the aggregator's lock); readers at any time.
+ * Invariants: one append is one transaction, on disk when it returns, whole or absent after any crash; pos
+ * grows by one from 1; nothing is changed or deleted. One writer at a time (the aggregator's lock); readers
+ * at any time.
  * It does not look into blobs or notes (aggregator/replay.ts).
  */
 import { randomBytes } from 'node:crypto'
@@ -59,6 +60,10 @@ export interface Ledger {
 }
 
 const SCHEMA_VERSION = 1
+/** On average half a page is lost per blob; smaller pages halve the throughput. */
+const PAGE_BYTES = 4096
+/** Checkpoint at 8 MiB of WAL: at SQLite's 1,000 every fourth full group commit would pay for one. */
+const CHECKPOINT_PAGES = 2000
 const SCHEMA = `
   CREATE TABLE batches(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, instance TEXT NOT NULL,
     first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, data BLOB NOT NULL);
@@ -92,10 +97,11 @@ export function openLedger(path: string, options: LedgerOptions = {}): Ledger {
 
 function prepareFile(db: Sqlite, network: boolean): void {
   db.exec(`PRAGMA page_size = ${PAGE_BYTES}`)
-  // WAL needs memory shared by all readers, which a network file system does not give: there one process only.
+  // WAL needs memory shared by all readers, which a network file system does not give: there one process
+  // only.
   if (network) db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE')
   else db.exec('PRAGMA journal_mode = WAL')
-  db.exec('PRAGMA synchronous = FULL')
+  db.exec(`PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   if (pragma(db, 'user_version') !== 0) return
   db.exec('BEGIN IMMEDIATE')
   // Another process may have made it since; then this transaction has nothing to do.
@@ -109,8 +115,8 @@ function prepareFile(db: Sqlite, network: boolean): void {
 function checkVersion(db: Sqlite, path: string): void {
   const version = pragma(db, 'user_version')
   if (version === SCHEMA_VERSION) return
-  throw new RankzeroError('LEDGER', `${path} is a ledger of version ${version}, this rankzero reads ${SCHEMA_VERSION}`,
-    version === 0 ? 'this is no ledger: name a run directory' : 'install a newer rankzero', { detail: { path } })
+  throw new RankzeroError('LEDGER', `${path} has ledger version ${version}, this rankzero reads ${SCHEMA_VERSION}`,
+    version === 0 ? 'it is no ledger: name a run directory' : 'install a newer rankzero', { detail: { path } })
 }
 
 function pragma(db: Sqlite, name: string): number {
@@ -133,15 +139,15 @@ class SqliteLedger implements Ledger {
     this.#batch = db.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
     this.#note = db.prepare('INSERT INTO notes VALUES (?, ?, ?, ?)')
     this.#read = db.prepare(READ)
-    const last = db.prepare(
-      'SELECT max(ifnull((SELECT max(pos) FROM batches), 0), ifnull((SELECT max(pos) FROM notes), 0)) AS pos').get()
-    this.#pos = Number(last?.['pos'])
+    const last = (table: string): number =>
+      Number(db.prepare(`SELECT max(pos) AS pos FROM ${table}`).get()?.['pos'] ?? 0)
+    this.#pos = Math.max(last('batches'), last('notes'))
     this.id = this.meta()['ledger'] ?? ''
   }
 
   append(entries: readonly EntryDraft[]): number {
     let pos = this.#pos
-    this.#transaction('cannot write the ledger', () => {
+    this.#transaction(() => {
       for (const e of entries) {
         pos++
         if (e.type === 'batch') this.#batch.run(pos, e.at, e.instance, e.firstSeq, e.lastSeq, e.data)
@@ -167,9 +173,7 @@ class SqliteLedger implements Ledger {
   }
 
   setMeta(key: string, value: string): void {
-    this.#transaction('cannot write the ledger', () => {
-      this.#db.prepare('INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value').run(key, value)
-    })
+    this.#transaction(() => this.#db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)').run(key, value))
   }
 
   close(): void {
@@ -192,7 +196,7 @@ class SqliteLedger implements Ledger {
     }
   }
 
-  #transaction(what: string, work: () => void): void {
+  #transaction(work: () => void): void {
     try {
       this.#db.exec('BEGIN IMMEDIATE')
       work()
@@ -203,7 +207,8 @@ class SqliteLedger implements Ledger {
       } catch {
         // SQLite itself rolled back (it does on a full disk), or the transaction never began.
       }
-      throw sqliteCode(error).startsWith('SQLITE_CONSTRAINT') ? secondWriter(this.path, error) : storeError(what, this.path, error)
+      if (sqliteCode(error).startsWith('SQLITE_CONSTRAINT')) throw secondWriter(this.path, error)
+      throw storeError('cannot write the ledger', this.path, error)
     }
   }
 }
@@ -212,10 +217,11 @@ function entryOf(row: SqlRow): Entry {
   const pos = Number(row['pos'])
   const at = Number(row['at'])
   const name = String(row['instance'])
-  const data = row['data']
+  const data = row['data'] as string | Uint8Array
   if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: JSON.parse(data) as unknown }
   const firstSeq = Number(row['first_seq'])
-  return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq: Number(row['last_seq']), data: data as Uint8Array }
+  const lastSeq = Number(row['last_seq'])
+  return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq, data }
 }
 
 function secondWriter(path: string, cause: unknown): RankzeroError {
@@ -225,8 +231,8 @@ function secondWriter(path: string, cause: unknown): RankzeroError {
 
 /** Magic numbers of statfs(2): NFS, Lustre, GPFS, SMB, CIFS, SMB2, BeeGFS, Ceph, AFS, 9p, FUSE. */
 const NETWORK = new Set([
-  0x6969, 0x0bd00bd0, 0x47504653, 0x517b, 0xff534d42, 0xfe534d42, 0x19830326, 0x00c36400, 0x5346414f, 0x01021997,
-  0x65735546,
+  0x6969, 0x0bd00bd0, 0x47504653, 0x517b, 0xff534d42, 0xfe534d42, 0x19830326, 0x00c36400, 0x5346414f,
+  0x01021997, 0x65735546,
 ])
 
 function isNetwork(directory: string): boolean {
@@ -236,6 +242,3 @@ function isNetwork(directory: string): boolean {
     return false // The directory is not there: opening will say so.
   }
 }
-
-/** Half a page is wasted per blob; 4 KiB is also what the kernel writes. Measured: smaller ones cost speed. */
-const PAGE_BYTES = 4096

@@ -1,10 +1,12 @@
 /**
- * Room ledger, lock databases: one process at a time holds a path, until it releases it or is gone, however it goes.
+ * Room ledger, lock databases: one process at a time holds a path, until it releases it or is gone, however
+ * it goes.
  *
  * In: a path. Out: the held lock with its term and a small state, or null while another process holds it.
- * Invariants: the lock is fcntl's, inside SQLite's exclusive locking mode, so the kernel frees it and a stopped holder
- * keeps it; the term grows by each `advance`, on disk, and never falls while the file lives. POSIX frees a lock when its
- * process closes *any* descriptor of the file: nothing in rankzero opens a lock file but this.
+ * Invariants: the lock is fcntl's, inside SQLite's exclusive locking mode, so the kernel frees it and a
+ * stopped holder keeps it; the term grows by each `advance`, on disk, and never falls while the file lives.
+ * POSIX frees a lock when its process closes *any* descriptor of the file: nothing in rankzero opens a lock
+ * file but this.
  * It does not wait and does not say who holds (lock/).
  */
 import { rmSync } from 'node:fs'
@@ -19,7 +21,9 @@ export interface LockDb {
   state(): Record<string, string>
   /** Replaces the state, adds one to the term; both are on disk when it returns the new term. */
   advance(state: Record<string, string>): number
-  /** Idempotent. With `unlink` the file goes, and its term with it: only for locks whose term nobody keeps. */
+  /**
+   * Idempotent. With `unlink` the file goes, and its term with it: only for locks whose term nobody keeps.
+   */
   release(options?: { unlink?: boolean }): void
 }
 
@@ -28,15 +32,16 @@ export function tryLock(path: string): LockDb | null {
   for (let tries = 1; ; tries++) {
     const got = attempt(path)
     if (got !== 'busy' && got !== 'moved') return got
-    // Busy may mean that candidates met over the leftover journal of a killed holder: look again, apart in time.
+    // Busy may mean that candidates met over the leftover journal of a killed holder: look again, apart in
+    // time.
     if (got === 'busy' && tries >= LOCK_TRIES) return null
     sleepSync(Math.random() * LOCK_TRY_PAUSE_MS)
   }
 }
 
 /**
- * BEGIN IMMEDIATE takes one byte lock atomically, so of several candidates exactly one gets it; its commit then waits
- * for the others' short read locks, and exclusive mode keeps what the commit took.
+ * BEGIN IMMEDIATE takes one byte lock atomically, so of several candidates exactly one gets it; its commit
+ * then waits for the others' short read locks, and exclusive mode keeps what the commit took.
  */
 function attempt(path: string): LockDb | 'busy' | 'moved' {
   let db: Sqlite | undefined
@@ -46,7 +51,7 @@ function attempt(path: string): LockDb | 'busy' | 'moved' {
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL')
     db.exec('BEGIN IMMEDIATE')
     db.exec(`PRAGMA busy_timeout = ${LOCK_COMMIT_MS}`)
-    db.exec('CREATE TABLE IF NOT EXISTS lock(id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER, state TEXT)')
+    db.exec('CREATE TABLE IF NOT EXISTS lock(id INTEGER PRIMARY KEY, term INTEGER, state TEXT)')
     // A real write: SQLite then checks that the path still names the locked inode (SQLITE_READONLY_DBMOVED).
     db.exec(`INSERT INTO lock VALUES (1, 0, '{}') ON CONFLICT (id) DO UPDATE SET term = term`)
     db.exec('COMMIT')
@@ -98,7 +103,8 @@ class HeldLock implements LockDb {
   release(options: { unlink?: boolean } = {}): void {
     if (!this.#held) return
     this.#held = false
-    // While the lock is held: afterwards the names may be another holder's. The journal first, for the same reason.
+    // While the lock is held: afterwards the names may be another holder's. The journal first, for the same
+    // reason.
     rmSync(`${this.path}-journal`, { force: true })
     if (options.unlink === true) rmSync(this.path, { force: true })
     this.#db.close()

@@ -1,5 +1,6 @@
 /**
- * The seam to SQLite: better-sqlite3, else node:sqlite where Node has it. Nothing else in rankzero names either.
+ * The seam to SQLite: better-sqlite3, else node:sqlite where Node has it. Nothing else in rankzero names
+ * either.
  *
  * In: a path and a busy time-out. Out: the few synchronous calls that ledger and lock need.
  * Invariant: errors of both libraries leave here as they came; `sqliteCode` gives them one name.
@@ -33,7 +34,7 @@ export interface SqliteOptions {
 type Driver = (path: string, options: SqliteOptions) => Sqlite
 
 interface BetterSqlite {
-  new (path: string, options: { readonly: boolean; fileMustExist: boolean; timeout: number }): Sqlite
+  new (path: string, options: { readonly: boolean; fileMustExist: boolean }): Sqlite
 }
 interface NodeSqlite {
   DatabaseSync: new (path: string, options: { readOnly: boolean }) => Sqlite
@@ -59,13 +60,13 @@ function loadDriver(): Driver {
   try {
     const Better = require('better-sqlite3') as BetterSqlite
     // The compiled part is loaded by the first database: only that proves that it fits this Node.
-    new Better(':memory:', { readonly: false, fileMustExist: false, timeout: 0 }).close()
-    return (path, o) => new Better(path, { readonly: o.readonly, fileMustExist: o.readonly, timeout: o.busyMs })
+    new Better(':memory:', { readonly: false, fileMustExist: false }).close()
+    return (path, { readonly }) => new Better(path, { readonly, fileMustExist: readonly })
   } catch (cause) {
     const built = builtIn()
     if (built !== null) return (path, o) => new built.DatabaseSync(path, { readOnly: o.readonly })
-    throw new RankzeroError('LEDGER', `better-sqlite3 does not load on Node ${process.version}: ${messageOf(cause)}`,
-      'run `npm rebuild better-sqlite3` with this Node, or use Node 22.13 or later', { cause })
+    const why = `better-sqlite3 does not load on Node ${process.version}: ${messageOf(cause)}`
+    throw new RankzeroError('LEDGER', why, 'run `npm rebuild better-sqlite3` with this Node, or use Node 22.13 or later', { cause })
   }
 }
 
@@ -88,30 +89,35 @@ const READONLY_DBMOVED = 8 | (4 << 8)
 export function sqliteCode(error: unknown): string {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown }
   if (typeof errcode === 'number') {
-    return errcode === READONLY_DBMOVED ? 'SQLITE_READONLY_DBMOVED' : NAMES[errcode & 255] ?? `SQLITE_${errcode}`
+    if (errcode === READONLY_DBMOVED) return 'SQLITE_READONLY_DBMOVED'
+    return NAMES[errcode & 255] ?? `SQLITE_${errcode}`
   }
   return typeof code === 'string' && code.startsWith('SQLITE_') ? code : ''
 }
 
 const REMEDIES: [prefix: string, remedy: string][] = [
   ['SQLITE_BUSY', 'another process uses it: wait until that one ends, or ask it'],
-  ['SQLITE_CORRUPT', 'keep a copy, check the disk, and recover what can be read with `sqlite3 FILE .recover`'],
+  ['SQLITE_CORRUPT', 'keep a copy, check the disk, and read what is left with `sqlite3 FILE .recover`'],
   ['SQLITE_NOTADB', 'this is no file of rankzero: move it away'],
   ['SQLITE_READONLY', 'give this user write permission on the file and its directory'],
-  ['SQLITE_CANTOPEN', 'check that the directory exists and that this user may write there'],
+  ['SQLITE_CANTOPEN', 'check that its directory exists and may be written; if it is read-only, read a copy'],
 ]
 
-/** An error of SQLite as LEDGER: names what failed, the file, and what to do. `detail.errno` is ENOSPC for no room. */
+/**
+ * An error of SQLite as LEDGER: names what failed, the file, and what to do. `detail.errno` is ENOSPC for no
+ * room.
+ */
 export function storeError(what: string, path: string, cause: unknown): RankzeroError {
   if (cause instanceof RankzeroError) return cause
   const code = sqliteCode(cause)
   if (code === 'SQLITE_FULL' || (code.startsWith('SQLITE_IOERR') && !hasRoom(path))) {
-    return new RankzeroError('LEDGER', `${what} ${path}: ENOSPC, no space left on the file system`,
-      `free space on the file system of ${dirname(path)}; nothing acknowledged is lost and the run goes on by itself`,
+    const remedy = `free space on the file system of ${dirname(path)}; nothing acknowledged is lost`
+    return new RankzeroError('LEDGER', `${what} ${path}: ENOSPC, no space left on the file system`, remedy,
       { cause, detail: { path, errno: 'ENOSPC' } })
   }
-  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1] ?? 'check the disk and the file system'
-  return new RankzeroError('LEDGER', `${what} ${path}: ${messageOf(cause)}`, remedy, { cause, detail: { path, code } })
+  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1]
+  return new RankzeroError('LEDGER', `${what} ${path}: ${messageOf(cause)}`,
+    remedy ?? 'check that the directory exists, and its disk', { cause, detail: { path, code } })
 }
 
 /** The shared-memory file of the WAL reports a full disk as an I/O error. */

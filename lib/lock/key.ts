@@ -29,7 +29,7 @@ export interface KeyRequest {
   run: string
   dir: string
   onCollision: 'fail' | 'wait' | 'rename'
-  /** Called at every look (LOCK_POLL_MS) while another run holds the key. */
+  /** Called when a wait begins and whenever the holder changes. */
   waiting?: (holder: Holder) => void
   /** True ends a wait (the job is over): the request then fails as a collision. */
   stopped?: () => boolean
@@ -54,6 +54,7 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   mkdirSync(request.lockDir, { recursive: true, mode: 0o700 })
   let key = request.key
   let seen = ''
+  let told = ''
   for (let suffix = 2, own = 0; ; ) {
     const got = tryKey(request, key)
     if ('hold' in got) return got.hold
@@ -69,7 +70,8 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
       continue
     } else if (sure && (request.onCollision === 'fail' || request.stopped?.() === true)) {
       throw collision(request.project, key, holder)
-    } else if (sure) {
+    } else if (sure && told !== holder.run) {
+      told = holder.run
       request.waiting?.(holder)
     }
     await sleep(LOCK_POLL_MS)

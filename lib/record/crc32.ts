@@ -1,5 +1,6 @@
 /**
- * CRC-32 (IEEE 802.3, as in zlib) without Node: the one checksum of journal records, frames, batches and spool entries.
+ * CRC-32 (IEEE 802.3, as in zlib) without Node: the one checksum of journal records, frames, batches and
+ * spool entries.
  *
  * In: bytes, and the crc of what came before (0 at the start). Out: an unsigned 32-bit number.
  * Slicing-by-8: eight table look-ups per eight bytes. Node 20's own zlib has no crc32.
@@ -30,7 +31,8 @@ export function crc32(bytes: Uint8Array, seed = 0, from = 0, to = bytes.length):
   let i = from
   for (const end = to - 7; i < end; i += 8) {
     c ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
-    c = t[1792 + (c & 255)]! ^ t[1536 + ((c >>> 8) & 255)]! ^ t[1280 + ((c >>> 16) & 255)]! ^ t[1024 + (c >>> 24)]! ^
+    c = t[1792 + (c & 255)]! ^ t[1536 + ((c >>> 8) & 255)]! ^
+      t[1280 + ((c >>> 16) & 255)]! ^ t[1024 + (c >>> 24)]! ^
       t[768 + bytes[i + 4]!]! ^ t[512 + bytes[i + 5]!]! ^ t[256 + bytes[i + 6]!]! ^ t[bytes[i + 7]!]!
   }
   for (; i < to; i++) c = t[(c ^ bytes[i]!) & 255]! ^ (c >>> 8)

@@ -36,7 +36,7 @@ export interface SessionOptions {
   onCollision: 'fail' | 'wait' | 'rename'
   /** Commits a note; resolves when it is durable. */
   commit: (note: SessionNote) => Promise<void>
-  waiting: (holder: Holder) => unknown
+  waiting: (holder: Holder) => void
 }
 
 export class Session {
@@ -114,11 +114,6 @@ export class Session {
       this.hold?.end()
       this.hold = null
     })
-  }
-
-  /** Ends a wait for a key: the request then fails as a collision. */
-  abandon(): void {
-    this.closing = true
   }
 
   /** Leaves without an end mark: the key rests (KEY_FREE_MS) before another run may take it. */

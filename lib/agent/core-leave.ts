@@ -1,0 +1,40 @@
+import { AGENT_LINGER_MS, HEAD_PATIENCE_MS } from '../limits.ts'
+
+/** What the agent's end depends on; all times in ms of one clock. */
+export interface LeaveFacts {
+  now: number
+  /** Instances whose END is not durable yet. */
+  open: number
+  /** Since when there has been none. */
+  emptySince: number | null
+  /** Since when no owner lives, and nobody new came. */
+  orphanedSince: number | null
+  /** The head said no to all that is left. */
+  refused: boolean
+  /** The last time that the head took something in. */
+  progressAt: number
+  /** Its process is there, connected or not; it may be stopped, or busy. */
+  headAlive: boolean
+  /** When TERM came. */
+  termAt: number | null
+  /** Everything that was written is acknowledged, of dead owners the END too. */
+  delivered: boolean
+  exitTimeoutMs: number
+}
+
+/**
+ * When the agent goes: 'done' when all is delivered and nobody came for a while; 'left' when what remains must wait on
+ * disk, because the head refuses it, or nothing of dead owners moves any more, or TERM's time is up. Pure.
+ */
+export function mayLeave(facts: LeaveFacts): 'stay' | 'done' | 'left' {
+  const { now, open, emptySince, orphanedSince, refused, progressAt, termAt, delivered } = facts
+  if (termAt !== null) {
+    if (delivered) return 'done'
+    return now - termAt >= facts.exitTimeoutMs ? 'left' : 'stay'
+  }
+  if (open === 0) return emptySince !== null && now - emptySince >= AGENT_LINGER_MS ? 'done' : 'stay'
+  if (orphanedSince === null) return 'stay'
+  if (refused) return now - orphanedSince >= AGENT_LINGER_MS ? 'left' : 'stay'
+  const patience = facts.headAlive ? Math.max(HEAD_PATIENCE_MS, facts.exitTimeoutMs) : facts.exitTimeoutMs
+  return now - Math.max(orphanedSince, progressAt) >= patience ? 'left' : 'stay'
+}

@@ -1,0 +1,104 @@
+/**
+ * Agent, drain: moves every instance's records to the head, or to disk when the head does not take them.
+ *
+ * In: feeds, the uplink, time. Out: units on the socket, files in the spool.
+ * Invariants: the network is never waited for; a journal that fills while nothing is acknowledged goes to disk before
+ * its owner has to count losses; one feed that fails is told once and holds up no other.
+ */
+import { errnoOf, messageOf } from '../errors.ts'
+import { BATCH_BYTES, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES } from '../limits.ts'
+import type { InstanceId } from '../record/index.ts'
+import type { Deaths } from './deaths.ts'
+import type { Feed } from './feed.ts'
+import type { Notes } from './notes.ts'
+import type { Spool } from './spool.ts'
+import type { Uplink } from './uplink.ts'
+
+export interface DrainOptions {
+  feeds: ReadonlyMap<InstanceId, Feed>
+  uplink: Uplink
+  deaths: Deaths
+  spool: Spool
+  notes: Notes
+  /** Segment bytes that an owner may have outstanding before it counts losses. */
+  overflowCap: number
+}
+
+export class Drain {
+  readonly #options: DrainOptions
+  /** A journal with more than this is filling. */
+  readonly #fullBytes: number
+  #failedAt = -Infinity
+
+  constructor(options: DrainOptions) {
+    this.#options = options
+    this.#fullBytes = Math.min(RING_BYTES, options.overflowCap) / 2
+  }
+
+  /** Sends while there is something to send and room for it, one unit of each instance in turn. */
+  pump(now: number, flush: boolean): void {
+    const { uplink, feeds } = this.#options
+    for (let moved = true; moved;) {
+      moved = false
+      for (const instance of uplink.core.turns()) {
+        const feed = feeds.get(instance)
+        if (feed && this.#try(feed, () => this.#turn(feed, now, flush))) moved = true
+      }
+    }
+  }
+
+  /** Journals that fill without progress go to disk. */
+  relieve(now: number): void {
+    for (const feed of this.#options.feeds.values()) {
+      const stuck = now - feed.progressAt > SPOOL_AFTER_MS && now - this.#failedAt > SPOOL_AFTER_MS
+      // One pass a round: beats and other feeds go on between two fsyncs.
+      if (stuck && feed.backlog() > this.#fullBytes) this.#save(feed, now)
+    }
+  }
+
+  /** Everything that is not acknowledged goes to disk, as far as the cap allows. True when all of it is there. */
+  saveAll(now: number): boolean {
+    let all = true
+    for (const feed of this.#options.feeds.values()) {
+      while (this.#save(feed, now));
+      if (!feed.safe) all = false
+    }
+    return all
+  }
+
+  #turn(feed: Feed, now: number, flush: boolean): boolean {
+    const { uplink, deaths } = this.#options
+    // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow it.
+    const departure = feed.dead ? feed.departure ?? deaths.departure(feed.instance, now) : null
+    const { dead } = feed
+    const offered = uplink.offer(feed, now, flush || dead)
+    if (offered === 'none' && departure !== null) {
+      uplink.complete(feed.instance, uplink.core.cursor(feed.instance) - 1, feed.departure ?? departure)
+    }
+    return offered === 'sent'
+  }
+
+  /** False: nothing moved, because all is on disk, the cap is reached or the disk does not take it. */
+  #save(feed: Feed, now: number): boolean {
+    const { spool, notes } = this.#options
+    const bytes = Math.min(SPOOL_PASS_BYTES, spool.room - BATCH_BYTES)
+    if (bytes <= 0) {
+      notes.once(`the disk spool is at its cap (RANKZERO_SPOOL_CAP, ${spool.cap} bytes); data waits in journals, ` +
+        'and what they cannot hold is counted as lost')
+      return false
+    }
+    return this.#try(feed, () => feed.save(bytes, now), () => { this.#failedAt = now })
+  }
+
+  #try(feed: Feed, act: () => boolean, failed?: () => void): boolean {
+    try {
+      return act()
+    } catch (error) {
+      failed?.()
+      const errno = errnoOf(error)
+      this.#options.notes.once(`${feed.instance} (rank ${feed.origin.rank}): ${messageOf(error)}; its data waits in ` +
+        `${feed.reader?.path ?? 'its spool'}${errno === 'ENOSPC' ? '; free disk space and it goes on by itself' : ''}`)
+      return false
+    }
+  }
+}

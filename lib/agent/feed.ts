@@ -1,0 +1,202 @@
+/**
+ * Agent, one instance's data: its spool shelf first, then its journal, as one gapless row of units.
+ *
+ * In: the seq that is due. Out: the unit that starts there; a SKIP where records are gone for good.
+ * Invariants: a unit starts at the seq that was asked for; a journal is trimmed only to what is acknowledged or on disk;
+ * a batch is cut by size or age, so that a record waits BATCH_AGE_MS at most.
+ * It does not know connections; who is alive is told to it (deaths.ts).
+ */
+import { BATCH_AGE_MS, BATCH_BYTES } from '../limits.ts'
+import type { JournalReader } from '../journal/types.ts'
+import { Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink } from '../record/index.ts'
+import { BatchBuilder } from '../wire/index.ts'
+import type { FactsBody, SkipBody } from './core-spool.ts'
+import type { Shelf } from './shelf.ts'
+import { batchFrom, bytesOf, skipUnit, type Unit } from './unit.ts'
+
+const utf8 = new TextDecoder()
+
+export class Feed implements RecordSink {
+  readonly origin: Origin
+  readonly shelf: Shelf
+  /** Null: only the spool is left of this instance. */
+  readonly reader: JournalReader | null
+  /** From its end record, as far as this agent has read it. */
+  departure: Departure | null = null
+  /** Its owner is gone (deaths.ts). */
+  dead = false
+  /** When the head last took something in (ms, monotonic). */
+  progressAt: number
+  #acked = 0
+  /** What counts as all, for an agent that has to go: the last seq when it was told to. */
+  #goal: number | null = null
+  readonly #builder: BatchBuilder
+  #since = 0
+  #ready: Unit | null = null
+  /** The journal holds what is due: no look at the shelf until a rewind. */
+  #inJournal = false
+
+  constructor(origin: Origin, reader: JournalReader | null, shelf: Shelf, now: number) {
+    this.progressAt = now
+    this.origin = origin
+    this.reader = reader
+    this.shelf = shelf
+    this.departure = shelf.facts?.departure ?? null
+    this.#builder = new BatchBuilder(origin.instance)
+  }
+
+  get instance(): InstanceId { return this.origin.instance }
+
+  /** First seq that can still be had. */
+  get first(): number {
+    const inJournal = this.reader?.first() ?? Infinity
+    const first = this.shelf.first === 0 ? inJournal : Math.min(this.shelf.first, inJournal)
+    return Number.isFinite(first) ? first : (this.shelf.facts?.seq ?? 0) + 1
+  }
+
+  /** Seq after the last one written. */
+  get next(): number {
+    return Math.max(this.reader?.counters().seq ?? 0, this.shelf.facts?.seq ?? 0, this.shelf.last) + 1
+  }
+
+  /** As the header has them, or as they were when the journal was last spooled. */
+  counters(): { logged: number; lost: number; refused: number } {
+    return this.reader?.counters() ?? this.shelf.facts ?? { logged: 0, lost: 0, refused: 0 }
+  }
+
+  /** What was built is void; the next unit starts elsewhere. */
+  rewind(): void {
+    this.#ready = null
+    this.#inJournal = false
+    this.#builder.reset(0)
+  }
+
+  /** The unit that starts at `seq`, or null when there is none yet. `flush`: do not wait for more records. */
+  unit(seq: number, now: number, flush: boolean): Unit | null {
+    if (this.#ready?.first !== seq) this.#ready = this.#make(seq, now, flush)
+    return this.#ready
+  }
+
+  /** Everything up to `seq` is durable at the head, in this ledger. */
+  acked(seq: number, ledger: string | null, now: number): void {
+    this.shelf.ledger = ledger
+    if (seq > this.#acked) {
+      this.#acked = seq
+      this.progressAt = now
+    }
+    this.shelf.acked(seq, this.reader === null)
+    this.reader?.ack(seq)
+    this.reader?.trim(seq)
+  }
+
+  /** All that was written is acknowledged or on disk. */
+  get safe(): boolean {
+    return Math.max(this.#acked, this.shelf.last) >= this.next - 1
+  }
+
+  /** All that was written, or all until `stopHere`, is acknowledged. */
+  get delivered(): boolean {
+    return this.#acked >= (this.#goal ?? this.next - 1)
+  }
+
+  stopHere(): void {
+    this.#goal = this.next - 1
+  }
+
+  /** Bytes of journal that neither head nor disk has. */
+  backlog(): number {
+    return this.reader?.backlog() ?? 0
+  }
+
+  /** Moves up to `bytesMax` of journal to disk. True when something moved. @throws the system's error. */
+  save(bytesMax: number, now: number): boolean {
+    const { reader, shelf } = this
+    if (reader === null) return false
+    this.rewind()
+    let seq = Math.max(reader.first(), shelf.last + 1)
+    const units: Unit[] = []
+    for (let bytes = 0; bytes < bytesMax;) {
+      const unit = this.#fromJournal(reader, seq, now, true)
+      if (unit === null) break
+      units.push(unit)
+      bytes += bytesOf(unit)
+      seq = unit.last + 1
+    }
+    this.rewind()
+    if (units.length > 0) shelf.append(units, this.facts(null, now))
+    if (shelf.last > 0) reader.trim(shelf.last)
+    return units.length > 0
+  }
+
+  facts(departure: Departure | null, at: number): FactsBody {
+    const { logged, lost, refused } = this.counters()
+    return { seq: this.next - 1, logged, lost, refused, departure, at }
+  }
+
+  // RecordSink: what the journal delivers goes into the batch; the end record is also read here.
+
+  values(
+    seq: number, layout: number, step: number, weight: number, time: number,
+    values: Float64Array, at: number, count: number,
+  ): void {
+    this.#builder.values(seq, layout, step, weight, time, values, at, count)
+  }
+
+  payload(seq: number, kind: Kind, time: number, body: Uint8Array): void {
+    this.#builder.payload(seq, kind, time, body)
+    if (kind !== Kind.end) return
+    const { exit, error } = JSON.parse(utf8.decode(body)) as Bodies['end']
+    this.departure = { exit, signal: null, cause: 'end-record', ...(error ? { error } : {}) }
+  }
+
+  #make(seq: number, now: number, flush: boolean): Unit | null {
+    const { reader, shelf } = this
+    if (this.#inJournal) return this.#fromJournal(reader!, seq, now, flush)
+    const stored = shelf.covering(seq)
+    if (stored && stored.first <= seq) {
+      const body = shelf.load(stored)
+      return body === null ? this.#make(seq, now, flush) : this.#fromShelf(stored, body, seq)
+    }
+    const start = reader?.first() ?? Infinity
+    if (start <= seq) {
+      this.#inJournal = true
+      return this.#fromJournal(reader!, seq, now, flush)
+    }
+    const available = Math.min(stored?.first ?? Infinity, start, this.next)
+    return available > seq ? skipUnit(seq, available - 1, 'no longer on its node') : null
+  }
+
+  #fromShelf(stored: { first: number; last: number }, body: Uint8Array | SkipBody, seq: number): Unit {
+    const { first, last } = stored
+    if (!(body instanceof Uint8Array)) {
+      // Its points were booked with the part before.
+      const rest = first === seq ? body : { ...body, from: seq, points: {} }
+      return { type: 'SKIP', first: seq, last, body: rest }
+    }
+    return { type: 'BATCH', first: seq, last, body: first === seq ? body : batchFrom(this.instance, body, seq) }
+  }
+
+  #fromJournal(reader: JournalReader, seq: number, now: number, flush: boolean): Unit | null {
+    const builder = this.#builder
+    if (builder.count === 0) {
+      if (reader.next !== seq) reader.seek(seq)
+      builder.reset(seq)
+    }
+    const empty = builder.count === 0
+    while (builder.bytes < BATCH_BYTES && reader.read(this, BATCH_BYTES) > 0);
+    if (builder.count === 0) return this.#hole(reader)
+    if (empty) this.#since = now
+    const due = flush || this.departure !== null || now - this.#since >= BATCH_AGE_MS
+    if (builder.bytes < BATCH_BYTES && !due) return null
+    const unit: Unit = { type: 'BATCH', first: builder.firstSeq, last: builder.lastSeq, body: builder.finish() }
+    builder.reset(0)
+    return unit
+  }
+
+  #hole(reader: JournalReader): Unit | null {
+    const hole = reader.hole()
+    if (hole === null) return null
+    reader.skipHole()
+    return skipUnit(hole.from, hole.to, 'damaged in the journal', hole.points)
+  }
+}

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { openDiary, type Diary } from '../diary.ts'
+
+/** Facts told once; a place that fails anew each second must not fill the diary. */
+const TOLD_MAX = 1000
+
+/** The agent's diary: on stderr until the run directory is known, then in it. */
+export class Notes {
+  #diary: Diary = openDiary('agent', null)
+  #path: string | null = null
+  readonly #told = new Set<string>()
+
+  /** `dir` is the run directory; on a node that does not share it, stderr stays the place. */
+  moveTo(dir: string): void {
+    const path = join(dir, 'log', 'agent.log')
+    if (path === this.#path || !existsSync(dirname(dirname(path)))) return
+    this.#path = path
+    this.#diary = openDiary('agent', path)
+  }
+
+  /** An event: each time it happens. */
+  say(line: string): void {
+    this.#diary(line)
+  }
+
+  /** A condition: the first time that it is seen. */
+  once(line: string): void {
+    if (this.#told.has(line) || this.#told.size >= TOLD_MAX) return
+    this.#told.add(line)
+    this.#diary(line)
+  }
+}

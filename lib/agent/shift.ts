@@ -1,0 +1,228 @@
+/**
+ * Agent, one shift: from winning the election to leaving, for one meeting on one node.
+ *
+ * In: options, TERM. Out: delivered or spooled records; started heads; deleted journals of delivered instances.
+ * Invariants: a journal goes only after its END is durable, or all of it is on disk and its owner dead; the order of
+ * each round is look, read, send, save, so that what a dead owner left is read after its death was seen.
+ */
+import { wallMs } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import { pendingDirs, procStart, shmDir, type JournalReader } from '../journal/index.ts'
+import { BEAT_INTERVAL_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
+import type { InstanceId, Origin } from '../record/index.ts'
+import type { Welcome } from '../wire/index.ts'
+import { mayLeave } from './core-leave.ts'
+import { Starter } from './core-starter.ts'
+import { Deaths } from './deaths.ts'
+import { Drain } from './drain.ts'
+import { Feed } from './feed.ts'
+import type { AgentOptions } from './index.ts'
+import { Notes } from './notes.ts'
+import { Scanner } from './scan.ts'
+import { Spool } from './spool.ts'
+import { Uplink } from './uplink.ts'
+
+export class Shift {
+  readonly #options: AgentOptions
+  readonly #notes = new Notes()
+  readonly #feeds = new Map<InstanceId, Feed>()
+  readonly #deaths = new Deaths()
+  readonly #starter = new Starter()
+  readonly #scanner: Scanner
+  readonly #spool: Spool
+  readonly #uplink: Uplink
+  readonly #drain: Drain
+  readonly #now: () => number
+  #run: string | null
+  #lookAt = -Infinity
+  #beatAt = -Infinity
+  #emptySince: number | null = null
+  #orphanedSince: number | null = null
+  #progressAt: number
+  #termAt: number | null = null
+
+  constructor(options: AgentOptions, now: () => number) {
+    const { meeting, run, dir, env, lockDir, spoolCap, overflowCap } = options
+    const feeds = this.#feeds
+    const notes = this.#notes
+    this.#options = options
+    this.#now = now
+    this.#run = run
+    this.#progressAt = now()
+    this.#scanner = new Scanner({ directories: [shmDir(env), ...pendingDirs(dir)], meeting, notes })
+    this.#spool = new Spool({ directories: pendingDirs(dir), meeting, capBytes: spoolCap, notes })
+    this.#uplink = new Uplink({
+      meeting, run, lockDir, feeds, notes,
+      welcomed: (body) => this.#welcomed(body),
+      done: (feed) => this.#remove(feed),
+      freed: () => this.#drain.pump(this.#now(), this.#termAt !== null),
+    })
+    this.#drain = new Drain({ feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap })
+  }
+
+  /** Works until there is nothing left to do here. */
+  async work(): Promise<void> {
+    const shelves = this.#spool.recover(this.#options.node)
+    // Journals first: only what has none is left to its spool alone.
+    this.#look(this.#now())
+    for (const { origin } of shelves) if (!this.#feeds.has(origin.instance)) this.#adopt(origin, null)
+    await new Promise<void>((resolve, reject) => {
+      const round = (): void => {
+        try {
+          if (this.#round(this.#now()) === 'stay') return
+          clearInterval(timer)
+          resolve()
+        } catch (error) {
+          clearInterval(timer)
+          reject(error)
+        }
+      }
+      const timer = setInterval(round, DRAIN_INTERVAL_MS)
+      round()
+    })
+    this.#close()
+  }
+
+  /** TERM: to disk first, then to the network as long as there is time. */
+  term(): void {
+    if (this.#termAt !== null) return
+    this.#notes.say('drains on SIGTERM')
+    this.#termAt = this.#now()
+    this.#look(this.#termAt)
+    for (const feed of this.#feeds.values()) feed.stopHere()
+    this.#drain.saveAll(this.#termAt)
+  }
+
+  /** Whether a journal came while the lock was being given back. */
+  somethingNew(): boolean {
+    const fresh = this.#termAt === null ? this.#scanner.look() : []
+    for (const reader of fresh) reader.close()
+    return fresh.length > 0
+  }
+
+  #round(now: number): 'stay' | 'done' | 'left' {
+    if (now - this.#lookAt >= SCAN_INTERVAL_MS) this.#look(now)
+    // Whoever wrote its end record is about to go; a run's end waits for this.
+    for (const feed of this.#feeds.values()) if (feed.departure !== null) this.#checkDeath(feed, now)
+    if (now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
+    this.#uplink.tick(now)
+    this.#drain.pump(now, this.#termAt !== null)
+    this.#drain.relieve(now)
+    const verdict = this.#verdict(now)
+    if (verdict !== 'stay') this.#leave(now)
+    return verdict
+  }
+
+  #look(now: number): void {
+    this.#lookAt = now
+    for (const reader of this.#scanner.look()) this.#adopt(reader.origin, reader)
+    for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
+    this.#startHead(now)
+  }
+
+  #adopt(origin: Origin, reader: JournalReader | null): void {
+    const now = this.#now()
+    // An older life of the rank that just died must be known as dead before the younger is announced.
+    for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
+    const feed = new Feed(origin, reader, this.#spool.shelf(origin), now)
+    this.#feeds.set(feed.instance, feed)
+    this.#deaths.watch(origin)
+    feed.dead = this.#deaths.dead(feed, now)
+    if (this.#run !== null) reader?.setRun(this.#run)
+    reader?.beat(wallMs())
+    this.#uplink.found(feed, feed.dead)
+  }
+
+  #checkDeath(feed: Feed, now: number): void {
+    if (feed.dead || !this.#deaths.dead(feed, now)) return
+    feed.dead = true
+    this.#uplink.dead(feed.instance)
+  }
+
+  #beat(now: number): void {
+    this.#beatAt = now
+    for (const { reader } of this.#feeds.values()) reader?.beat(wallMs())
+  }
+
+  #welcomed({ run, dir }: Welcome): void {
+    this.#notes.moveTo(dir)
+    if (run === this.#run) return
+    this.#run = run
+    for (const { reader } of this.#feeds.values()) reader?.setRun(run)
+  }
+
+  #startHead(now: number): void {
+    const { core } = this.#uplink
+    const there = core.live || this.#headAlive()
+    const wanted = [...this.#feeds.values()].some(({ instance, origin: { role, rank } }) =>
+      (role === 'supervisor' || rank === 0) && core.stateOf(instance) !== 'refused')
+    if (!this.#starter.due(now, there, wanted && this.#termAt === null)) return
+    this.#notes.say('starts an aggregator: none answers')
+    try {
+      this.#options.startHead()
+    } catch (error) {
+      this.#notes.once(`cannot start an aggregator: ${messageOf(error)}; data waits until \`rankzero sync\` delivers it`)
+    }
+  }
+
+  #headAlive(): boolean {
+    const { head } = this.#uplink
+    return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
+  }
+
+  #verdict(now: number): 'stay' | 'done' | 'left' {
+    const feeds = [...this.#feeds.values()]
+    const { core } = this.#uplink
+    this.#emptySince = feeds.length > 0 ? null : this.#emptySince ?? now
+    this.#orphanedSince = feeds.every((feed) => feed.dead) ? this.#orphanedSince ?? now : null
+    this.#progressAt = Math.max(this.#progressAt, ...feeds.map((feed) => feed.progressAt))
+    return mayLeave({
+      now, open: feeds.length, emptySince: this.#emptySince, orphanedSince: this.#orphanedSince,
+      refused: core.refused || feeds.every((feed) => core.stateOf(feed.instance) === 'refused'),
+      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: this.#headAlive(),
+      delivered: feeds.every((feed) => feed.delivered && !feed.dead), exitTimeoutMs: this.#options.exitTimeoutMs,
+    })
+  }
+
+  /** What is not delivered stays on disk, where the next agent or `sync` finds it. */
+  #leave(now: number): void {
+    if (this.#feeds.size === 0) return
+    this.#drain.saveAll(now)
+    for (const feed of this.#feeds.values()) this.#putAway(feed)
+  }
+
+  #putAway(feed: Feed): void {
+    const { reader, shelf, instance, origin } = feed
+    const what = `${instance} (rank ${origin.rank})`
+    if (!feed.dead) return
+    try {
+      if (!feed.safe) throw new Error('the disk spool did not take all of it')
+      const departure = feed.departure ?? this.#deaths.departure(instance, Infinity)
+      shelf.append([], feed.facts(departure, wallMs()))
+      reader?.remove()
+      this.#notes.say(`leaves ${what} in the spool; \`rankzero sync\` delivers it`)
+    } catch (error) {
+      const where = reader?.path ?? 'the spool'
+      this.#notes.say(`leaves ${what} in ${where}: ${messageOf(error)}; \`rankzero sync\` delivers it`)
+    }
+  }
+
+  /** Delivered to the last record. */
+  #remove(feed: Feed): void {
+    feed.reader?.remove()
+    feed.reader?.close()
+    feed.shelf.remove()
+    this.#deaths.forget(feed.instance)
+    this.#feeds.delete(feed.instance)
+  }
+
+  #close(): void {
+    this.#uplink.close()
+    for (const feed of this.#feeds.values()) {
+      feed.reader?.close()
+      feed.shelf.close()
+      this.#deaths.forget(feed.instance)
+    }
+    this.#feeds.clear()
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Agent, spool: what cannot be delivered in time waits in files, so that a full journal and a reboot lose nothing.
+ *
+ * In: units of one instance in seq order. Out: the same units later, or after a restart of the agent.
+ * Invariants: `append` returns only after fsync, so the journal may then be trimmed; an append that fails leaves the
+ * file as it was; what does not pass its check is never handed out; a file goes when all of it is acknowledged.
+ * It does not decide when to spool (drain.ts) and never makes a run directory.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { messageOf, RankzeroError } from '../errors.ts'
+import type { InstanceId, Origin } from '../record/index.ts'
+import { peekBatch } from '../wire/index.ts'
+import {
+  Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody, type SkipBody,
+} from './core-spool.ts'
+import type { Notes } from './notes.ts'
+import { Shelf, type ShelfFile, type StoredUnit } from './shelf.ts'
+
+const FILE = /^([0-9a-f]{32})\.(\d+)\.spool$/
+
+export interface SpoolOptions {
+  /** Directories to try, best first; the spool of a meeting is a directory below. */
+  directories: readonly string[]
+  meeting: string
+  capBytes: number
+  notes: Notes
+}
+
+export class Spool {
+  /** Bytes on disk, of all instances. */
+  bytes = 0
+  readonly #options: SpoolOptions
+  readonly #shelves = new Map<InstanceId, Shelf>()
+
+  constructor(options: SpoolOptions) {
+    this.#options = options
+  }
+
+  get cap(): number {
+    return this.#options.capBytes
+  }
+
+  get room(): number {
+    return Math.max(0, this.cap - this.bytes)
+  }
+
+  /** The shelf of one instance, empty at first. */
+  shelf(origin: Origin): Shelf {
+    const known = this.#shelves.get(origin.instance)
+    if (known) return known
+    const shelf = new Shelf(origin, this)
+    this.#shelves.set(origin.instance, shelf)
+    return shelf
+  }
+
+  /** Loads what an earlier agent of this node left; files of other nodes that share the directory stay untouched. */
+  recover(node: string): Shelf[] {
+    const found: Shelf[] = []
+    for (const directory of this.#options.directories) {
+      for (const [instance, files] of this.#files(join(directory, this.#options.meeting))) {
+        const shelf = this.#load(instance, files, node)
+        if (shelf) found.push(shelf)
+      }
+    }
+    return found
+  }
+
+  forget(instance: InstanceId): void {
+    this.#shelves.delete(instance)
+    for (const directory of this.#options.directories) {
+      try {
+        rmdirSync(join(directory, this.#options.meeting))
+      } catch {
+        // Not empty, or never made.
+      }
+    }
+  }
+
+  /** Where a new file may be made. @throws RankzeroError JOURNAL when no directory can be written. */
+  directory(): string {
+    let why: unknown = null
+    for (const parent of this.#options.directories) {
+      const path = join(parent, this.#options.meeting)
+      try {
+        mkdirSync(path, { recursive: true, mode: 0o700 })
+        return path
+      } catch (error) {
+        why ??= error
+      }
+    }
+    throw new RankzeroError('JOURNAL', `no spool directory can be made: ${messageOf(why)}`,
+      'make the run directory writable or free disk space; until then data waits in the journal', { cause: why })
+  }
+
+  #files(directory: string): Map<InstanceId, string[]> {
+    const byInstance = new Map<InstanceId, { n: number; path: string }[]>()
+    for (const name of namesIn(directory)) {
+      const match = FILE.exec(name)
+      if (!match) continue
+      const list = byInstance.get(match[1]!) ?? []
+      byInstance.set(match[1]!, list)
+      list.push({ n: Number(match[2]), path: join(directory, name) })
+    }
+    return new Map([...byInstance].map(([instance, list]) =>
+      [instance, list.sort((a, b) => a.n - b.n).map((file) => file.path)]))
+  }
+
+  #load(instance: InstanceId, paths: readonly string[], node: string): Shelf | null {
+    let head: OriginBody | null = null
+    let facts: FactsBody | null = null
+    const files: ShelfFile[] = []
+    const units: StoredUnit[] = []
+    const damages: string[] = []
+    for (const path of paths) {
+      const bytes = readIt(path)
+      const { entries, damaged } = scanEntries(instance, bytes)
+      if (damaged > 0) damages.push(`${damaged} of ${bytes.length} bytes of spool file ${path} are damaged`)
+      const file = { path, bytes: bytes.length }
+      files.push(file)
+      for (const entry of entries) {
+        if (entry.type === Entry.origin) head = jsonOf<OriginBody>(entry.body)
+        else if (entry.type === Entry.facts) facts = jsonOf<FactsBody>(entry.body)
+        else units.push(placed(entry, file))
+      }
+    }
+    if (head !== null && head.origin.node !== node) return null
+    for (const damage of damages) this.#options.notes.once(`${damage}; what is missing is counted as lost`)
+    if (head === null) {
+      this.#options.notes.once(`spool files of ${instance} (${paths.join(', ')}) say not whose they are; they stay there`)
+      return null
+    }
+    const shelf = this.shelf(head.origin)
+    shelf.restore(head.ledger, facts, files, units)
+    return shelf
+  }
+}
+
+function placed(entry: FoundEntry, file: ShelfFile): StoredUnit {
+  const { at, length } = entry
+  if (entry.type === Entry.batch) {
+    const { firstSeq, lastSeq } = peekBatch(entry.body)
+    return { type: 'BATCH', first: firstSeq, last: lastSeq, file, at, length }
+  }
+  const { from, to } = jsonOf<SkipBody>(entry.body)
+  return { type: 'SKIP', first: from, last: to, file, at, length }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}
+
+function readIt(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch {
+    return Buffer.alloc(0)
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Who takes part: instances, ranks, the lives of a rank, and who of two rivals holds it. Pure.
+ *
+ * In: `joined`, `conflict`, `heir`, `ended` notes in ledger order; beats as soft state. Out: members; verdicts to append.
+ * Invariants: the lives of a rank are in order of start, whatever the order of arrival; a suspect's points merge or are
+ * rejected by a note, never by a guess that a replay could make differently.
+ *
+ * A process that replaces a dead one often joins before the death of the other is known. So a newcomer to a rank whose
+ * other life has not ended is a suspect first: its batches are durable and acknowledged, but held back from the rows
+ * until there is proof that both lived at the same time (conflict), or that the older is over (heir).
+ */
+import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
+import { isOlder, type Member, type Rank } from './core-model.ts'
+import type { BeatFacts, NoteDraft, Notes } from './core-types.ts'
+
+export class Members {
+  readonly list: Member[] = []
+  readonly ranks = new Map<number, Rank>()
+  firstJoinAt = Infinity
+  private readonly byInstance = new Map<string, Member>()
+  private ordered: Rank[] | null = null
+  private newest: Member | null = null
+
+  get(instance: string): Member | undefined {
+    return this.byInstance.get(instance)
+  }
+
+  /** null when it is known already: two HELLOs may share a commit. */
+  join(body: Notes['joined'], at: number): Member | null {
+    const { origin } = body
+    if (this.byInstance.has(origin.instance)) return null
+    const rank = origin.role === 'worker' ? this.rank(origin.rank) : null
+    const member = newMember(this.list.length, body, at, rank)
+    this.list.push(member)
+    this.byInstance.set(member.instance, member)
+    if (rank === null) return member
+    this.firstJoinAt = Math.min(this.firstJoinAt, at)
+    if (this.newest === null || isOlder(this.newest, member)) this.newest = member
+    enter(rank, member)
+    return member
+  }
+
+  heard(facts: BeatFacts, now: number): void {
+    const member = this.byInstance.get(facts.instance)
+    if (member === undefined) return
+    const { alive, logged, lost, backlog } = facts
+    member.soft = { alive, logged, lost, backlog, at: now }
+  }
+
+  /** In order of rank. */
+  ranksInOrder(): readonly Rank[] {
+    this.ordered ??= [...this.ranks.values()].sort((a, b) => a.rank - b.rank)
+    return this.ordered
+  }
+
+  /** That of the newest life: an elastic job may have grown or shrunk. */
+  worldSize(): number {
+    return this.newest?.origin.worldSize ?? 0
+  }
+
+  /** Verdicts that are due; `final`: no more waiting, who is not proved a rival is an heir. `woke`: see State. */
+  verdicts(now: number, woke: number, final: boolean): NoteDraft[] {
+    const notes: NoteDraft[] = []
+    for (const rank of this.ranks.values()) {
+      if (rank.lives.length < 2) continue
+      const accepted = rank.lives.filter(isAccepted)
+      for (const suspect of rank.lives) {
+        if (suspect.state !== 'suspect') continue
+        const rival = accepted.find((other) => overlap(suspect, other))
+        if (rival !== undefined) {
+          const body = { instance: suspect.instance, holder: rival.instance }
+          notes.push({ type: 'note', at: now, kind: 'conflict', body })
+          continue
+        }
+        const since = Math.max(suspect.joinedAt, woke)
+        if (!final && !accepted.every((other) => isOver(older(suspect, other), since, now))) break
+        accepted.push(suspect)
+        const after = accepted[0]!.instance
+        notes.push({ type: 'note', at: now, kind: 'heir', body: { instance: suspect.instance, after } })
+      }
+    }
+    return notes
+  }
+
+  private rank(number: number): Rank {
+    const known = this.ranks.get(number)
+    if (known !== undefined) return known
+    const rank: Rank = { rank: number, index: this.ranks.size, lives: [], current: null, slots: new Map() }
+    this.ranks.set(number, rank)
+    this.ordered = null
+    return rank
+  }
+}
+
+export const attemptOf = (member: Member): number => (member.rank?.lives.indexOf(member) ?? 0) + 1
+
+/** Its points are in the rows. */
+export const isAccepted = (member: Member): boolean => member.state === 'live' || member.state === 'ended'
+
+/** After any change of a life's state: who is waited for, and where he stands. */
+export function renewCurrent(rank: Rank): void {
+  const current = rank.lives.findLast((life) => life.state === 'live') ?? null
+  if (current === rank.current) return
+  rank.current = current
+  for (const [shape, slot] of rank.slots) shape.tracks[slot] = current?.tracks.get(shape) ?? null
+}
+
+function enter(rank: Rank, member: Member): void {
+  const others = rank.lives.filter((life) => life.state !== 'rank-conflict')
+  const place = rank.lives.findIndex((life) => isOlder(member, life))
+  rank.lives.splice(place === -1 ? rank.lives.length : place, 0, member)
+  const open = others.filter((life) => life.ended === null || life.state === 'suspect')
+  if (open.length === 0) {
+    if (others.some((life) => overlap(member, life))) member.state = 'suspect'
+  } else if (open.every((life) => isOlder(member, life) && life.acked < life.first)) {
+    // Found in the same scan: none has logged yet, so the one that started first holds the rank.
+    for (const life of open) life.state = 'suspect'
+  } else {
+    member.state = 'suspect'
+  }
+  renewCurrent(rank)
+}
+
+const older = (a: Member, b: Member): Member => (isOlder(a, b) ? a : b)
+
+/** Proof that the older was alive when the younger was: by its records, exact on one node, or by its agent's beats. */
+function overlap(a: Member, b: Member): boolean {
+  const first = older(a, b)
+  const second = first === a ? b : a
+  const sameNode = first.origin.bootId === second.origin.bootId
+  if (lastSign(first) > second.started + (sameNode ? 0 : RANK_OVERLAP_MS)) return true
+  return first.soft !== null && first.soft.alive && first.soft.at > second.started + RANK_OVERLAP_MS
+}
+
+/** Time of the last thing it did, in the aggregator's clock. */
+function lastSign(member: Member): number {
+  const offset = member.started - member.origin.startedAt
+  return (member.lastTime ?? -Infinity) + offset
+}
+
+/** Ended, seen dead, or not heard of for long: a silent node must not hold up its successor. */
+function isOver(member: Member, since: number, now: number): boolean {
+  if (member.ended !== null || member.soft?.alive === false) return true
+  return now - Math.max(member.soft?.at ?? -Infinity, since) >= HEIR_AFTER_MS
+}
+
+function newMember(index: number, body: Notes['joined'], at: number, rank: Rank | null): Member {
+  const { origin, first, ledgerBefore } = body
+  return {
+    index, instance: origin.instance, origin, rank, started: origin.startedAt + body.offset, joinedAt: at, first,
+    ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null, end: null,
+    layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null, textLines: 0, badWeights: 0,
+    admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0, refused: 0, delivered: 0, superseded: 0,
+    rejected: 0, holes: [], soft: null,
+  }
+}
+

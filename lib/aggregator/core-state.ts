@@ -1,0 +1,272 @@
+/**
+ * Room aggregator, its core: everything that the aggregator knows, derived from ledger entries in order. Pure.
+ *
+ * In: entries (`apply`), and the time as an argument of what asks for decisions. Out: notes to append, views.
+ * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes nothing that a
+ * replay would not know (beats are soft state: they delay or hasten a decision, never its result).
+ * It does not talk to agents, ledger or backends (server.ts), and keeps no values of sealed rows (replay.ts reads them).
+ */
+import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
+import { booksOf } from './core-books.ts'
+import { Members, renewCurrent } from './core-members.ts'
+import { Merge, pointsFrom } from './core-merge.ts'
+import { Metrics } from './core-metrics.ts'
+import type { Family, Member } from './core-model.ts'
+import { Params } from './core-params.ts'
+import { jsonOf, sumOf } from './core-payload.ts'
+import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
+import type {
+  Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, MetricView, NoteDraft, Notes, ParamView,
+  SealBody, StateOptions,
+} from './core-types.ts'
+import { memberView, metricView, newestOf } from './core-views.ts'
+
+export class State {
+  /** Position of the last entry applied. */
+  pos = 0
+  /** Of the last `term` note. */
+  term = 0
+  /** The `session` notes, merged field by field. */
+  session: Readonly<Record<string, unknown>> = {}
+  readonly events: EventView[] = []
+  private readonly options: StateOptions
+  private readonly roster = new Members()
+  private readonly catalogue = new Metrics()
+  private readonly merge = new Merge(this.roster)
+  private readonly collapsed = new Params()
+  /** When this aggregator first listened; after a restart no wait may count the time that it was not there. */
+  private woke: number | null = null
+
+  constructor(options: StateOptions) {
+    this.options = options
+  }
+
+  /** In order of pos, once durable. `decoded` spares the work when the caller has read the blob anyway. */
+  apply(entry: Entry, decoded?: Batch): void {
+    this.pos = entry.pos
+    if (entry.type === 'batch') return this.batch(entry, decoded)
+    const body = entry.body as never
+    switch (entry.kind as keyof Notes) {
+      case 'joined': return this.joined(body, entry.at)
+      case 'conflict': return this.conflict(body)
+      case 'heir': return this.heir(body, entry.at)
+      case 'skip': return this.skip(body)
+      case 'ended': return this.ended(body)
+      case 'seal': return this.seal(body)
+      case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
+      case 'term': this.term = (body as Notes['term']).term
+    }
+  }
+
+  /** What to append for an instance of a HELLO; nothing if it is known. Apply it before the first batch. */
+  join(
+    origin: Origin, first: number, now: number, known: { ledgerBefore?: string | null; offset?: number } = {},
+  ): NoteDraft[] {
+    this.woke ??= now
+    if (this.roster.get(origin.instance) !== undefined) return []
+    const body = { origin, first, ledgerBefore: known.ledgerBefore ?? null, offset: known.offset ?? 0 }
+    return [{ type: 'note', at: now, kind: 'joined', body }]
+  }
+
+  heard(beats: readonly BeatFacts[], now: number): void {
+    for (const beat of beats) this.roster.heard(beat, now)
+  }
+
+  /** What is due now: verdicts on rivals, seals. Append, then apply; asked again before that it says the same. */
+  decide(now: number): NoteDraft[] {
+    this.woke ??= now
+    const { options, woke, roster: members, catalogue: metrics } = this
+    const verdicts = members.verdicts(now, woke, false)
+    return [...verdicts, ...sealsDue({ members, metrics, options, openBytes: this.openRowsBytes(), now, woke })]
+  }
+
+  /** The last decisions. Append, apply, and ask again until it returns none: an heir's points open rows of their own. */
+  drain(now: number): NoteDraft[] {
+    const verdicts = this.roster.verdicts(now, now, true)
+    return verdicts.length > 0 ? verdicts : sealsAll(this.catalogue, now)
+  }
+
+  acked(instance: string): number {
+    return this.roster.get(instance)?.acked ?? 0
+  }
+
+  worldSize(): number {
+    return this.roster.worldSize()
+  }
+
+  members(): MemberView[] {
+    return this.roster.list.map(memberView)
+  }
+
+  member(instance: string): MemberView | null {
+    const member = this.roster.get(instance)
+    return member === undefined ? null : memberView(member)
+  }
+
+  metricCount(): number {
+    return this.catalogue.list.length
+  }
+
+  /** The newest row of each metric, in order of first appearance. */
+  metrics(limit: number): MetricView[] {
+    return this.catalogue.list.slice(0, limit).map((metric) => metricView(metric, this.merge, this.catalogue))
+      .filter((view) => view !== null)
+  }
+
+  books(): InstanceBooks[] {
+    const open = this.merge.openPoints(this.catalogue.shapes)
+    return this.roster.list.filter(({ rank }) => rank !== null)
+      .map((member) => booksOf(member, open.get(member.index) ?? 0))
+  }
+
+  params(): ParamView[] {
+    return this.collapsed.view()
+  }
+
+  openRowsBytes(): number {
+    return this.merge.blocks.bytes
+  }
+
+  /** For replay.ts, in this room: what points and rows are named and ordered by. */
+  inside(): { members: Members; metrics: Metrics } {
+    return { members: this.roster, metrics: this.catalogue }
+  }
+
+  private joined(body: Notes['joined'], at: number): void {
+    this.roster.join(body, at)
+  }
+
+  private conflict({ instance, holder }: Notes['conflict']): void {
+    const member = this.roster.get(instance)
+    if (member === undefined || member.state !== 'suspect') return
+    member.state = 'rank-conflict'
+    member.holder = holder
+    for (const { points } of member.held) member.rejected += points
+    member.held = []
+  }
+
+  private heir({ instance }: Notes['heir'], at: number): void {
+    const member = this.roster.get(instance)
+    if (member === undefined || member.state !== 'suspect') return
+    member.state = member.ended === null ? 'live' : 'ended'
+    renewCurrent(member.rank!)
+    const { held } = member
+    member.held = []
+    for (const { data, from } of held) this.merge.take(member, this.options.decode(data), from, at)
+  }
+
+  private batch(entry: Extract<Entry, { type: 'batch' }>, decoded?: Batch): void {
+    const member = this.roster.get(entry.instance)
+    if (member === undefined) return
+    const from = member.acked + 1
+    const batch = decoded ?? this.read(entry)
+    if (entry.firstSeq > from) member.holes.push([from, entry.firstSeq - 1])
+    member.acked = Math.max(member.acked, entry.lastSeq)
+    if (batch === null) {
+      member.holes.push([Math.max(from, entry.firstSeq), entry.lastSeq])
+      return
+    }
+    let points = 0
+    for (const group of batch.groups) points += pointsFrom(group, from)
+    member.duplicates += batch.points - points
+    member.admitted += points
+    this.payloads(member, batch, from)
+    noteLast(member, batch)
+    if (member.state === 'suspect') member.held.push({ data: entry.data, from, points })
+    else if (member.state === 'rank-conflict' || member.rank === null) member.rejected += points
+    else this.merge.take(member, batch, from, entry.at)
+  }
+
+  /** null: the blob is damaged. The rest of the ledger is still worth reading; the books tell what is missing. */
+  private read(entry: Extract<Entry, { type: 'batch' }>): Batch | null {
+    try {
+      return this.options.decode(entry.data)
+    } catch {
+      return null
+    }
+  }
+
+  private payloads(member: Member, batch: Batch, from: number): void {
+    for (const { seq, kind, time, body: bytes } of batch.payloads) {
+      if (seq < from) continue
+      // Text stays in the ledger: it is counted, never parsed.
+      if (kind === Kind.text) {
+        member.textLines++
+        continue
+      }
+      const body = jsonOf(bytes)
+      if (kind === Kind.layout) this.layout(member, seq, body)
+      else if (kind === Kind.params) this.collapsed.set(member, body.params)
+      else if (kind === Kind.define) this.define(member, seq, body)
+      else if (kind === Kind.lost) member.lostInBand += sumOf(body.points)
+      else if (kind === Kind.refused) member.refused += sumOf(body.values)
+      else if (kind === Kind.event) this.events.push({ instance: member.instance, seq, time, event: body })
+      else if (kind === Kind.end) member.end = body
+      else if (kind === Kind.open) {
+        member.open = body
+        this.collapsed.set(member, body.config)
+      }
+    }
+  }
+
+  private layout(member: Member, seq: number, { id, names }: Record<string, unknown>): void {
+    if (typeof id !== 'number' || !Array.isArray(names) || member.layouts.has(id)) return
+    member.layouts.set(id, { shape: this.catalogue.shape(names.map(String)), from: seq })
+  }
+
+  private define(member: Member, seq: number, { metric, reduce }: Record<string, unknown>): void {
+    if (typeof metric !== 'string' || !REDUCES.includes(reduce as Reduce)) return
+    this.catalogue.declare(member, seq, metric, reduce as Reduce)
+  }
+
+  private skip({ instance, from, to, points }: Notes['skip']): void {
+    const member = this.roster.get(instance)
+    if (member === undefined || to <= member.acked) return
+    if (from > member.acked + 1) member.holes.push([member.acked + 1, from - 1])
+    member.acked = to
+    member.skips++
+    member.lostSkipped += sumOf(points)
+  }
+
+  private ended(body: EndedBody): void {
+    const member = this.roster.get(body.instance)
+    // The last known counters of a vanished instance give way to what its agent says later.
+    if (member === undefined || (member.ended !== null && member.ended.estimated !== true)) return
+    member.ended = body
+    if (member.state === 'live') member.state = 'ended'
+    if (member.rank !== null) renewCurrent(member.rank)
+  }
+
+  private seal({ groups }: SealBody): void {
+    for (const { metrics, steps } of groups) {
+      const families = familiesOf(this.catalogue, metrics)
+      const top = steps.reduce((highest, [start, stride, count]) => Math.max(highest, start + stride * (count - 1)), -1)
+      for (const family of families) {
+        this.remember(family, top)
+        for (const [start, stride, count] of steps) {
+          for (let i = 0; i < count; i++) this.merge.seal(family, start + stride * i)
+        }
+      }
+    }
+  }
+
+  /** Status shows the newest row also after its values are gone. */
+  private remember(family: Family, step: number): void {
+    if (family.sealed.has(step) || family.metrics.every(({ newest }) => newest !== null && newest.step > step)) return
+    for (const [metric, sample] of this.merge.rows(family, step)) {
+      if (sample.n === 0) return
+      metric.newest = newestOf(step, sample, this.catalogue.viewOf(metric))
+    }
+  }
+}
+
+function noteLast(member: Member, batch: Batch): void {
+  let last = 0
+  for (const { count, seqs, steps, times } of batch.groups) {
+    if (seqs[count - 1]! < last) continue
+    last = seqs[count - 1]!
+    member.lastStep = steps[count - 1]!
+    member.lastTime = Math.max(member.lastTime ?? -Infinity, times[count - 1]!)
+  }
+  for (const { time } of batch.payloads) member.lastTime = Math.max(member.lastTime ?? -Infinity, time)
+}

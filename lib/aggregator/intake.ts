@@ -1,0 +1,152 @@
+import { messageOf, RankzeroError } from '../errors.ts'
+import { CREDIT_BYTES } from '../limits.ts'
+import {
+  decodeBatch, decodeFrame, type Bodies, type End, type Frame, type FrameType, type Hello, type Skip,
+} from '../wire/index.ts'
+import { admit } from './core-admit.ts'
+import type { State } from './core-state.ts'
+import type { Committer } from './commit.ts'
+
+/** What the intake needs to know of the run it serves. */
+export interface Served {
+  run: string
+  /** Run directory. */
+  dir: string
+  meeting: string
+  ledger: string
+  term: number
+  key: () => string
+  /** False once the session drains: no new instance then. */
+  open: () => boolean
+  /** For the beat: the session's state. */
+  state: () => string
+}
+
+/** An agent, as its last HELLO named it. */
+export interface Agent {
+  host: string
+  pid: number
+}
+
+export type Reply = <T extends FrameType>(type: T, body: Bodies[T]) => void
+
+/**
+ * Frames in, drafts to the committer and replies out. Answers only after the commit: an ACK means durable.
+ *
+ * `reserved` runs ahead of the state by what is queued for the next commit, so that a batch and its successor may share
+ * one transaction. It never runs behind.
+ */
+export class Intake {
+  private readonly served: Served
+  private readonly state: State
+  private readonly committer: Committer
+  private readonly report: (line: string) => void
+  private readonly reserved = new Map<string, number>()
+  private readonly ending = new Set<string>()
+  readonly agents = new Map<string, Agent>()
+  /** Batches and skips that were durable already. */
+  duplicates = 0
+  /** Frames that no peer of ours would send. */
+  malformed = 0
+
+  constructor(served: Served, state: State, committer: Committer, report: (line: string) => void) {
+    this.served = served
+    this.state = state
+    this.committer = committer
+    this.report = report
+  }
+
+  /** Never throws: a frame that cannot be read is counted, answered with REFUSE and dropped. */
+  take(bytes: Uint8Array, now: number, reply: Reply): void {
+    let frame: Frame
+    try {
+      frame = decodeFrame(bytes)
+      this.dispatch(frame, now, reply)
+    } catch (error) {
+      if (++this.malformed === 1) this.report(`dropped a frame: ${messageOf(error)}`)
+      const known = error instanceof RankzeroError ? error : null
+      reply('REFUSE', { code: known?.code ?? 'DAMAGED', message: messageOf(error), remedy: known?.remedy ?? '' })
+    }
+  }
+
+  private dispatch(frame: Frame, now: number, reply: Reply): void {
+    if (frame.type === 'HELLO') return this.hello(frame.body, now, reply)
+    if (frame.term !== this.served.term) {
+      const message = `term ${frame.term} is not this holder's term ${this.served.term}`
+      return reply('REFUSE', { code: 'PROTOCOL', message, remedy: 'say HELLO again' })
+    }
+    if (frame.type === 'BATCH') this.batch(frame.body, now, reply)
+    else if (frame.type === 'SKIP') this.skip(frame.body, now, reply)
+    else if (frame.type === 'END') this.end(frame.body, now, reply)
+    else if (frame.type === 'BEAT' && 'instances' in frame.body) {
+      this.state.heard(frame.body.instances, now)
+      reply('BEAT', { sentAt: frame.body.sentAt, now, state: this.served.state() })
+    }
+  }
+
+  private hello(hello: Hello, now: number, reply: Reply): void {
+    const { served } = this
+    if (hello.meeting !== served.meeting) {
+      const message = `meeting ${hello.meeting} is not that of run ${served.run}`
+      return reply('REFUSE', { code: 'PROTOCOL', message, remedy: 'start the agent with the meeting id of its run' })
+    }
+    this.agents.set(hello.agent, { host: hello.host, pid: hello.pid })
+    for (const { origin, first, ledger } of hello.instances) {
+      if (!served.open() && this.state.member(origin.instance) === null) continue
+      const known = { ledgerBefore: ledger, offset: now - hello.sentAt }
+      for (const note of this.state.join(origin, first, now, known)) this.committer.push(note)
+    }
+    const instances = hello.instances.map(({ origin }) => origin.instance)
+    this.committer.barrier(() => {
+      reply('WELCOME', {
+        run: served.run, ledger: served.ledger, term: served.term, key: served.key(), dir: served.dir,
+        sentAt: hello.sentAt, now, credit: CREDIT_BYTES,
+        instances: instances.map((instance) => this.state.member(instance) !== null
+          ? { instance, acked: this.state.acked(instance), accepted: true }
+          : { instance, acked: 0, accepted: false, why: `run ${served.run} is ${served.state()}` }),
+      })
+    })
+  }
+
+  private batch(blob: Uint8Array, now: number, reply: Reply): void {
+    // Decoded before it is stored: a blob that replay could not read must never become durable.
+    const { instance, firstSeq, lastSeq } = decodeBatch(blob)
+    if (!this.place(instance, firstSeq, lastSeq, reply)) return
+    // Copied: the frame's buffer belongs to the socket once this call returns.
+    const data = Uint8Array.prototype.slice.call(blob)
+    this.committer.push({ type: 'batch', instance, firstSeq, lastSeq, data, at: now }, () =>
+      reply('ACK', { instance, seq: this.state.acked(instance) }))
+  }
+
+  private skip(skip: Skip, now: number, reply: Reply): void {
+    if (!this.place(skip.instance, skip.from, skip.to, reply)) return
+    this.committer.push({ type: 'note', kind: 'skip', body: skip, at: now }, () =>
+      reply('ACK', { instance: skip.instance, seq: this.state.acked(skip.instance) }))
+  }
+
+  private end(end: End, now: number, reply: Reply): void {
+    const { instance } = end
+    if (this.state.member(instance) === null) return
+    const done = (): void => reply('ACK', { instance, seq: this.state.acked(instance), ended: true })
+    if (this.ending.has(instance)) return this.committer.idle ? done() : undefined
+    if (end.seq > this.cursor(instance)) return reply('ACK', { instance, seq: this.state.acked(instance) })
+    this.ending.add(instance)
+    this.committer.push({ type: 'note', kind: 'ended', body: end, at: now }, done)
+  }
+
+  /** True when these seqs come next; then they are reserved. Else the sender is told where to go on. */
+  private place(instance: string, first: number, last: number, reply: Reply): boolean {
+    const verdict = this.state.member(instance) === null ? 'unknown' : admit(this.cursor(instance), first, last)
+    if (verdict === 'take') {
+      this.reserved.set(instance, last)
+      return true
+    }
+    if (verdict === 'duplicate') this.duplicates++
+    if (verdict !== 'unknown') reply('ACK', { instance, seq: this.state.acked(instance) })
+    return false
+  }
+
+  private cursor(instance: string): number {
+    return Math.max(this.reserved.get(instance) ?? 0, this.state.acked(instance))
+  }
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { wallMs } from '../clock.ts'
+import { openLedger, type Ledger } from '../ledger/index.ts'
+import { tryLock, type LockDb } from '../ledger/lockdb.ts'
+import { elect, readMeeting, type Election } from '../lock/index.ts'
+import { meetingOfRun } from '../rank/index.ts'
+import { runIdOf } from '../record/run-id.ts'
+
+/** The run that this aggregator won: elected, named, not yet created on disk when `ledger` is null. */
+export interface Won {
+  run: string
+  /** Run directory. */
+  dir: string
+  meeting: string
+  election: Election
+  ledger: Ledger | null
+}
+
+/**
+ * Wins the election of a meeting id, then re-reads the run that belongs to it or mints one. Null: another aggregator
+ * has it. `meeting` null mints the run first and derives the meeting from it (a supervisor's new run).
+ */
+export function winRun(o: { meeting: string | null; run: string | null; parent: string; lockDir: string }): Won | null {
+  const minted = runIdOf(wallMs(), randomBytes(3).toString('hex'))
+  const meeting = o.meeting ?? meetingOfRun(minted, process.getuid?.() ?? 0)
+  const election = elect(o.lockDir, `aggregator-${meeting}`)
+  if (election === null) return null
+  const known = readMeeting(o.lockDir, meeting)
+  const run = o.run ?? known?.run ?? minted
+  const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
+  const path = ledgerPath(dir)
+  return { run, dir, meeting, election, ledger: existsSync(path) ? openLedger(path) : null }
+}
+
+/** Makes the run directory with its ledger; only the head ever does. */
+export function createRun(dir: string): Ledger {
+  mkdirSync(join(dir, 'log'), { recursive: true })
+  return openLedger(ledgerPath(dir))
+}
+
+/**
+ * The fence of a run directory: held as long as the aggregator lives, its term grows with every holder.
+ * Null: another aggregator, perhaps of another host, works in this directory.
+ */
+export function takeTerm(dir: string, meeting: string): { term: number; lock: LockDb } | null {
+  const lock = tryLock(join(dir, 'term.lock'))
+  return lock === null ? null : { term: lock.advance({ meeting, pid: String(process.pid) }), lock }
+}
+
+export const ledgerPath = (dir: string): string => join(dir, 'ledger.sqlite')

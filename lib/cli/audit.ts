@@ -1,0 +1,73 @@
+import type { Command } from 'commander'
+import { join } from 'node:path'
+import type { Audit } from '../aggregator/core-types.ts'
+import { EXIT } from '../errors.ts'
+import { count, progress } from '../launch/progress.ts'
+import { command, dirOf, type Exit, type Shared } from './define.ts'
+import { style, table } from './output.ts'
+import { findRun } from './runs.ts'
+
+interface Flags extends Shared {
+  json?: true
+}
+
+const RANK_COLUMNS = [
+  'rank', 'try', 'state', 'logged', 'admitted', 'lost', 'pending', 'duplicates', 'refused', '', 'instance',
+]
+const BACKEND_COLUMNS = ['backend', 'delivered', 'superseded', 'thinned', 'rejected', 'pending', 'resent']
+
+export const auditCommand = (exit: Exit): Command => command('audit')
+  .summary('the books; exit 1 when they do not balance')
+  .description('Counts every point anew from the ledger; shows the books. Exits with 1 when they do not balance.')
+  .argument('[RUN]', 'run id, run directory, or latest', 'latest')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', `
+Columns, in points, per life of a rank:      logged = admitted + lost + pending
+  logged     taken by log()                    admitted   in the ledger, once
+  lost       no room was left for them         pending    not yet at the aggregator
+  duplicates in the ledger twice               refused    values that are no points, outside logged
+Per backend:                                 admitted = delivered + thinned + superseded + rejected + pending
+  delivered  in a row that was accepted        superseded replaced by a later value before that
+  thinned    left out, by a stated rule        rejected   refused for good
+  pending    not accepted yet                  resent     sent again after an ambiguous failure
+
+Example:
+  rankzero audit latest --json`)
+  .action(async (run: string, flags: Flags) => {
+    const found = findRun(dirOf(flags), run)
+    const { openLedger } = await import('../ledger/index.ts')
+    const { audit } = await import('../aggregator/replay.ts')
+    const line = progress()
+    line.show('rankzero: counting')
+    const ledger = openLedger(join(found.dir, 'ledger.sqlite'), { readonly: true })
+    try {
+      const books = audit(ledger)
+      line.clear()
+      process.stdout.write(flags.json === true ? `${JSON.stringify(books)}\n` : auditText(books))
+      if (!books.balanced) exit(EXIT.unbalanced)
+    } finally {
+      ledger.close()
+    }
+  })
+
+export function auditText(books: Audit): string {
+  const verdict = books.balanced ? style('green', 'balanced') : style('red', 'NOT balanced')
+  const rest = books.complete ? 'nothing pending' : 'something is pending'
+  const ranks = books.ranks.map((one) => [
+    one.rank, one.attempt, one.state,
+    ...[one.logged, one.admitted, one.lost, one.pending, one.duplicates, one.refused].map(count),
+    one.estimated === true ? 'estimated' : '', one.instance.slice(0, 8),
+  ])
+  const backends = books.backends.map((one) => [
+    one.name,
+    ...[one.delivered, one.superseded, one.thinned, one.rejected, one.pending, one.resent].map(count),
+  ])
+  return [
+    `${style('bold', books.run)}  ${books.status ?? 'not ended'}: the books are ${verdict}, ${rest}\n`,
+    ...books.problems.map((problem) => `${style('red', 'problem')}  ${problem}\n`),
+    '\n',
+    table(RANK_COLUMNS, ranks),
+    '\n',
+    table(BACKEND_COLUMNS, backends),
+  ].join('')
+}

@@ -1,0 +1,110 @@
+/**
+ * The two hidden commands: what `spawnDaemon` starts. Read by hand and not by commander, which a process that
+ * should stay small has no use for.
+ */
+import { fstatSync, writeSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { basename } from 'node:path'
+import { parseArgs } from 'node:util'
+import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
+import { cliOf, type ReadyLine } from '../spawn.ts'
+
+type Flags = Partial<Record<string, string | boolean>>
+
+export async function agent(argv: readonly string[]): Promise<number> {
+  const flags = read(argv, ['meeting', 'run', 'dir'], [])
+  const { agentOptions, runAgent } = await import('../agent/index.ts')
+  return runAgent(agentOptions({
+    meeting: required(flags, 'meeting'), run: text(flags, 'run'), dir: setting(flags, 'dir'), env: process.env,
+    lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
+    overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
+    cli: cliOf(process.env),
+  }))
+}
+
+/** `--new` mints a run; `--meeting M` serves the run of a meeting id; `--resume RUN` says which run that is. */
+export async function aggregator(argv: readonly string[]): Promise<number> {
+  const flags = read(argv, ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision'], ['new'])
+  const pipe = openPipe()
+  const resume = text(flags, 'resume')
+  const { runAggregator } = await import('../aggregator/server.ts')
+  const status = await runAggregator({
+    meeting: flags['new'] === true ? null : required(flags, 'meeting'),
+    run: resume === null ? null : basename(resume),
+    parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
+    key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
+    onCollision: setting(flags, 'onCollision', 'on-collision'),
+    sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
+    tell: pipe.tell,
+  })
+  pipe.close()
+  return status
+}
+
+function read(argv: readonly string[], texts: readonly string[], switches: readonly string[]): Flags {
+  const options = Object.fromEntries([
+    ...texts.map((name) => [name, { type: 'string' }] as const),
+    ...switches.map((name) => [name, { type: 'boolean' }] as const),
+  ])
+  try {
+    return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values as Flags
+  } catch (error) {
+    throw new RankzeroError('USAGE', messageOf(error), 'this command is started by rankzero itself')
+  }
+}
+
+function required(flags: Flags, name: string): string {
+  const value = text(flags, name)
+  if (value !== null) return value
+  throw new RankzeroError('USAGE', `--${name} is missing`, 'this command is started by rankzero itself')
+}
+
+const text = (flags: Flags, name: string): string | null => {
+  const value = flags[name]
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+function setting<N extends SettingName>(flags: Flags, name: N, flag: string = name): Settings[N] {
+  return findSetting(name, { env: process.env, flags: { [name]: flags[flag] } }).value
+}
+
+/** Null where nobody said anything, so that init() may decide. */
+function given(flags: Flags, name: 'project'): string | null {
+  const found = findSetting(name, { env: process.env, flags: { [name]: flags[name] } })
+  return found.origin.from === 'default' ? null : found.value
+}
+
+/**
+ * Descriptor 3, where the starter reads how it went. Whoever gave up before we were ready needs no run, and a wait
+ * for a key that nobody waits for would hold it from others; a starter that left after that means nothing.
+ */
+function openPipe(): { tell: (line: object) => void; close: () => void } {
+  if (!isPipe(3)) return { tell: () => {}, close: () => {} }
+  const socket = new Socket({ fd: 3, readable: true, writable: true })
+  socket.on('error', () => {}).on('close', () => process.exit(0)).resume().unref()
+  const close = (): void => {
+    socket.removeAllListeners('close')
+    socket.destroy()
+  }
+  return {
+    close,
+    tell(line: ReadyLine) {
+      try {
+        writeSync(3, `${JSON.stringify(line)}\n`)
+      } catch {
+        // The reader is gone; the socket's end, if it matters, is on its way.
+      }
+      if (line.waiting === undefined) close()
+    },
+  }
+}
+
+/** Started by hand, descriptor 3 is Node's own. */
+function isPipe(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,39 @@
+import { Command, type CommanderError } from 'commander'
+import { findSetting } from '../config/settings.ts'
+import { RankzeroError } from '../errors.ts'
+
+/** Where a command leaves its exit status when it is not 0. */
+export type Exit = (status: number) => void
+
+/** Options of every command. */
+export interface Shared {
+  /** Parent of the run directories. */
+  dir?: string
+}
+
+/** A command with the options and the manners that all of ours have: it throws, it never exits by itself. */
+export function command(name: string): Command {
+  return bare(name).option('--dir <D>', 'parent of the run directories (RANKZERO_DIR, else ./rankzero)')
+}
+
+/** Absolute. @throws RankzeroError USAGE. */
+export const dirOf = (flags: Shared): string =>
+  findSetting('dir', { flags: { dir: flags.dir }, env: process.env }).value
+
+export function bare(name: string): Command {
+  return new Command(name).exitOverride().configureOutput({ writeErr: () => {} })
+    .helpOption('-h, --help', 'show this').showHelpAfterError(false).allowExcessArguments(false)
+}
+
+/** What commander found wrong, in our words. Null: it only showed help or the version. */
+export function usageError(error: CommanderError, argv: readonly string[]): RankzeroError | null {
+  if (error.exitCode === 0) return null
+  const [first = ''] = argv
+  const name = first === '' || first.startsWith('-') ? '' : ` ${first}`
+  if (error.code === 'commander.help') {
+    return new RankzeroError('USAGE', 'no command given', 'rankzero --help lists them')
+  }
+  const text = error.message.replace(/^error: /, '').replace(/\n/g, ' ')
+  const help = error.code === 'commander.unknownCommand' ? '' : name
+  return new RankzeroError('USAGE', text, `rankzero${help} --help shows what can be said`)
+}

@@ -1,0 +1,96 @@
+import { monotonicMs, sleep } from '../clock.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
+import { openRun, startAgent, type DaemonPlace } from '../launch/daemons.ts'
+import { isAlive, progress, readStatus, say } from '../launch/index.ts'
+import { plural } from '../launch/progress.ts'
+import { END_POLL_MS, SYNC_STALL_MS } from '../limits.ts'
+import { readMeeting } from '../lock/meeting.ts'
+import { meetingOfRun } from '../rank/index.ts'
+import type { Leftover } from './leftovers.ts'
+import { lookAt } from './look.ts'
+
+export interface Target {
+  /** Parent of the run directories. */
+  parent: string
+  run: string | null
+  /** Null: it never got one. */
+  runDir: string | null
+  meeting: string | null
+  left: Leftover | null
+}
+
+export interface Delivered {
+  run: string | null
+  dir: string | null
+  meeting: string
+  state: string
+  status: string | null
+  /** Points that are in the ledger now and were not before. */
+  delivered: number
+  pending: number
+  lost: number
+  error?: string
+  remedy?: string
+}
+
+/** Brings one run to its end: an aggregator and an agent for what was left, unless its own processes still live. */
+export async function deliver(place: DaemonPlace, target: Target): Promise<Delivered> {
+  const { run, runDir, left } = target
+  const meeting = target.meeting ?? meetingOfRun(run ?? '', process.getuid?.() ?? 0)
+  const before = runDir === null ? null : lookAt({ run: run ?? '', dir: runDir })
+  const admitted = before?.books.admitted ?? 0
+  const result = (dir: string | null, state?: string): Delivered => {
+    const now = dir === null ? null : readStatus(dir)
+    return {
+      run: now?.run ?? run, dir, meeting, state: state ?? now?.state ?? 'none', status: now?.status ?? null,
+      delivered: (now?.books.admitted ?? 0) - admitted,
+      pending: now?.books.pending ?? 0, lost: now?.books.lost ?? 0,
+    }
+  }
+  if (before?.state === 'ended' && left === null && before.books.pending === 0) return result(runDir)
+  if ((left?.live ?? 0) > 0) return result(runDir, 'live')
+  try {
+    let dir = runDir
+    if (before === null || before.state === 'ended' || before.state === 'interrupted') {
+      dir = await serve(place, meeting, run)
+    }
+    startAgent(place, meeting, run)
+    await untilEnded(dir ?? '', run ?? meeting)
+    return result(dir)
+  } catch (error) {
+    const remedy = error instanceof RankzeroError ? error.remedy : undefined
+    const failed = { ...result(runDir), error: messageOf(error), remedy }
+    return failed.state === 'ended' ? { ...failed, state: 'interrupted' } : failed
+  }
+}
+
+/** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
+async function serve(place: DaemonPlace, meeting: string, run: string | null): Promise<string> {
+  const args = ['--meeting', meeting, ...(run === null ? [] : ['--resume', run])]
+  try {
+    const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {
+      say(`waiting for key ${key} held by run ${holder} (host ${host}, pid ${pid})`)
+    }, new AbortController().signal)
+    return opened.dir
+  } catch (error) {
+    const other = readMeeting(place.lockDir, meeting)
+    if (other === null || !isAlive(other.pid, other.procStart)) throw error
+    return other.dir
+  }
+}
+
+/** As long as anything moves; what does not move for SYNC_STALL_MS is left pending. */
+async function untilEnded(dir: string, name: string): Promise<void> {
+  const line = progress()
+  let mark = ''
+  for (let moved = monotonicMs(); monotonicMs() - moved < SYNC_STALL_MS; await sleep(END_POLL_MS)) {
+    const status = readStatus(dir)
+    if (status?.state === 'ended') break
+    const now = JSON.stringify([status?.state, status?.books])
+    if (now !== mark) moved = monotonicMs()
+    mark = now
+    const pending = plural(status?.books.pending ?? 0, 'point')
+    line.show(`rankzero: ${name}: ${status?.state ?? 'opening'}, ${pending} pending`)
+  }
+  line.clear()
+}

@@ -1,0 +1,45 @@
+import type { Command } from 'commander'
+import { command, dirOf, type Shared } from './define.ts'
+import type { Diagnosis } from './diagnose.ts'
+import { style, table } from './output.ts'
+
+interface Flags extends Shared {
+  json?: true
+}
+
+export const doctorCommand = (): Command => command('doctor')
+  .summary('who am I and why; addon, shared memory, limits')
+  .description('Says which rank this process would have and why, and what on this node would slow or stop a run.')
+  .option('--json', 'one JSON object')
+  .addHelpText('after', `
+It shows: rank, world size and the variables that decided; the directories with their file systems; then findings,
+worst first: error (it will not work), warning (it costs something), info; each with what to do about it.
+Ask it where the question is: rankzero run --nproc 2 -- rankzero doctor
+
+Example:
+  rankzero doctor --json`)
+  .action(async (flags: Flags) => {
+    const { diagnose } = await import('./diagnose.ts')
+    const diagnosis = await diagnose(dirOf(flags), process.env)
+    process.stdout.write(flags.json === true ? `${JSON.stringify(diagnosis)}\n` : diagnosisText(diagnosis))
+  })
+
+const COLOURS = { error: 'red', warning: 'yellow', info: 'dim' } as const
+
+function diagnosisText(one: Diagnosis): string {
+  const variables = Object.entries(one.variables).map(([name, value]) => `${name}=${value}`).join(' ')
+  const facts: [string, string][] = [
+    ['rank', `${one.rank} of ${one.worldSize}, local rank ${one.localRank}, on ${one.node}`],
+    ['because', `${one.source}${variables === '' ? '' : `: ${variables}`}`],
+    ['meeting', `${one.meeting} (from ${one.meetingFrom})`],
+    ['versions', `rankzero ${one.versions.rankzero}, node ${one.versions.node}, ${one.native}`],
+    ['files', `${one.openFiles} may be open`],
+  ]
+  const places = one.places.map(({ what, path, type, free, writable }) =>
+    [what, path, type, `${(free / 2 ** 30).toFixed(1)} GiB free`, writable ? '' : 'not writable'])
+  const findings = one.findings.map(({ level, what, remedy }) =>
+    `${style(COLOURS[level], level.padEnd(9))}  ${what}\n${' '.repeat(11)}${remedy}\n`)
+  return facts.map(([name, text]) => `${style('dim', name.padEnd(9))}  ${text}\n`).join('')
+    + `\n${table(['place', 'path', 'file system', 'room', ''], places)}\n`
+    + (findings.length === 0 ? `${style('green', 'nothing to complain about')}\n` : findings.join(''))
+}

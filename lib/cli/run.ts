@@ -1,0 +1,78 @@
+import type { Command } from 'commander'
+import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
+import { RankzeroError } from '../errors.ts'
+import type { SuperviseOptions } from '../launch/index.ts'
+import { cliOf } from '../spawn.ts'
+import { command, type Exit, type Shared } from './define.ts'
+import { findRun, parentOf } from './runs.ts'
+
+type Flags = Shared & Partial<Record<SettingName, string | boolean>> & { exitTimeout?: string }
+
+/**
+ * Variables that our backends log in with. COMMAND needs none of them, since the aggregator delivers, and some
+ * launchers show the whole environment to every user of the node.
+ */
+const SECRETS = ['COMET_API_KEY', 'MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_USERNAME', 'MLFLOW_TRACKING_PASSWORD']
+
+export const runSubcommand = (exit: Exit): Command => command('run')
+  .summary('run COMMAND under one session; its exit status is COMMAND\'s')
+  .description('Runs COMMAND, or N workers of it, under one session. Put it before the command you already type.')
+  .usage('[options] -- COMMAND...')
+  .passThroughOptions()
+  .argument('<COMMAND...>', 'the command with its arguments')
+  .option('--nproc <N>', 'start COMMAND N times, as ranks 0 to N-1')
+  .option('--project <P>', 'project of the experiment')
+  .option('--name <N>', 'name of the experiment')
+  .option('--key <K>', 'experiment key, held by one run at a time')
+  .option('--backend <B,...>', 'where the session is delivered to')
+  .option('--on-collision <how>', 'another run holds the key: fail, wait or rename')
+  .option('--resume <RUN>', 'go on with a run instead of a new one')
+  .option('--on-failure <how>', 'with --nproc, a worker failed: stop the others, or continue')
+  .option('--exit-timeout <S>', 'seconds to wait after COMMAND for what is not delivered yet')
+  .option('--forward-signals', 'send INT and TERM on to COMMAND, whoever else got them')
+  .option('--no-forward-signals', 'never send them on')
+  .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
+  .addHelpText('after', `
+Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
+"rankzero: run <id> <directory>"; when COMMAND is done, the first failure and what is still pending follow there.
+
+Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 the key is held, 126 COMMAND cannot
+be executed, 127 it was not found.
+
+Example:
+  rankzero run --nproc 4 --project digits -- node train.js --epochs 3`)
+  .action(async (words: string[], flags: Flags) => {
+    const options = superviseOptions(words, flags, process.env)
+    const { supervise } = await import('../launch/index.ts')
+    exit(await supervise(options))
+  })
+
+/** Everything that can be wrong with the call is found here, before anything starts. */
+export function superviseOptions(
+  words: readonly string[], flags: Flags, env: NodeJS.ProcessEnv,
+): SuperviseOptions {
+  const raw: Partial<Record<SettingName, unknown>> = { ...flags, exitTimeoutMs: flags.exitTimeout }
+  const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
+  for (const backend of get('backend')) {
+    if (backend === 'local') continue
+    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`, 'give --backend local, or none')
+  }
+  const cli = cliOf(env)
+  if (cli === null) {
+    throw new RankzeroError('USAGE', 'the program rankzero cannot be found', 'set RANKZERO_CLI to its path')
+  }
+  const forward = get('forwardSignals')
+  const resumed = get('resume') === null ? null : findRun(get('dir'), get('resume') ?? '')
+  const sessionArgs: string[] = resumed === null ? [] : ['--resume', resumed.run]
+  for (const [name, flag] of [['project', '--project'], ['name', '--name'], ['key', '--key']] as const) {
+    const { value, origin } = findSetting(name, { flags: raw, env })
+    if (value !== null && origin.from === 'flag') sessionArgs.push(`${flag}=${value}`)
+  }
+  sessionArgs.push('--on-collision', get('onCollision'))
+  return {
+    command: words, nproc: get('nproc'), cli, env, sessionArgs, secrets: SECRETS,
+    dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
+    onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',
+    exitTimeoutMs: get('exitTimeoutMs'), overflowCap: get('overflowCap'), passKeys: get('passKeys'),
+  }
+}

@@ -1,0 +1,75 @@
+import { howItFailed } from '../launch/core-outcome.ts'
+import { count } from '../launch/progress.ts'
+import type { MemberStatus, MetricStatus } from '../launch/run-files.ts'
+import { brief, duration, style, table } from './output.ts'
+import type { ShownStatus } from './look.ts'
+
+/** More ranks or metrics than a screen holds are counted, not listed; --json has all of them. */
+const LISTED_MAX = 16
+
+const GOOD = new Set(['live', 'ended', 'finished'])
+const BAD = new Set(['failed', 'killed', 'lost', 'interrupted', 'refused'])
+const paint = (word: string): string =>
+  BAD.has(word) ? style('red', word) : GOOD.has(word) ? style('green', word) : word
+
+/** A run on one screen: who it is, how it stands, then what is wrong, then ranks and metrics. */
+export function statusText(status: ShownStatus, now: number): string {
+  const { books, members } = status
+  const lasted = duration((status.endedAt ?? now) - status.startedAt)
+  const time = status.startedAt === 0 ? '' : `, ${status.endedAt === null ? 'for' : 'took'} ${lasted}`
+  const live = members.filter((member) => member.state === 'live').length
+  const joined = new Set(members.map((member) => member.rank)).size
+  const title = [status.project, status.name].filter((part) => part !== '').join(' · ')
+  const fields: [string, string][] = [
+    ['run', `${style('bold', status.run)}${title === '' ? '' : `  ${title}`}`],
+    ['state', `${paint(status.state)}${status.status === null ? '' : `, ${paint(status.status)}`}${time}`],
+    ['key', status.key],
+    ['ranks', `${joined} of ${status.ranks}${live > 0 ? `, ${live} live` : ''}`],
+    ['points', `${count(books.logged)} logged, ${count(books.merged)} merged, ${count(books.lost)} lost, `
+      + `${count(books.pending)} pending`],
+    ...status.backends.map((backend): [string, string] =>
+      ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
+    ['work', workLine(status)],
+    ['directory', status.dir],
+    ...status.failed.map((failed): [string, string] =>
+      ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
+    ...(status.remedy === undefined ? [] : [['to do', status.remedy] satisfies [string, string]]),
+  ]
+  const head = fields.map(([name, text]) => `${style('dim', name.padEnd(9))}  ${text}\n`).join('')
+  return head + section(memberTable(members), members.length, 'ranks')
+    + section(metricTable(status.metrics), status.metrics.length, 'metrics')
+}
+
+function workLine({ processes }: ShownStatus): string {
+  if (processes.length === 0) return 'no process is known'
+  return processes.map(({ role, host, pid, alive }) =>
+    `${role} ${pid} on ${host}${alive === false ? ' (gone)' : alive === null ? ' (elsewhere)' : ''}`).join(', ')
+}
+
+const section = (text: string, all: number, what: string): string => {
+  if (all === 0) return ''
+  return `\n${text}${all > LISTED_MAX ? `… ${count(all - LISTED_MAX)} more ${what} (--json has all)\n` : ''}`
+}
+
+/** Those that need a look first: not live or ended, then the furthest behind. */
+function memberTable(members: readonly MemberStatus[]): string {
+  const odd = (member: MemberStatus): number => GOOD.has(member.state) ? 1 : 0
+  const listed = members.length <= LISTED_MAX ? members : [...members]
+    .sort((a, b) => odd(a) - odd(b) || (a.lastStep ?? -1) - (b.lastStep ?? -1)).slice(0, LISTED_MAX)
+  const rows = [...listed].sort((a, b) => a.rank - b.rank || a.attempt - b.attempt).map((member) => [
+    member.rank, member.attempt, member.state, member.lastStep === null ? null : count(member.lastStep),
+    count(member.logged), count(member.pending), member.lagMs === null ? null : duration(member.lagMs),
+    member.host, member.pid,
+  ])
+  return table(['rank', 'try', 'state', 'step', 'logged', 'pending', 'lag', 'host', 'pid'], rows)
+}
+
+function metricTable(metrics: readonly MetricStatus[]): string {
+  const held = (value: MetricStatus['min'], rank: number | null): string =>
+    rank === null ? brief(value) : `${brief(value)} (${rank})`
+  const rows = metrics.slice(0, LISTED_MAX).map((row) => [
+    row.metric, `${count(row.step)}${row.sealed ? '' : '*'}`, brief(row.value),
+    held(row.min, row.minRank), held(row.max, row.maxRank), `${row.count}/${row.expected}`,
+  ])
+  return table(['metric', 'step', 'value', 'min (rank)', 'max (rank)', 'ranks'], rows)
+}

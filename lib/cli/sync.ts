@@ -1,0 +1,77 @@
+import type { Command } from 'commander'
+import { findSetting } from '../config/settings.ts'
+import { EXIT, RankzeroError } from '../errors.ts'
+import { count, plural, say } from '../launch/progress.ts'
+import { readEndpoint } from '../launch/run-files.ts'
+import { cliOf } from '../spawn.ts'
+import { command, dirOf, type Exit, type Shared } from './define.ts'
+import type { Delivered, Target } from './deliver.ts'
+import { findLeftovers, type Leftover } from './leftovers.ts'
+import { findRun, listRuns, parentOf, type FoundRun } from './runs.ts'
+
+interface Flags extends Shared {
+  all?: true
+  json?: true
+}
+
+export const syncCommand = (exit: Exit): Command => command('sync')
+  .summary('delivers what a finished or broken run left behind')
+  .description('Delivers what a finished or broken run left behind on this node, and closes its session.')
+  .argument('[RUN...]', 'run ids, run directories, or latest (the default)')
+  .option('--all', 'every run below the directory, and what waits there without one')
+  .option('--json', 'one JSON object per run: run, dir, state, status, delivered, pending, lost')
+  .addHelpText('after', `
+Per run it says: its state and final status, points delivered now, points still pending, points lost.
+A run whose processes still live is left to them. Exits with 4 when something is still pending.
+
+Example:
+  rankzero sync --all --dir ./rankzero`)
+  .action(async (names: string[], flags: Flags) => {
+    if (flags.all === true && names.length > 0) {
+      throw new RankzeroError('USAGE', `--all and RUN ${names[0]} exclude each other`, 'give one of them')
+    }
+    const dir = dirOf(flags)
+    const { deliver } = await import('./deliver.ts')
+    const cli = cliOf(process.env)
+    if (cli === null) throw new RankzeroError('USAGE', 'the program rankzero cannot be found', 'set RANKZERO_CLI')
+    const lockDir = findSetting('lockDir', { env: process.env }).value
+    for (const target of targets(dir, names, flags.all === true)) {
+      const place = { cli, lockDir, env: process.env, dir: target.parent }
+      const one = await deliver(place, target)
+      process.stdout.write(flags.json === true ? `${JSON.stringify(one)}\n` : line(one))
+      if (one.remedy !== undefined) say(`to do: ${one.remedy}`)
+      if (one.state !== 'live' && (one.pending > 0 || one.state !== 'ended')) exit(EXIT.pending)
+    }
+  })
+
+/** Whom to deliver for: named runs, or every run and every meeting that left something. */
+function targets(dir: string, names: readonly string[], all: boolean): Target[] {
+  const { leftovers, damaged } = findLeftovers(dir, process.env)
+  for (const text of damaged) say(`cannot be read and stays: ${text}`)
+  const target = (found: FoundRun): Target => {
+    const meeting = readEndpoint(found.dir)?.meeting
+    const left = leftovers.find((one) => one.meeting === meeting || one.run === found.run) ?? null
+    const { run, dir: runDir } = found
+    return { parent: parentOf(found), run, runDir, left, meeting: meeting ?? left?.meeting ?? null }
+  }
+  const orphan = (left: Leftover): Target =>
+    ({ parent: dir, run: left.run, runDir: null, left, meeting: left.meeting })
+  if (!all) {
+    return (names.length > 0 ? names : ['latest']).map((name) => {
+      // A run that never got a directory is known by what its processes left.
+      const left = leftovers.find((one) => one.run === name)
+      const there = listRuns(dir).some((found) => found.run === name)
+      return left !== undefined && !there ? orphan(left) : target(findRun(dir, name))
+    })
+  }
+  const runs = listRuns(dir).map(target)
+  const taken = new Set(runs.map((one) => one.left))
+  return [...runs, ...leftovers.filter((left) => !taken.has(left)).map(orphan)]
+}
+
+function line(one: Delivered): string {
+  const end = one.status === null ? one.state : `${one.state}, ${one.status}`
+  const books = `${plural(one.delivered, 'point')} delivered, ${count(one.pending)} pending, ${count(one.lost)} lost`
+  const why = one.error === undefined ? '' : `; ${one.error}`
+  return `${one.run ?? `(no run yet, meeting ${one.meeting})`}  ${end}: ${books}${why}\n`
+}

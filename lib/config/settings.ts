@@ -1,0 +1,219 @@
+/**
+ * Room config, first half: the table of settings, how a raw value is read, and which source wins.
+ *
+ * In: values from code, flags and environment. Out: one value per setting and where it came from.
+ * Invariants: one row per setting; a value that cannot be used names itself, its place and the remedy; '' in the
+ * environment counts as not set. It holds no zod: importing zod costs 70-100 ms, which a trainer must not pay, so the
+ * logger reads its few settings here and everybody else goes through schema.ts, which checks the whole.
+ */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { RankzeroError } from '../errors.ts'
+import {
+  EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES,
+} from '../limits.ts'
+import { readBytes, readChoice, readCount, readFlag, readList, readPath, readSeconds, readText } from './values.ts'
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+export interface Settings {
+  project: string
+  /** null: the run id stands in. */
+  name: string | null
+  /** null: generated. */
+  key: string | null
+  /** Parent of the run directories, absolute. */
+  dir: string
+  backend: string[]
+  onCollision: 'fail' | 'wait' | 'rename'
+  onFailure: 'stop' | 'continue'
+  exitTimeoutMs: number
+  /** Run id or directory to resume. */
+  resume: string | null
+  nproc: number | null
+  /** null: decided by what COMMAND is (DESIGN 11). */
+  forwardSignals: boolean | null
+  passKeys: boolean
+  lockDir: string
+  /** null: /dev/shm/rankzero-<uid>. */
+  shmDir: string | null
+  overflowCap: number
+  spoolCap: number
+  sealAfterMs: number
+  joinTimeoutMs: number
+}
+export type SettingName = keyof Settings
+
+/** Where a value was found, in words for a message: `--key`, `RANKZERO_KEY`, `init({ key })`, `default`. */
+export interface Origin {
+  from: 'code' | 'flag' | 'environment' | 'default'
+  place: string
+}
+
+export interface Row<T> {
+  /** Flag of `rankzero run`, if it has one. */
+  flag?: string
+  /** Variables, the first that is set decides. */
+  env: readonly string[]
+  /** May be given to `init()`. */
+  code?: true
+  /** How to write it. */
+  form: string
+  /** As a person would write the default. */
+  shown: string
+  initial: (cwd: string) => T
+  /** The value, or an Error whose message completes "<place> is <value>: …". */
+  read: (raw: unknown, cwd: string) => T
+  about: string
+}
+
+const text = (about: string, env: string[], flag: string): Row<string | null> => ({
+  flag, env, code: true, form: 'text', shown: 'none', initial: () => null, read: readText, about,
+})
+const seconds = (ms: number, about: string, env: string, flag?: string): Row<number> => ({
+  flag, env: [env], form: 'seconds', shown: `${ms / 1000}`, initial: () => ms, read: readSeconds, about,
+})
+const bytes = (size: number, about: string, env: string): Row<number> => ({
+  env: [env], form: 'bytes', shown: `${size / 2 ** 20}MiB`, initial: () => size, read: readBytes, about,
+})
+const choice = <T extends string>(all: readonly [T, ...T[]], about: string, env: string, flag: string): Row<T> => ({
+  flag, env: [env], form: all.join(', '), shown: all[0], initial: () => all[0],
+  read: (raw) => readChoice(raw, all), about,
+})
+
+export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
+  project: {
+    flag: '--project', env: ['RANKZERO_PROJECT', 'COMET_PROJECT_NAME', 'MLFLOW_EXPERIMENT_NAME'], code: true,
+    form: 'text', shown: 'default', initial: () => 'default', read: readText,
+    about: 'Project that the experiment belongs to; together with the key it names what one run may hold',
+  },
+  name: text('Name of the experiment; without one, the run id', ['RANKZERO_NAME', 'COMET_START_EXPERIMENT_NAME'],
+    '--name'),
+  key: text('Experiment key, held by one run at a time; without one, it is generated',
+    ['RANKZERO_KEY', 'COMET_EXPERIMENT_KEY'], '--key'),
+  dir: {
+    flag: '--dir', env: ['RANKZERO_DIR'], form: 'path', shown: './rankzero',
+    initial: (cwd) => join(cwd, 'rankzero'), read: (raw, cwd) => readPath(raw, cwd),
+    about: 'Parent of the run directories',
+  },
+  backend: {
+    flag: '--backend', env: ['RANKZERO_BACKEND'], form: 'names, separated by commas', shown: 'local',
+    initial: () => ['local'], read: readList, about: 'Where the session is delivered to',
+  },
+  onCollision: choice(['fail', 'wait', 'rename'], 'What to do when another run holds the key',
+    'RANKZERO_ON_COLLISION', '--on-collision'),
+  onFailure: choice(['stop', 'continue'], 'With --nproc: whether a failed worker stops the others',
+    'RANKZERO_ON_FAILURE', '--on-failure'),
+  exitTimeoutMs: seconds(EXIT_TIMEOUT_MS, 'How long an exit may wait for what is not delivered yet',
+    'RANKZERO_EXIT_TIMEOUT', '--exit-timeout'),
+  resume: {
+    flag: '--resume', env: ['RANKZERO_RESUME'], form: 'run id or directory', shown: 'none', initial: () => null,
+    read: readText, about: 'Run to go on with, instead of a new one',
+  },
+  nproc: {
+    flag: '--nproc', env: ['RANKZERO_NPROC'], form: 'number', shown: 'none', initial: () => null, read: readCount,
+    about: 'Start COMMAND this many times, as ranks 0 to N-1',
+  },
+  forwardSignals: {
+    flag: '--forward-signals', env: ['RANKZERO_FORWARD_SIGNALS'], form: 'yes or no', shown: 'as COMMAND needs',
+    initial: () => null, read: readFlag, about: 'Send INT and TERM on to COMMAND, whoever else got them',
+  },
+  passKeys: {
+    flag: '--pass-keys', env: ['RANKZERO_PASS_KEYS'], form: 'yes or no', shown: 'no', initial: () => false,
+    read: readFlag, about: 'Leave variables that hold API keys in the environment of COMMAND',
+  },
+  lockDir: {
+    env: ['RANKZERO_LOCK_DIR'], form: 'path', shown: '~/.rankzero/locks',
+    initial: () => join(homedir(), '.rankzero', 'locks'), read: (raw, cwd) => readPath(raw, cwd),
+    about: 'Directory of the locks; runs exclude each other as far as they share it',
+  },
+  shmDir: {
+    env: ['RANKZERO_SHM_DIR'], form: 'path', shown: '/dev/shm/rankzero-UID', initial: () => null,
+    read: (raw, cwd) => readPath(raw, cwd), about: 'Directory of the journals, in shared memory',
+  },
+  overflowCap: bytes(OVERFLOW_CAP_BYTES, 'Per rank: what may wait in overflow segments before loss is counted',
+    'RANKZERO_OVERFLOW_CAP'),
+  spoolCap: bytes(SPOOL_CAP_BYTES, 'Per node: what the agent may spool to disk before loss is counted',
+    'RANKZERO_SPOOL_CAP'),
+  sealAfterMs: seconds(SEAL_AFTER_MS, 'A row waits this long for ranks that never logged its metric',
+    'RANKZERO_SEAL_AFTER'),
+  joinTimeoutMs: seconds(JOIN_TIMEOUT_MS, 'Rows wait this long for ranks that have not joined',
+    'RANKZERO_JOIN_TIMEOUT'),
+}
+export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
+
+export interface Sources {
+  /** What `init()` was given. */
+  code?: Partial<Record<SettingName, unknown>>
+  /** What the command line has, as text or already typed. */
+  flags?: Partial<Record<SettingName, unknown>>
+  env: Env
+  /** What relative paths are relative to; default the working directory. */
+  cwd?: string
+  /** Called with each value that cannot be used; the next source then decides. Without it, such a value throws. */
+  onInvalid?: (error: RankzeroError) => void
+}
+
+export interface Found<T> {
+  value: T
+  origin: Origin
+  /** Values of lower sources that say something else. */
+  overruled: { value: T; origin: Origin }[]
+}
+
+/** Under `rankzero run` these are the launch's to say, not the code's (DESIGN 8). */
+const OF_THE_LAUNCH: ReadonlySet<SettingName> = new Set(['project', 'key', 'name', 'dir'])
+
+/**
+ * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_RUN is set) flags
+ * and environment come before code for project, key, name and directory.
+ * @throws RankzeroError USAGE for a value that cannot be used, unless `onInvalid` takes it.
+ */
+export function findSetting<N extends SettingName>(name: N, sources: Sources): Found<Settings[N]> {
+  const row = SETTINGS[name] as Row<Settings[N]>
+  const cwd = sources.cwd ?? process.cwd()
+  const variable = row.env.find((each) => sources.env[each])
+  const code = { raw: sources.code?.[name], origin: { from: 'code', place: `init({ ${name} })` } } as const
+  const flag = { raw: sources.flags?.[name], origin: { from: 'flag', place: row.flag ?? name } } as const
+  const env = {
+    raw: variable && sources.env[variable], origin: { from: 'environment', place: variable ?? '' },
+  } as const
+  const launchFirst = OF_THE_LAUNCH.has(name) && Boolean(sources.env.RANKZERO_RUN)
+  const found: { value: Settings[N]; origin: Origin }[] = []
+  for (const { raw, origin } of launchFirst ? [flag, env, code] : [code, flag, env]) {
+    if (raw === undefined) continue
+    try {
+      found.push({ value: row.read(raw, cwd), origin })
+    } catch (error) {
+      const invalid = invalidValue(row, origin, raw, error)
+      if (!sources.onInvalid) throw invalid
+      sources.onInvalid(invalid)
+    }
+  }
+  const first = found[0] ?? { value: row.initial(cwd), origin: { from: 'default', place: 'default' } as const }
+  const overruled = found.filter((other) => JSON.stringify(other.value) !== JSON.stringify(first.value))
+  return { ...first, overruled }
+}
+
+function invalidValue(row: Row<unknown>, origin: Origin, raw: unknown, cause: unknown): RankzeroError {
+  const why = cause instanceof Error ? cause.message : String(cause)
+  const remedy = `Give ${origin.place} as ${row.form}, or leave it out (default: ${row.shown}).`
+  return new RankzeroError('USAGE', `${origin.place} is ${shown(raw)}: ${why}`, remedy)
+}
+
+function shown(raw: unknown): string {
+  const written = typeof raw === 'string' ? `'${raw}'` : typeof raw === 'object' ? JSON.stringify(raw) : String(raw)
+  return written.length > 200 ? `${written.slice(0, 200)}…` : written
+}
+
+const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir']
+
+/** The same environment for a process that works in another directory: our own relative paths made absolute. */
+export function withAbsolutePaths(env: Env, cwd?: string): Record<string, string | undefined> {
+  const out = { ...env }
+  for (const name of PATHS) {
+    const [variable] = SETTINGS[name].env
+    if (variable && env[variable]) out[variable] = readPath(env[variable], cwd ?? process.cwd())
+  }
+  return out
+}

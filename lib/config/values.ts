@@ -1,0 +1,80 @@
+/**
+ * Readers of one raw value each: what a person writes in a flag or a variable, or a value that is already typed.
+ * Each returns the value in our unit, or throws an Error that says why not (settings.ts adds place and remedy).
+ */
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+/** Longest delay of a Node timer (ms): beyond it, a timer fires at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1
+const TEXT_LENGTH_MAX = 1024
+const NPROC_MAX = 65_536
+
+export function readText(raw: unknown): string {
+  if (typeof raw !== 'string') throw new Error('not a text')
+  const text = raw.trim()
+  if (text === '') throw new Error('empty')
+  if (text.length > TEXT_LENGTH_MAX) throw new Error(`longer than ${TEXT_LENGTH_MAX} characters`)
+  // They would break one-line messages and file names.
+  if (/[\u0000-\u001f\u007f]/.test(text)) throw new Error('it has control characters')
+  return text
+}
+
+export function readPath(raw: unknown, cwd: string): string {
+  const text = readText(raw)
+  return text === '~' || text.startsWith('~/') ? join(homedir(), text.slice(1)) : resolve(cwd, text)
+}
+
+export function readList(raw: unknown): string[] {
+  const parts = Array.isArray(raw) ? raw.map(readText) : readText(raw).split(',').map((part) => part.trim())
+  const names = [...new Set(parts.filter((part) => part !== ''))]
+  if (names.length === 0) throw new Error('it names nothing')
+  return names
+}
+
+export function readChoice<T extends string>(raw: unknown, all: readonly T[]): T {
+  const choice = all.find((each) => each === raw)
+  if (choice === undefined) throw new Error('not one of them')
+  return choice
+}
+
+/** Seconds with an optional fraction, in ms. */
+export function readSeconds(raw: unknown): number {
+  const ms = Math.round(numberOf(raw, /^\d+(\.\d+)?s?$/) * 1000)
+  if (!(ms <= TIMER_MS_MAX)) throw new Error(`not a number of seconds up to ${Math.floor(TIMER_MS_MAX / 1000)}`)
+  return ms
+}
+
+const UNITS: Record<string, number> = {
+  '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12,
+  k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40,
+}
+
+/** `4194304`, `4MiB`, `4M` (both binary) or `4MB` (decimal), in bytes. */
+export function readBytes(raw: unknown): number {
+  const match = /^(\d+(?:\.\d+)?) ?([a-z]{0,3})$/i.exec(String(raw).trim())
+  const unit = UNITS[match?.[2]?.toLowerCase() ?? 'none']
+  const size = Math.floor(Number(match?.[1]) * (unit ?? NaN))
+  if (!Number.isSafeInteger(size)) throw new Error('not a size such as 4194304, 4MiB or 4MB')
+  return size
+}
+
+export function readCount(raw: unknown): number {
+  const count = numberOf(raw, /^\d+$/)
+  if (!(Number.isInteger(count) && count >= 1 && count <= NPROC_MAX)) {
+    throw new Error(`not a whole number from 1 to ${NPROC_MAX}`)
+  }
+  return count
+}
+
+export function readFlag(raw: unknown): boolean {
+  const word = String(raw).trim().toLowerCase()
+  if (['1', 'true', 'yes', 'on'].includes(word)) return true
+  if (['0', 'false', 'no', 'off'].includes(word)) return false
+  throw new Error('neither yes nor no')
+}
+
+function numberOf(raw: unknown, form: RegExp): number {
+  if (typeof raw === 'number') return raw >= 0 ? raw : NaN
+  return typeof raw === 'string' && form.test(raw.trim()) ? parseFloat(raw) : NaN
+}

@@ -1,0 +1,26 @@
+/**
+ * Room journal: what log() returned from, kept in shared memory until an agent has it safe elsewhere.
+ *
+ * In: values and payloads of one instance. Out: its records, in order, to any process that may read the files.
+ * Invariants: FORMAT.md. A full journal never blocks and never overwrites what is not safe; losses are counted.
+ * It starts nobody and sends nothing.
+ */
+import { randomBytes } from 'node:crypto'
+import { findPlace } from './place.ts'
+import type { JournalOptions, JournalWriter } from './types.ts'
+import { Writer } from './writer.ts'
+
+export { pendingDirs, shmDir } from './place.ts'
+export { procStart } from './process.ts'
+export { listJournals, openReader } from './reader.ts'
+export type { Counters, Hole, JournalOptions, JournalReader, JournalWriter } from './types.ts'
+
+/** 128 random bits, 32 hex digits. */
+export function newInstanceId(): string {
+  return randomBytes(16).toString('hex')
+}
+
+/** Opens the journal of this process; throws JOURNAL only when no directory takes one. */
+export function createJournal(o: JournalOptions): JournalWriter {
+  return new Writer(findPlace(o))
+}

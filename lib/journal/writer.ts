@@ -1,0 +1,412 @@
+/**
+ * The owner's end of a journal: begin and commit, the hot path of every log() call.
+ *
+ * In: values, payloads, layouts. Out: records in the ring, or in segments when there is no ring or it is full.
+ * Invariants: seq grows by one per record; the commit word is stored last; a definition precedes its values;
+ * what finds no room is counted, by metric, and never throws; begin and commit allocate nothing.
+ * It starts no timer and no agent (logger) and deletes no file (agent).
+ */
+import { readSync, writeSync } from 'node:fs'
+import { wallMs } from '../clock.ts'
+import { RECORD_BYTES_MAX, SEGMENT_RETRY_MS } from '../limits.ts'
+import { Kind } from '../record/index.ts'
+import { crcWords } from './crc.ts'
+import {
+  AGENT, AGENT_CELLS, AGENT_COPY, BODY, FLAG_WEIGHT, HEADER, HEAD_BYTES, OWNER, OWNER_CELLS, PAGE_BYTES, RECORD, RUN_BYTES_MAX,
+  STEP, TIME, pad8, seedOf,
+} from './format.ts'
+import { Layouts, Losses, type Definition } from './layouts.ts'
+import { Ring } from './ring.ts'
+import { Segments } from './segments.ts'
+import type { JournalWriter } from './types.ts'
+
+/** What place.ts found or made. */
+export interface WriterPlace {
+  instance: string
+  path: string
+  /** The mapping of header and ring, or null: then `fd` is the header's file. */
+  map: ArrayBuffer | null
+  headerBytes: number
+  fd: number
+  directories: string[]
+  overflowCap: number
+  mayUse(directory: string): boolean
+  /** Frees lock and mapping. */
+  release(): void
+}
+
+/** Reports of losses and the end come through although the cap is reached. */
+const ABOVE_CAP: readonly Kind[] = [Kind.lost, Kind.refused, Kind.end]
+const SCRATCH_BYTES = 64 * 1024
+
+export class Writer implements JournalWriter {
+  readonly instance: string
+  readonly path: string
+  readonly mapped: boolean
+  f64: Float64Array
+  #i32: Int32Array
+  #u8: Uint8Array
+  /** Where the next record starts, and the bytes that it may take; 0 sends begin to #makeRoom. */
+  #word = 0
+  #room = 0
+  #size = 0
+  #flags = 0
+  #seqLow = 0
+  #seqHigh = 0
+  #inRing: boolean
+  #points = 0
+  #epoch = 0
+  readonly #seed: number
+  #header: Float64Array
+  #ring: Ring | null
+  readonly #segments: Segments
+  readonly #place: WriterPlace
+  readonly #layouts = new Layouts()
+  readonly #losses = new Losses()
+  /** Definitions that found no room: no values before they are written. */
+  #undefined: Definition[] = []
+  #lapStart = 0
+  #retryAt = 0
+  /** Last values of the agent's cells that were read whole. */
+  readonly #known = new Float64Array(AGENT_CELLS)
+  #directory = -1
+  #closed = false
+
+  constructor(place: WriterPlace) {
+    this.#place = place
+    this.instance = place.instance
+    this.path = place.path
+    this.mapped = place.map !== null
+    this.#seed = seedOf(place.instance)
+    this.#ring = place.map ? new Ring(place.map, place.headerBytes, this.#seed) : null
+    this.#header = this.#ring?.f64 ?? new Float64Array(PAGE_BYTES / 8)
+    this.#segments = new Segments(place.instance, place.directories, place.overflowCap, place.mayUse)
+    this.#inRing = this.#ring !== null
+    const scratch = this.#ring ?? scratchOf(SCRATCH_BYTES)
+    this.f64 = scratch.f64
+    this.#i32 = scratch.i32
+    this.#u8 = scratch.u8
+  }
+
+  begin(count: number, weighted: boolean): number {
+    const flags = weighted ? FLAG_WEIGHT : 0
+    const size = HEAD_BYTES + 8 * (count + flags)
+    if (size > this.#room && !this.#makeRoom(size, false)) return -1
+    this.#size = size
+    this.#flags = flags
+    return (this.#word >> 1) + BODY + flags
+  }
+
+  commit(layout: number, count: number, step: number, weight: number, time: number): void {
+    const w = this.#word
+    const i32 = this.#i32
+    const f64 = this.f64
+    i32[w + RECORD.layout] = layout
+    i32[w + RECORD.count] = count
+    f64[(w >> 1) + STEP] = step
+    f64[(w >> 1) + TIME] = time
+    if (this.#flags !== 0) f64[(w >> 1) + BODY] = weight
+    if (!this.#append(Kind.values, count)) this.drop(layout, count)
+  }
+
+  drop(layout: number, count: number): void {
+    this.#losses.add(layout, count)
+    this.#header[OWNER.lost]! += count
+  }
+
+  define(id: number, names: readonly string[], time: number): boolean {
+    const body = Buffer.from(JSON.stringify({ id, names }))
+    if (HEAD_BYTES + pad8(body.length) > RECORD_BYTES_MAX) return false
+    const definition = { id, names, body, time }
+    this.#layouts.add(definition)
+    this.#undefined.push(definition)
+    this.#room = 0
+    this.#defineAll()
+    return true
+  }
+
+  payload(kind: Kind, body: object, time: number): boolean {
+    if (kind === Kind.end) this.#reportLosses(time)
+    return this.#payload(kind, 0, Buffer.from(JSON.stringify(body)), time)
+  }
+
+  tick(now: number): void {
+    if (this.#closed) return
+    this.#reportLosses(now)
+    this.#storeCounters()
+  }
+
+  countRefused(n: number): void {
+    this.#header[OWNER.refused]! += n
+  }
+
+  acked(): number {
+    return this.#agent(AGENT.acked)
+  }
+
+  seq(): number {
+    return (this.#seqLow >>> 0) + this.#seqHigh * 0x1_0000_0000
+  }
+
+  beat(): number {
+    return this.#agent(AGENT.beat)
+  }
+
+  runId(): string | null {
+    this.#loadAgent()
+    const length = this.#cells[HEADER.run]!
+    if (length === 0 || length > RUN_BYTES_MAX) return null
+    return Buffer.from(this.#cells.slice(HEADER.run + 4, HEADER.run + 4 + length)).toString()
+  }
+
+  backlogBytes(): number {
+    this.#segments.forget(this.#agent(AGENT.trimmed))
+    this.#ring?.refresh()
+    return this.#segments.outstanding + (this.#ring ? this.#ring.bytes - this.#ring.free : 0)
+  }
+
+  get logged(): number {
+    return this.#points + this.lost
+  }
+
+  get lost(): number {
+    return this.#header[OWNER.lost]!
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#reportLosses(wallMs())
+    this.#storeCounters()
+    this.#closed = true
+    this.#room = 0
+    this.#segments.finish(this.seq())
+    // The answers of the getters outlive the mapping.
+    this.#header = this.#header.slice(0, PAGE_BYTES / 8)
+    this.#ring = null
+    this.#use(scratchOf(0))
+    this.#place.release()
+  }
+
+  /** Completes the record at #word and publishes it; false when no file system takes it. */
+  #append(kind: Kind, points: number): boolean {
+    if (this.#inRing) {
+      this.#stamp(kind)
+    } else if (!this.#storeInSegment(kind)) {
+      return false
+    }
+    const low = (this.#seqLow = (this.#seqLow + 1) | 0)
+    if (low === 0) this.#seqHigh++
+    const header = this.#header
+    // Points before seq: a reader takes the pair with the higher seq, which is complete whenever we are killed.
+    const pair = low & 1 ? OWNER.odd : OWNER.even
+    this.#points += points
+    header[pair + 1] = this.#points
+    header[pair] = (low >>> 0) + this.#seqHigh * 0x1_0000_0000
+    const ring = this.#ring
+    if (this.#inRing && ring !== null) {
+      this.#word += this.#size >> 2
+      this.#room -= this.#size
+      ring.head += this.#size
+      header[OWNER.head] = ring.head
+    }
+    return true
+  }
+
+  #stamp(kind: Kind): void {
+    const i32 = this.#i32
+    const w = this.#word
+    const low = (this.#seqLow + 1) | 0
+    i32[w + RECORD.size] = this.#size
+    i32[w + RECORD.seq] = low
+    i32[w + RECORD.mark] = (low === 0 ? this.#seqHigh + 1 : this.#seqHigh) | (kind << 16) | (this.#flags << 24)
+    i32[w + RECORD.commit] = ~crcWords(this.#seed, i32, w + 1, w + (this.#size >> 2)) || 1
+  }
+
+  #storeInSegment(kind: Kind): boolean {
+    for (;;) {
+      // The seq is taken anew each time: a new segment may have begun with definitions.
+      this.#stamp(kind)
+      if (this.#segments.write(this.#u8, this.#size)) return true
+      if (!this.#openSegment(this.#directory + 1)) return false
+    }
+  }
+
+  #payload(kind: Kind, layout: number, body: Uint8Array, time: number): boolean {
+    const size = HEAD_BYTES + pad8(body.length)
+    if (size > RECORD_BYTES_MAX) return false
+    if (size > this.#room && !this.#makeRoom(size, ABOVE_CAP.includes(kind))) return false
+    const done = this.#putPayload(kind, layout, body, time)
+    if (this.#undefined.length > 0) this.#room = 0
+    return done
+  }
+
+  #putPayload(kind: Kind, layout: number, body: Uint8Array, time: number): boolean {
+    const w = this.#word
+    const start = w * 4 + HEAD_BYTES
+    const size = HEAD_BYTES + pad8(body.length)
+    this.#size = size
+    this.#flags = 0
+    this.#u8.set(body, start)
+    this.#u8.fill(0, start + body.length, w * 4 + size)
+    this.#i32[w + RECORD.layout] = layout
+    this.#i32[w + RECORD.count] = body.length
+    this.f64[(w >> 1) + STEP] = 0
+    this.f64[(w >> 1) + TIME] = time
+    return this.#append(kind, 0)
+  }
+
+  /** The slow path of begin: the end of a lap, a full ring, or a segment. */
+  #makeRoom(size: number, aboveCap: boolean): boolean {
+    if (this.#closed || size > RECORD_BYTES_MAX) return false
+    if (!aboveCap && this.#undefined.length > 0 && !this.#defineAll()) return false
+    const ring = this.#ring
+    if (ring !== null) {
+      if (!this.#inRing && this.#agent(AGENT.overflowDone) === this.#epoch) this.#enterRing(ring)
+      if (this.#inRing) {
+        if (this.#placeInRing(ring, size)) return true
+        this.#enterSegments()
+      }
+    }
+    return this.#placeInSegment(size, aboveCap)
+  }
+
+  #placeInRing(ring: Ring, size: number): boolean {
+    if (!ring.place(size, this.seq() + 1)) return false
+    this.#word = ring.word
+    this.#room = ring.room
+    if (ring.atLapStart && ring.head !== this.#lapStart) {
+      this.#lapStart = ring.head
+      if (this.#layouts.repeatBytes(ring.bytes) + size <= this.#room) this.#repeatDefinitions(ring.bytes)
+    }
+    return true
+  }
+
+  #placeInSegment(size: number, aboveCap: boolean): boolean {
+    const segments = this.#segments
+    const cap = this.#place.overflowCap + (aboveCap ? RECORD_BYTES_MAX : 0)
+    if (segments.outstanding + size > cap) {
+      segments.forget(this.#agent(AGENT.trimmed))
+      if (segments.outstanding + size > cap) return false
+    }
+    if (!segments.fits(size)) {
+      if (!aboveCap && wallMs() < this.#retryAt) return false
+      if (!this.#openSegment(0)) return false
+    }
+    if (this.#u8.length < size) this.#use(scratchOf(size))
+    return true
+  }
+
+  /** A new segment, in the first directory after `skip` others that takes it, beginning with the definitions. */
+  #openSegment(skip: number): boolean {
+    this.#directory = this.#segments.open(this.seq(), skip)
+    if (this.#directory < 0) {
+      this.#retryAt = wallMs() + SEGMENT_RETRY_MS
+      return false
+    }
+    const bytes = this.#layouts.repeatBytes(this.#segments.limit)
+    if (bytes === 0) return true
+    // The record that is on its way lies in the scratch: definitions are written from another.
+    const views = { f64: this.f64, i32: this.#i32, u8: this.#u8 }
+    const size = this.#size
+    const flags = this.#flags
+    this.#use(scratchOf(bytes))
+    const written = this.#repeatDefinitions(this.#segments.limit)
+    this.#use(views)
+    this.#size = size
+    this.#flags = flags
+    return written
+  }
+
+  #repeatDefinitions(space: number): boolean {
+    if (this.#layouts.repeatBytes(space) === 0) return true
+    for (const { id, body, time } of this.#layouts.all()) {
+      if (!this.#putPayload(Kind.layout, id, body, time)) return false
+    }
+    return true
+  }
+
+  #defineAll(): boolean {
+    const waiting = this.#undefined
+    this.#undefined = []
+    for (let i = 0; i < waiting.length; i++) {
+      const { id, body, time } = waiting[i]!
+      if (this.#payload(Kind.layout, id, body, time)) continue
+      this.#undefined = waiting.slice(i)
+      this.#room = 0
+      return false
+    }
+    return true
+  }
+
+  #enterSegments(): void {
+    this.#inRing = false
+    this.#header[OWNER.epoch] = ++this.#epoch
+    this.#use(scratchOf(SCRATCH_BYTES))
+  }
+
+  #enterRing(ring: Ring): void {
+    this.#segments.finish(this.seq())
+    this.#use(ring)
+    this.#inRing = true
+    this.#header[OWNER.epoch] = ++this.#epoch
+  }
+
+  #use(views: Views): void {
+    this.f64 = views.f64
+    this.#i32 = views.i32
+    this.#u8 = views.u8
+    this.#word = 0
+    this.#room = 0
+  }
+
+  #reportLosses(now: number): void {
+    if (!this.#losses.some || this.#closed) return
+    this.#losses.report(this.#layouts, (points) => {
+      const body = Buffer.from(JSON.stringify({ points, cause: 'overflow' }))
+      return this.#payload(Kind.lost, 0, body, now)
+    })
+  }
+
+  /** A cell of the agent; of its two copies the later written is read first: if they agree, neither is half written. */
+  #agent(cell: number): number {
+    this.#loadAgent()
+    const copy = this.#header[cell + AGENT_COPY]!
+    const value = this.#header[cell]!
+    if (value === copy) this.#known[cell - AGENT.tail] = value
+    return this.#known[cell - AGENT.tail]!
+  }
+
+  /** Without a mapping the cells of the header are a copy of the file's. */
+  #loadAgent(): void {
+    if (this.mapped || this.#closed) return
+    try {
+      readSync(this.#place.fd, this.#cells, HEADER.agent, HEADER.text - HEADER.agent, HEADER.agent)
+    } catch {
+      // The last known values hold.
+    }
+  }
+
+  #storeCounters(): void {
+    if (this.mapped || this.#closed) return
+    try {
+      writeSync(this.#place.fd, this.#cells, HEADER.owner, 8 * OWNER_CELLS, HEADER.owner)
+    } catch {
+      // Readers count the records themselves; only the number of lost and refused points is late.
+    }
+  }
+
+  get #cells(): Uint8Array {
+    return new Uint8Array(this.#header.buffer, this.#header.byteOffset, PAGE_BYTES)
+  }
+}
+
+interface Views {
+  readonly f64: Float64Array
+  readonly i32: Int32Array
+  readonly u8: Uint8Array
+}
+
+function scratchOf(bytes: number): Views {
+  const buffer = new ArrayBuffer(pad8(bytes))
+  return { f64: new Float64Array(buffer), i32: new Int32Array(buffer), u8: new Uint8Array(buffer) }
+}

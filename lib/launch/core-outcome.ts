@@ -1,0 +1,83 @@
+/** What COMMAND's exit means, and whether a signal is passed on. Pure. */
+import { isSlurmStep } from '../rank/launchers.ts'
+import type { Env } from '../rank/index.ts'
+
+/** How one worker (or COMMAND as a whole) left. */
+export interface Exit {
+  /** -1: COMMAND itself, without --nproc. */
+  rank: number
+  /** 0: it never started. */
+  pid: number
+  exit: number | null
+  signal: string | null
+  /** It left after a signal of ours, so its status is our doing. */
+  stopped: boolean
+}
+
+export interface Outcome {
+  exit: number | null
+  signal: string | null
+}
+
+export const isFailure = (exit: Outcome): boolean => exit.signal !== null || exit.exit !== 0
+
+/** `exits` in time order. The first failure decides; one that we caused counts only when there is no other. */
+export function outcomeOf(exits: readonly Exit[]): Outcome {
+  const first = exits.find((one) => isFailure(one) && !one.stopped) ?? exits.find(isFailure)
+  return first === undefined ? { exit: 0, signal: null } : { exit: first.exit, signal: first.signal }
+}
+
+/** A shell's view of an outcome: 128+n for signal n. */
+export function statusOf(outcome: Outcome, numbers: Readonly<Record<string, number>>): number {
+  if (outcome.signal !== null) return 128 + (numbers[outcome.signal] ?? 0)
+  return outcome.exit ?? 1
+}
+
+export interface Failed extends Outcome {
+  rank: number
+  host: string
+  pid: number
+  lastStep: number | null
+  cause?: string
+  error?: { type: string; message: string }
+}
+
+/** One line: who, where, how, and how far it had come. */
+export function howItFailed(failed: Failed): string {
+  const who = failed.rank < 0 ? 'COMMAND' : `rank ${failed.rank}`
+  const step = failed.lastStep === null ? 'no step logged' : `last step ${failed.lastStep}`
+  const how = `${who} on ${failed.host} (pid ${failed.pid}) ${howItLeft(failed)}`
+  return failed.rank < 0 ? how : `${how}, ${step}`
+}
+
+function howItLeft({ exit, signal, error }: Failed): string {
+  if (signal !== null) return `was killed by ${signal}`
+  const thrown = error === undefined ? '' : ` (${error.type}: ${firstLine(error.message)})`
+  return exit === null ? `left with no known status${thrown}` : `exited with status ${exit}${thrown}`
+}
+
+const firstLine = (text: string): string => text.split('\n', 1)[0]!.slice(0, 200)
+
+export interface SignalFacts {
+  signal: string
+  mode: 'auto' | 'always' | 'never'
+  /** We are in the foreground process group of a terminal: it sends INT and QUIT to COMMAND as well. */
+  foreground: boolean
+  /** We have, or had, a controlling terminal: its end sends HUP to COMMAND as well. */
+  terminal: boolean
+  /** A batch system or MPI launcher signals every process of the step by itself. */
+  managed: boolean
+}
+
+/** Twice the same signal is worse than none: torchrun turns a second one into a kill, mpirun leaves orphans. */
+export function passesOn({ signal, mode, foreground, terminal, managed }: SignalFacts): boolean {
+  if (mode !== 'auto') return mode === 'always'
+  if (managed) return false
+  if (signal === 'SIGHUP') return !terminal
+  return signal === 'SIGTERM' || !foreground
+}
+
+/** Inside a batch system's step or under mpirun, where everyone is signalled by the one above. */
+export function isManaged(env: Env): boolean {
+  return isSlurmStep(env) || env.OMPI_COMM_WORLD_RANK !== undefined || env.PMI_RANK !== undefined
+}

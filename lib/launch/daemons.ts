@@ -1,0 +1,127 @@
+import { Starter } from '../agent/core-starter.ts'
+import { monotonicMs } from '../clock.ts'
+import { ERRORS, RankzeroError, type ErrorCode } from '../errors.ts'
+import { BEAT_STALE_MS, DAEMON_READY_MS, WATCH_INTERVAL_MS } from '../limits.ts'
+import type { Holder } from '../lock/key.ts'
+// Not the room's door: that one loads SQLite, which the supervisor must be able to live without.
+import { readMeeting } from '../lock/meeting.ts'
+import { spawnDaemon, type ReadyLine } from '../spawn.ts'
+import { isAlive } from './processes.ts'
+
+/** The run as its aggregator reported it. */
+export interface Opened {
+  run: string
+  /** Run directory. */
+  dir: string
+  key: string
+  meeting: string
+  pid: number
+}
+
+export interface DaemonPlace {
+  cli: readonly string[]
+  /** Parent of the run directories, absolute. */
+  dir: string
+  lockDir: string
+  env: NodeJS.ProcessEnv
+}
+
+/**
+ * Starts an aggregator and waits until it holds its run. While it waits for a key there is no time limit: `waiting` is
+ * told for whom, and `abort` ends it. @throws RankzeroError what the aggregator said, or that it said nothing.
+ */
+export async function openRun(
+  place: DaemonPlace, args: readonly string[], waiting: (holder: Holder) => void, abort: AbortSignal,
+): Promise<Opened> {
+  const lines = startAggregator(place, args)[Symbol.asyncIterator]()
+  const aborted = new Promise<null>((resolve) => {
+    abort.addEventListener('abort', () => resolve(null), { once: true })
+  })
+  try {
+    for (let limited = true; ; ) {
+      const next = await Promise.race([lines.next(), aborted, ...(limited ? [timeLimit()] : [])])
+      if (next === null) throw new RankzeroError('TIMEOUT', 'stopped while the run was opened', 'start it again')
+      if (next.done === true) throw silent('it exited before it was ready', place.dir)
+      const line = next.value
+      if (line.ready !== undefined) return line.ready as unknown as Opened
+      if (line.error !== undefined) throw asError(line.error)
+      if (line.waiting === undefined) continue
+      limited = false
+      waiting(line.waiting as Holder)
+    }
+  } finally {
+    // Not awaited: it closes the pipe once the line that it may wait for has come.
+    void lines.return?.()
+  }
+}
+
+function startAggregator(place: DaemonPlace, args: readonly string[]): AsyncIterable<ReadyLine> {
+  const all = ['aggregator', ...args, '--dir', place.dir]
+  return spawnDaemon(place.cli, all, { env: place.env, ready: true }).lines
+}
+
+function timeLimit(): Promise<never> {
+  return new Promise((_, reject) => {
+    const late = (): void => reject(silent(`it said nothing within ${DAEMON_READY_MS / 1000} s`, 'this host'))
+    setTimeout(late, DAEMON_READY_MS).unref()
+  })
+}
+
+const silent = (what: string, where: string): RankzeroError => new RankzeroError(
+  'INTERNAL', `the aggregator did not start: ${what}`, `rankzero doctor tells what is wrong with ${where}`)
+
+function asError(error: NonNullable<ReadyLine['error']>): RankzeroError {
+  const code = error.code in ERRORS ? error.code as ErrorCode : 'INTERNAL'
+  return new RankzeroError(code, error.message, error.remedy, { detail: error.detail })
+}
+
+/** Fire and forget: a loser of the election exits, so one too many does no harm. */
+export function startAgent(place: DaemonPlace, meeting: string, run: string | null): void {
+  const named = run === null ? [] : ['--run', run]
+  const args = ['agent', '--meeting', meeting, '--dir', place.dir, ...named]
+  spawnDaemon(place.cli, args, { env: place.env, ready: false })
+}
+
+export interface Watched {
+  place: DaemonPlace
+  run: string
+  meeting: string
+  /** Null: no aggregator of ours came up; the agent tries by itself. */
+  aggregatorPid: number | null
+  /** Wall clock of the agent's last sign in our journal; 0: none yet; null: no journal to look at. */
+  beat: () => number | null
+  /** The session has ended, so its daemons may go. */
+  ended: () => boolean
+  now: () => number
+}
+
+/** Looks at both daemons every WATCH_INTERVAL_MS and starts again what died. Returns what ends the watch. */
+export function watchDaemons(watched: Watched): () => void {
+  const { place, run, meeting } = watched
+  const agent = new Starter()
+  const aggregator = new Starter()
+  const begun = watched.now()
+  const timer = setInterval(() => {
+    const now = monotonicMs()
+    const beat = watched.beat()
+    const agentAlive = beat === null || watched.now() - Math.max(beat, begun) < BEAT_STALE_MS
+    const agentDue = agent.due(now, agentAlive, true)
+    const aggregatorDue = aggregator.due(now, aggregatorAlive(watched), watched.aggregatorPid !== null)
+    if (!(agentDue || aggregatorDue) || watched.ended()) return
+    if (agentDue) startAgent(place, meeting, run)
+    if (aggregatorDue) startAggregatorAgain(place, meeting, run)
+  }, WATCH_INTERVAL_MS)
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+/** The meeting file names the present one, which an agent may have started. */
+function aggregatorAlive({ place, meeting, aggregatorPid }: Watched): boolean {
+  const known = readMeeting(place.lockDir, meeting)
+  return known === null ? isAlive(aggregatorPid ?? 0) : isAlive(known.pid, known.procStart)
+}
+
+function startAggregatorAgain(place: DaemonPlace, meeting: string, run: string): void {
+  const args = ['aggregator', '--meeting', meeting, '--resume', run, '--dir', place.dir]
+  spawnDaemon(place.cli, args, { env: place.env, ready: false })
+}

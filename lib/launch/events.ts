@@ -1,0 +1,56 @@
+import { hostname } from 'node:os'
+import { wallMs } from '../clock.ts'
+import { createJournal, newInstanceId, procStart, type JournalWriter } from '../journal/index.ts'
+import { LOGGER_TICK_MS, SUPERVISOR_RING_BYTES } from '../limits.ts'
+import { bootId, pidNamespace } from '../logger/facts.ts'
+import { Kind, type SupervisorEvent } from '../record/index.ts'
+
+export interface EventLogOptions {
+  env: NodeJS.ProcessEnv
+  run: string
+  meeting: string
+  dir: string
+  cli: readonly string[]
+  nproc: number | null
+  overflowCap: number
+}
+
+/** The supervisor's own journal: what it saw goes the road that every rank's values go. */
+export class EventLog {
+  private readonly journal: JournalWriter
+  private readonly timer: NodeJS.Timeout
+
+  /** @throws RankzeroError JOURNAL when no place takes a journal. */
+  constructor(o: EventLogOptions) {
+    const now = wallMs()
+    this.journal = createJournal({
+      origin: {
+        instance: newInstanceId(), meeting: o.meeting, run: o.run, role: 'supervisor',
+        rank: -1, worldSize: o.nproc ?? 1, localRank: -1,
+        node: hostname(), bootId: bootId(), pidns: pidNamespace(),
+        pid: process.pid, procStart: procStart(process.pid),
+        startedAt: now, dir: o.dir, cli: JSON.stringify(o.cli),
+      },
+      env: o.env, overflowCap: o.overflowCap, localWorldSize: o.nproc ?? 1, ringBytes: SUPERVISOR_RING_BYTES,
+    })
+    this.journal.payload(Kind.open, { source: 'supervisor' }, now)
+    this.timer = setInterval(() => this.journal.tick(wallMs()), LOGGER_TICK_MS)
+    this.timer.unref()
+  }
+
+  note(event: SupervisorEvent): void {
+    this.journal.payload(Kind.event, event, wallMs())
+  }
+
+  /** Wall clock of the agent's last sign of life, 0 before the first. */
+  beat(): number {
+    return this.journal.beat()
+  }
+
+  end(exit: number): void {
+    clearInterval(this.timer)
+    this.journal.payload(Kind.end, { exit, logged: 0, refused: 0 }, wallMs())
+    this.journal.tick(wallMs())
+    this.journal.close()
+  }
+}

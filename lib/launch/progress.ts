@@ -1,0 +1,39 @@
+import { monotonicMs } from '../clock.ts'
+import { PROGRESS_AFTER_MS } from '../limits.ts'
+
+/** One line that is redrawn in place on a terminal; nothing in a pipe. */
+export interface Progress {
+  show(text: string): void
+  clear(): void
+}
+
+const REDRAW_MS = 100
+
+/** The line appears only when the wait has lasted PROGRESS_AFTER_MS. */
+export function progress(stream: NodeJS.WriteStream = process.stderr, afterMs = PROGRESS_AFTER_MS): Progress {
+  if (!stream.isTTY) return { show: () => {}, clear: () => {} }
+  const begun = monotonicMs()
+  let drawnAt = 0
+  return {
+    show(text) {
+      const now = monotonicMs()
+      if (now - begun < afterMs || now - drawnAt < REDRAW_MS) return
+      drawnAt = now
+      const room = Math.max(20, stream.columns ?? 80) - 1
+      stream.write(`\r\u001b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
+    },
+    clear() {
+      if (drawnAt > 0) stream.write('\r\u001b[2K')
+      drawnAt = 0
+    },
+  }
+}
+
+/** Our own voice: always stderr, always with our name. */
+export function say(text: string): void {
+  process.stderr.write(`rankzero: ${text}\n`)
+}
+
+const grouped = new Intl.NumberFormat('en-US')
+export const count = (n: number): string => grouped.format(n)
+export const plural = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? '' : 's'}`

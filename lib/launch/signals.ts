@@ -1,0 +1,42 @@
+import { terminalFacts, underNohup } from './processes.ts'
+import { isManaged, passesOn } from './core-outcome.ts'
+
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+/** Notices of batch systems: they are for COMMAND, which gets its own; their default action would kill us. */
+const NOTICES = ['SIGUSR1', 'SIGUSR2'] as const
+
+export interface Heard {
+  signal: NodeJS.Signals
+  /** COMMAND has not got it, so it is ours to send on. */
+  passOn: boolean
+  /** Not the first one. */
+  again: boolean
+}
+
+/** We never leave before COMMAND: every signal that would end us is heard instead. Returns what undoes it. */
+export function listen(
+  mode: 'auto' | 'always' | 'never', env: NodeJS.ProcessEnv, heard: (one: Heard) => void,
+): () => void {
+  const managed = isManaged(env)
+  // A closed terminal is no longer ours when its HUP arrives, so what was true at the start counts too.
+  const before = terminalFacts()
+  let again = false
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const now = terminalFacts()
+    const terminal = before.terminal || now.terminal
+    const passOn = passesOn({ signal, mode, terminal, foreground: now.foreground, managed })
+    const one = { signal, passOn, again }
+    again = true
+    heard(one)
+  }
+  const ignore = (): void => {}
+  const nohup = underNohup()
+  const handlers = [
+    ...ENDING.map((signal) => [signal, nohup && signal === 'SIGHUP' ? ignore : onSignal] as const),
+    ...NOTICES.map((signal) => [signal, ignore] as const),
+  ]
+  for (const [signal, handler] of handlers) process.on(signal, handler)
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler)
+  }
+}

@@ -1,0 +1,75 @@
+/** What a process knows about itself besides its environment: read once at init(), from /proc where there is one. */
+import { readFileSync, statSync } from 'node:fs'
+import { procStart } from '../journal/index.ts'
+import type { Env, Facts, ProcessFact } from '../rank/index.ts'
+
+/** More ancestors than any launcher stacks up; ends a loop that a racing /proc could show. */
+const ANCESTORS_MAX = 64
+
+export function readFacts(): Facts {
+  return {
+    pid: process.pid,
+    procStart: procStart(process.pid),
+    bootId: bootId(),
+    uid: process.getuid?.() ?? 0,
+    ancestors: ancestors(),
+  }
+}
+
+/** Nearest first, up to and without pid 0. Without /proc: the parent alone. */
+function ancestors(): ProcessFact[] {
+  const found: ProcessFact[] = []
+  for (let pid = process.ppid; pid > 0 && found.length < ANCESTORS_MAX;) {
+    const stat = statOf(pid)
+    found.push({ pid, start: stat?.start ?? 0, name: stat?.name ?? '' })
+    pid = stat?.parent ?? 0
+  }
+  return found
+}
+
+function statOf(pid: number): { name: string; parent: number; start: number } | null {
+  const text = contentOf(`/proc/${pid}/stat`)
+  const close = text.lastIndexOf(')')
+  if (close < 0) return null
+  // After the name, which may hold anything: state, parent, … and the start time as field 22.
+  const fields = text.slice(close + 2).split(' ')
+  return { name: text.slice(text.indexOf('(') + 1, close), parent: Number(fields[1]), start: Number(fields[19]) }
+}
+
+/** '' when unknown. */
+export function bootId(): string {
+  return contentOf('/proc/sys/kernel/random/boot_id').trim()
+}
+
+/** Inode of our pid namespace, 0 when unknown. */
+export function pidNamespace(): number {
+  try {
+    return statSync('/proc/self/ns/pid').ino
+  } catch {
+    return 0
+  }
+}
+
+/** Whether the supervisor that RANKZERO_SUPERVISOR names (`<pid>:<start time>:<boot id>`) lives on this node. */
+export function isSupervised(env: Env): boolean {
+  const [pid, start, boot] = (env.RANKZERO_SUPERVISOR ?? '').split(':')
+  if (!pid || !start || boot !== bootId()) return false
+  return Number(start) > 0 && procStart(Number(pid)) === Number(start)
+}
+
+/** Whether a run has ended, by its status.json; false when that cannot be told. */
+export function hasEnded(statusFile: string): boolean {
+  try {
+    return (JSON.parse(readFileSync(statusFile, 'utf8')) as { state?: unknown }).state === 'ended'
+  } catch {
+    return false
+  }
+}
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}

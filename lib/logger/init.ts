@@ -1,0 +1,220 @@
+/** init(): who am I, which run is this, where does the journal go; then a run that is one per process. */
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { isMainThread } from 'node:worker_threads'
+import { wallMs } from '../clock.ts'
+// Not config/index.ts: it loads zod, which would cost each trainer some 80 ms.
+import { findSetting, type SettingName } from '../config/settings.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
+import { createJournal, newInstanceId, type JournalWriter } from '../journal/index.ts'
+import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
+import {
+  formatOwner, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Facts, type Identity,
+} from '../rank/index.ts'
+import { Kind, type Bodies, type Origin } from '../record/index.ts'
+import { cliOf } from '../spawn.ts'
+import { hasEnded, isSupervised, pidNamespace, readFacts } from './facts.ts'
+import { AgentKeeper } from './keeper.ts'
+import { jsonBytes, plain } from './plain.ts'
+import { SilentRun } from './silent-run.ts'
+import type { InitOptions, Run } from './types.ts'
+import { sayLine, WorkerRun } from './worker-run.ts'
+
+let open: { run: Run; options: string; warned: boolean } | null = null
+
+/**
+ * The run of this process. Synchronous; a second call returns the open run. Whatever goes wrong with the journal is
+ * told on stderr, and the run then records nothing.
+ * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other.
+ */
+export function init(options: InitOptions = {}): Run {
+  const given = JSON.stringify(safely(() => plain(options))) ?? ''
+  if (open !== null) {
+    if (given !== open.options && Object.keys(options ?? {}).length > 0 && !open.warned) {
+      open.warned = true
+      sayLine(open.run.rank, 'init() was called again with other arguments: they are ignored, the run is already open. '
+        + 'Call run.end() first to begin another.')
+    }
+    return open.run
+  }
+  const run = start(options ?? {})
+  open = { run, options: given, warned: false }
+  return run
+}
+
+const close = (): void => { open = null }
+
+function start(options: InitOptions): Run {
+  const env: NodeJS.ProcessEnv = { ...process.env }
+  const facts = readFacts()
+  const { rank, worldSize, localRank } = options
+  const identity = identify(env, facts, { rank, worldSize, localRank })
+  const node = hostname()
+  const say = (line: string): void => sayLine(identity.rank, line)
+  const silent = (): SilentRun => new SilentRun({ ...identity, node }, close)
+
+  if (process.platform === 'win32') {
+    say('Windows is not supported: nothing is recorded. Use Linux or macOS, or WSL.')
+    return silent()
+  }
+  if (isShadow(env, facts, identity, options)) return silent()
+
+  const settings = readSettings(options, env, say)
+  forgetEndedRun(env, settings.dir, say)
+  const meeting = meetingId(env, facts, identity)
+  if (isAlone(meeting, identity)) {
+    say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its own. Start the `
+      + 'ranks with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them.')
+  }
+  if (identity.rank === 0 && identity.source !== 'argument') tellConflicts(identity, say)
+
+  const cli = findCli(env, say)
+  const origin: Origin = {
+    instance: newInstanceId(), meeting: meeting.meeting, run: env.RANKZERO_RUN || null, role: 'worker',
+    rank: identity.rank, worldSize: identity.worldSize, localRank: identity.localRank, node,
+    bootId: facts.bootId, pidns: pidNamespace(), pid: facts.pid, procStart: facts.procStart,
+    startedAt: wallMs(), dir: settings.dir, cli: cli ? JSON.stringify(cli) : '',
+  }
+  const localWorldSize = identity.localWorldSize ?? identity.worldSize
+  let journal: JournalWriter
+  try {
+    journal = createJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize })
+  } catch (error) {
+    const remedy = error instanceof RankzeroError ? ` ${error.remedy}` : ''
+    say(`no journal could be opened, so nothing of this rank is recorded: ${messageOf(error)}.${remedy}`)
+    return countingRun(silent(), say)
+  }
+  process.env.RANKZERO_OWNER = formatOwner({ ...identity, pid: facts.pid, meeting: meeting.meeting })
+  return openRun({ env, identity, origin, journal, cli, settings, options, say })
+}
+
+interface Opening {
+  env: NodeJS.ProcessEnv
+  identity: Identity
+  origin: Origin
+  journal: JournalWriter
+  cli: string[] | null
+  settings: ReturnType<typeof readSettings>
+  options: InitOptions
+  say: (line: string) => void
+}
+
+function openRun({ env, identity, origin, journal, cli, settings, options, say }: Opening): WorkerRun {
+  journal.payload(Kind.open, openBody(identity, settings, options, say), wallMs())
+  const now = wallMs()
+  const supervised = isSupervised(env)
+  // The supervisor starts one itself; else local rank 0 does, and the others only if it does not come to log.
+  const firstStartAt = supervised ? now + BEAT_STALE_MS : identity.localRank === 0 ? now : now + AGENT_PATIENCE_MS
+  const keeper = new AgentKeeper(journal, {
+    cli, meeting: origin.meeting, run: origin.run, dir: origin.dir, env, firstStartAt, say,
+  })
+  const onEnd = (): void => {
+    close()
+    delete process.env.RANKZERO_OWNER
+  }
+  return new WorkerRun({
+    rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node, run: origin.run,
+    exitTimeoutMs: settings.exitTimeoutMs, isSupervised: () => supervised && isSupervised(env), onEnd,
+  }, journal, keeper)
+}
+
+/**
+ * A child or a thread that inherited the rank of a process that logs for it already: data loaders, pools.
+ * One with a rank of its own is not.
+ */
+function isShadow(env: NodeJS.ProcessEnv, facts: Facts, identity: Identity, options: InitOptions): boolean {
+  if (!isMainThread && options.rank === undefined) return true
+  const owner = parseOwner(env, facts)
+  if (owner === null || !isOwnedTuple(owner, identity)) return false
+  // Our own mark, of a run that is over.
+  return owner.pid !== facts.pid || !isMainThread
+}
+
+function readSettings(options: InitOptions, env: NodeJS.ProcessEnv, say: (line: string) => void) {
+  const { project, name, key } = options
+  const overruled: string[] = []
+  const onInvalid = (error: RankzeroError): void => say(`${error.message}; ignored. ${error.remedy}`)
+  const find = <N extends SettingName>(setting: N) => {
+    const found = findSetting(setting, { code: { project, name, key }, env, onInvalid })
+    for (const other of found.overruled.filter(({ origin }) => origin.from === 'code')) {
+      overruled.push(`${setting} is '${found.value}' from ${found.origin.place}, not '${other.value}'`)
+    }
+    return found
+  }
+  const named = { project: find('project'), name: find('name'), key: find('key') }
+  if (overruled.length > 0 && (env.RANKZERO_RANK ?? '0') === '0') {
+    say(`${overruled.join('; ')} from init(): under rankzero run, flags and environment decide.`)
+  }
+  return {
+    ...named, dir: find('dir').value, exitTimeoutMs: find('exitTimeoutMs').value,
+    overflowCap: find('overflowCap').value,
+  }
+}
+
+const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
+/** A RANKZERO_RUN that leaked in from a shell or an earlier job must not bring its run back to life. */
+function forgetEndedRun(env: NodeJS.ProcessEnv, dir: string, say: (line: string) => void): void {
+  const run = env.RANKZERO_RUN
+  if (!run) return
+  const why = !RUN_ID.test(run) ? 'that is no run id'
+    : hasEnded(join(dir, run, 'status.json')) ? 'that run has ended' : null
+  if (why === null) return
+  say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. Unset RANKZERO_RUN.`)
+  delete env.RANKZERO_RUN
+  delete env.RANKZERO_SUPERVISOR
+}
+
+function tellConflicts(identity: Identity, say: (line: string) => void): void {
+  if (identity.conflicts.length === 0) return
+  const others = identity.conflicts
+    .map((claim) => `${claim.variables.join(', ')} (${claim.source}) say ${claim.rank} of ${claim.worldSize}`)
+  say(`rank ${identity.rank} of ${identity.worldSize} is from ${identity.source}; ${others.join('; ')}. `
+    + 'If that is wrong, pass rank and worldSize to init(); rankzero doctor shows more.')
+}
+
+function findCli(env: NodeJS.ProcessEnv, say: (line: string) => void): string[] | null {
+  try {
+    return cliOf(env)
+  } catch (error) {
+    say(`${messageOf(error)}; ignored. ${error instanceof RankzeroError ? error.remedy : ''}`)
+    return cliOf({ ...env, RANKZERO_CLI: undefined })
+  }
+}
+
+function openBody(
+  identity: Identity, settings: Opening['settings'], options: InitOptions, say: (line: string) => void,
+): Bodies['open'] {
+  const body: Bodies['open'] = { source: identity.source }
+  for (const name of ['project', 'name', 'key'] as const) {
+    const { value, origin } = settings[name]
+    if (value !== null && origin.from !== 'default') body[name] = value
+  }
+  if (options.config === undefined) return body
+  const config = safely(() => plain(options.config))
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    say('init({ config }) is not an object that can be read: it is left out. Pass a plain object.')
+  } else if (jsonBytes(config) > RECORD_BYTES_MAX / 2) {
+    say(`init({ config }) takes ${jsonBytes(config)} bytes: it is left out. Keep it below ${RECORD_BYTES_MAX / 2}, `
+      + 'or pass parts of it to run.params.')
+  } else {
+    body.config = config as Record<string, unknown>
+  }
+  return body
+}
+
+/** What was not recorded is at least told at the end. */
+function countingRun(run: SilentRun, say: (line: string) => void): SilentRun {
+  process.on('exit', () => {
+    if (run.dropped > 0) say(`${run.dropped} values were not recorded, as no journal could be opened.`)
+  })
+  return run
+}
+
+function safely(read: () => unknown): unknown {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Meeting id: what the processes of one job know before they know the run id (DESIGN 4). It finds a run, it never
+ * names one. 32 hex digits of sha256 over kind, launcher, value and uid, so that two users never meet.
+ */
+import { isSlurmStep, LAUNCHERS } from './launchers.ts'
+import { parseOwner } from './owner.ts'
+import { sha256 } from './sha256.ts'
+import type { Env, Facts, Identity, ProcessFact } from './types.ts'
+
+export type MeetingSource =
+  | 'run' | 'owner' | 'slurm' | 'torchelastic' | 'launch' | 'launcher' | 'master' | 'parent' | 'alone'
+
+export interface Meeting {
+  meeting: string
+  /** What decided. */
+  from: MeetingSource
+}
+
+/** Passed through on the way up: a wrapper says nothing about who launched the ranks. */
+const WRAPPERS = new Set([
+  'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice', 'setsid',
+  'numactl', 'taskset', 'stdbuf', 'time', 'strace',
+])
+/** Launchers by the command name that the kernel shows (cut to 15 bytes). One such process is one launch per node. */
+const LAUNCHER_NAMES = new Set([
+  'pt_elastic', 'torchrun', 'accelerate', 'deepspeed', 'composer', 'horovodrun', 'mpirun', 'mpiexec', 'mpiexec.hydra',
+  'orterun', 'prterun', 'orted', 'prted', 'hydra_pmi_proxy', 'hydra_bstrap_pr', 'jsrun', 'jsmd', 'flux-shell',
+  'slurmstepd', 'palsd',
+])
+/** Never a launch of ours: they start unrelated jobs side by side. */
+const STRANGERS = new Set([
+  'init', 'systemd', 'cron', 'crond', 'atd', 'sshd', 'sshd-session', 'login', 'su', 'sudo', 'tmux', 'screen',
+  'tini', 'docker-init', 'dumb-init', 'catatonit', 'conmon', 'containerd-shim', 'supervisord', 'make', 'xargs',
+  'parallel', 'npm',
+])
+
+/** The meeting of everything under one `rankzero run`. */
+export function meetingOfRun(run: string, uid: number): string {
+  return sha256(`run\0${run}\0${uid}`).slice(0, 32)
+}
+
+export function meetingId(env: Env, facts: Facts, identity: Identity): Meeting {
+  if (env.RANKZERO_RUN) return { meeting: meetingOfRun(env.RANKZERO_RUN, facts.uid), from: 'run' }
+  const owner = parseOwner(env, facts)
+  if (owner?.worldSize === identity.worldSize) return { meeting: owner.meeting, from: 'owner' }
+  const [from, value] = meetingValue(env, facts, identity)
+  return { meeting: sha256(`${from}\0${identity.launcher}\0${value}\0${facts.uid}`).slice(0, 32), from }
+}
+
+/** Ranks of a larger world that nothing ties together: worth a warning, since each will be a run of its own. */
+export function isAlone(meeting: Meeting, identity: Identity): boolean {
+  return meeting.from === 'alone' && identity.worldSize > 1
+}
+
+function meetingValue(env: Env, facts: Facts, identity: Identity): [MeetingSource, string] {
+  const alone = `${facts.bootId} ${facts.pid} ${facts.procStart}`
+  if (identity.launcher === 'single' && identity.worldSize === 1) return ['alone', alone]
+  if (env.SLURM_JOB_ID && isSlurmStep(env)) return ['slurm', `${env.SLURM_JOB_ID}.${env.SLURM_STEP_ID}`]
+  if (identity.launcher === 'torchelastic' && env.TORCHELASTIC_RUN_ID !== 'none') {
+    return ['torchelastic', env.TORCHELASTIC_RUN_ID ?? '']
+  }
+  const launch = launchOf(identity.launcher, env)
+  if (launch !== null) return ['launch', launch]
+  if (identity.worldSize === 1) return ['alone', alone]
+
+  const master = env.MASTER_ADDR && env.MASTER_PORT ? `${env.MASTER_ADDR}:${env.MASTER_PORT}` : null
+  const oneNode = identity.localWorldSize === identity.worldSize
+    || (identity.localWorldSize === null && master === null)
+  const launcher = oneNode ? launcherAbove(facts) : null
+  if (launcher !== null) return ['launcher', spelled(launcher, facts)]
+  if (master !== null) return ['master', master]
+  // Ranks that a program of the user's started, with nothing in the environment: their parent ties them together.
+  const parent = facts.ancestors[0]
+  if (parent && !WRAPPERS.has(parent.name) && !STRANGERS.has(parent.name.split(/[ :]/)[0]!) && parent.pid > 1) {
+    return ['parent', spelled(parent, facts)]
+  }
+  return ['alone', alone]
+}
+
+function launchOf(source: string, env: Env): string | null {
+  const names = LAUNCHERS.find((launcher) => launcher.source === source)?.launch
+  const values = (names ?? []).map((name) => env[name]).filter((value) => value !== undefined && value !== '')
+  return values.length > 0 ? values.join(' ') : null
+}
+
+/** The nearest launcher above, looking through shells and other wrappers only. */
+function launcherAbove(facts: Facts): ProcessFact | null {
+  for (const process of facts.ancestors) {
+    if (LAUNCHER_NAMES.has(process.name)) return process
+    if (!WRAPPERS.has(process.name)) return null
+  }
+  return null
+}
+
+const spelled = (process: ProcessFact, facts: Facts): string => `${facts.bootId} ${process.pid} ${process.start}`

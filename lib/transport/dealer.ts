@@ -1,0 +1,79 @@
+import { Dealer as Socket } from 'zeromq'
+import { messageOf } from '../errors.ts'
+import { SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import { COMMON, endpoint, requireLoopback } from './options.ts'
+import { Writer } from './writer.ts'
+
+export interface DealerOptions {
+  host: string
+  port: number
+  /** The frame is valid only during the call. */
+  onFrame(frame: Buffer): void
+  /** Refused, disconnected or broken; called once. The socket is of no more use: close it and connect anew. */
+  onDown(why: string): void
+}
+
+export interface Dealer {
+  /** False: queue full or closed; the caller keeps the frame. A taken frame must not be changed any more. */
+  send(frame: Uint8Array): boolean
+  /** True while data should wait: control frames may still be sent. */
+  readonly full: boolean
+  close(): void
+}
+
+/** Data frames wait when this many messages do; the rest of the queue is for control frames. */
+const DATA_QUEUE_MAX = 8
+/** zeromq's own pipe holds this many: what is not sent stays in the journal. */
+const PIPE_MESSAGES = 4
+
+/**
+ * One connection, one life: zeromq's own reconnect is off, because frames lost between two connections would go
+ * unnoticed. The uplink opens a new socket after a randomised pause and resumes at the last acknowledged record.
+ */
+export function connectDealer(options: DealerOptions): Dealer {
+  requireLoopback(options.host, 'connect to')
+  const socket = new Socket({
+    ...COMMON,
+    // Nothing is queued before the handshake: it would be lost with a process that is killed.
+    immediate: true,
+    reconnectInterval: -1,
+    sendHighWaterMark: PIPE_MESSAGES,
+    receiveHighWaterMark: SOCKET_HWM,
+  })
+  let over = false
+  const down = (why: string): void => {
+    if (over) return
+    over = true
+    options.onDown(why)
+  }
+  const writer = new Writer<Uint8Array>(
+    WRITER_QUEUE_MAX, (frame) => socket.send(frame), (_, error) => down(messageOf(error)))
+  void watch()
+  void receive()
+  socket.connect(endpoint(options.host, options.port))
+  return {
+    send: (frame) => !over && writer.push(frame),
+    get full() { return writer.waiting >= DATA_QUEUE_MAX },
+    close() {
+      over = true
+      writer.close()
+      if (!socket.closed) socket.close()
+    },
+  }
+
+  async function watch(): Promise<void> {
+    for await (const event of socket.events) {
+      if (event.type === 'end') return
+      const lost = event.type === 'disconnect' || event.type === 'close' || event.type.startsWith('handshake:error')
+      if (lost) down(event.type === 'close' ? 'refused' : event.type)
+    }
+  }
+
+  async function receive(): Promise<void> {
+    for await (const parts of socket) {
+      if (over) return
+      const frame = parts[0]
+      if (parts.length === 1 && frame) options.onFrame(frame)
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { Router as Socket } from 'zeromq'
+import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
+import { FDS_FREE_MIN, LISTEN_BACKLOG, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import { COMMON, endpoint, requireLoopback } from './options.ts'
+import { Writer } from './writer.ts'
+
+export interface RouterOptions {
+  host: string
+  /** 0: any free port. */
+  port: number
+  /** `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during the call. */
+  onFrame(peer: Buffer, frame: Buffer): void
+  /** The connection is gone; what is known under this peer can be forgotten. */
+  onGone?(peer: Buffer): void
+}
+
+export interface Router {
+  readonly port: number
+  /** False: queue full. A taken frame is still lost with its connection: acks are cumulative for that reason. */
+  send(peer: Buffer, frame: Uint8Array): boolean
+  /** Frames that a peer did not take because its pipe was full, and messages that were not [peer, frame]. */
+  readonly dropped: number
+  close(): void
+}
+
+/** Binds; the identity of a sender is in its frames, so routing ids are zeromq's own (a chosen one can be swallowed). */
+export async function bindRouter(options: RouterOptions): Promise<Router> {
+  requireLoopback(options.host, 'bind')
+  requireFreeDescriptors()
+  const socket = new Socket({
+    ...COMMON,
+    // A frame to a peer that is gone or full fails aloud; zeromq's default is to drop it silently.
+    mandatory: true,
+    // One slow peer must not hold the writer loop for all others.
+    sendTimeout: 0,
+    backlog: LISTEN_BACKLOG,
+    sendHighWaterMark: SOCKET_HWM,
+    receiveHighWaterMark: SOCKET_HWM,
+  })
+  try {
+    await socket.bind(endpoint(options.host, options.port))
+  } catch (error) {
+    socket.close()
+    throw new RankzeroError(
+      'PROTOCOL', `cannot bind ${endpoint(options.host, options.port)}: ${messageOf(error)}`,
+      'use port 0 for any free port, or end the process that listens there', { cause: error },
+    )
+  }
+  return serve(socket, options)
+}
+
+function serve(socket: Socket, options: RouterOptions): Router {
+  let dropped = 0
+  const writer = new Writer<[Buffer, Uint8Array]>(
+    WRITER_QUEUE_MAX,
+    (message) => socket.send(message),
+    ([peer], error) => {
+      if (errnoOf(error) === 'EHOSTUNREACH') options.onGone?.(peer)
+      else dropped++
+    },
+  )
+  void receive()
+  return {
+    port: Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]),
+    send: (peer, frame) => writer.push([peer, frame]),
+    get dropped() { return dropped },
+    close() {
+      writer.close()
+      if (!socket.closed) socket.close()
+    },
+  }
+
+  async function receive(): Promise<void> {
+    for await (const parts of socket) {
+      if (socket.closed) return
+      const [peer, frame] = parts
+      if (parts.length === 2 && peer && frame) options.onFrame(peer, frame)
+      else dropped++
+    }
+  }
+}
+
+/** At its descriptor limit libzmq accepts nobody, uses a whole core and reports nothing (pyzmq#1642): refuse before. */
+function requireFreeDescriptors(): void {
+  const limit = Number(/^Max open files\s+(\d+)/m.exec(readProc('/proc/self/limits'))?.[1] ?? Infinity)
+  const open = countProc('/proc/self/fd')
+  if (limit - open >= FDS_FREE_MIN) return
+  throw new RankzeroError(
+    'PROTOCOL', `only ${limit - open} file descriptors are free (limit ${limit}, ${open} open); ` +
+    `${FDS_FREE_MIN} are needed to accept agents`,
+    'raise the limit, e.g. `ulimit -n 4096`, and start again',
+  )
+}
+
+// Where there is no /proc (macOS) the limit is unknown and nothing is refused.
+function readProc(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+function countProc(path: string): number {
+  try {
+    return readdirSync(path).length
+  } catch {
+    return 0
+  }
+}

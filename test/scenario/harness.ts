@@ -1,0 +1,173 @@
+/**
+ * Real processes for the scenarios: a place of its own per test (run, lock and shared-memory directories), the built
+ * command line, seeded instants, and the oracle's reading of what came out.
+ */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
+import type { RunStatus } from '../../lib/launch/run-files.ts'
+
+export const CLI = resolve(import.meta.dirname, '../../dist/cli/main.js')
+export const TRAINER = resolve(import.meta.dirname, 'trainer.js')
+/** How often each randomised scenario runs (the issue's counts are for the note). */
+export const ROUNDS = Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 3)
+export const SEED = Number(process.env['RANKZERO_TEST_SEED'] ?? Date.now() % 1e9)
+
+/** mulberry32; printed seeds replay the instants as far as the machine lets them. */
+export function random(seed: number): () => number {
+  let a = seed >>> 0
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0
+    let t = Math.imul(a ^ (a >>> 15), 1 | a)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+export async function until<T>(what: string, ms: number, look: () => T | null | undefined | false): Promise<T> {
+  const end = performance.now() + ms
+  for (;;) {
+    const got = look()
+    if (got !== null && got !== undefined && got !== false) return got
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`)
+    await sleep(20)
+  }
+}
+
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+  ms: number
+}
+
+export interface Started {
+  child: ChildProcess
+  stderr: () => string
+  ended: Promise<Ended>
+}
+
+/** One test's own world; `dispose` sweeps its processes by the tag in their environment. */
+export class Place {
+  readonly root = mkdtempSync(join(tmpdir(), 'rz-'))
+  readonly dir = join(this.root, 'runs')
+  readonly shm = `/dev/shm/rz-test-${this.root.slice(-6)}`
+  readonly locks = join(this.root, 'locks')
+  readonly cli = CLI
+  readonly env: NodeJS.ProcessEnv
+
+  constructor(extra: NodeJS.ProcessEnv = {}) {
+    const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
+      !/^(RANKZERO|RANK$|WORLD_SIZE|LOCAL_|SLURM|OMPI|PMI|MASTER_|VITEST)/.test(name)))
+    mkdirSync(join(this.root, 'home'))
+    this.env = {
+      ...clean, HOME: join(this.root, 'home'), RZ_TEST_TAG: this.root,
+      RANKZERO_DIR: this.dir, RANKZERO_SHM_DIR: this.shm, RANKZERO_LOCK_DIR: this.locks, ...extra,
+    }
+  }
+
+  /** `rankzero ARGS`, or another program when `args[0]` is a path. */
+  start(args: string[], env: NodeJS.ProcessEnv = {}, cwd = this.root, stdin: 'ignore' | 'pipe' = 'ignore'): Started {
+    const [file, ...rest] = args[0]?.startsWith('/') ? args : [process.execPath, CLI, ...args]
+    const begun = performance.now()
+    const child = spawn(file!, rest, { cwd, env: { ...this.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] })
+    let stdout = ''
+    let stderr = ''
+    child.stdout!.on('data', (chunk) => { stdout += chunk })
+    child.stderr!.on('data', (chunk) => { stderr += chunk })
+    const ended = new Promise<Ended>((done) => child.on('close', (code, signal) =>
+      done({ code, signal, stdout, stderr, ms: performance.now() - begun })))
+    return { child, stderr: () => stderr, ended }
+  }
+
+  run(args: string[], env: NodeJS.ProcessEnv = {}, cwd?: string): Promise<Ended> {
+    return this.start(args, env, cwd).ended
+  }
+
+  json<T>(args: string[]): T {
+    const done = spawnSync(process.execPath, [CLI, ...args], { env: this.env, cwd: this.root, maxBuffer: 1 << 30 })
+    const text = done.stdout.toString()
+    if (text === '') throw new Error(`rankzero ${args.join(' ')} printed nothing, status ${done.status}: ${done.stderr}`)
+    return JSON.parse(text) as T
+  }
+
+  private lines<T>(args: string[]): T[] {
+    const out = join(this.root, `export-${Math.random()}.jsonl`)
+    const done = spawnSync(process.execPath, [CLI, 'export', ...args, '--out', out], { env: this.env, cwd: this.root })
+    if (done.status !== 0) throw new Error(`export ${args.join(' ')}: status ${done.status}: ${done.stderr}`)
+    return readFileSync(out, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line) as T)
+  }
+
+  rows = (run = 'latest', ...args: string[]): Row[] => this.lines<Row>([run, ...args])
+  points = (run = 'latest', ...args: string[]): Point[] => this.lines<Point>([run, '--points', ...args])
+  audit = (run = 'latest'): Audit => this.json<Audit>(['audit', run, '--json'])
+  status = (run = 'latest'): RunStatus & { reason: string | null } => this.json(['status', run, '--json'])
+
+  runs(): string[] {
+    try {
+      return readdirSync(this.dir).filter((name) => /^\d{8}-/.test(name)).sort()
+    } catch {
+      return []
+    }
+  }
+
+  /** Processes of this test that are alive, by what they are. */
+  processes(kind?: 'agent' | 'aggregator' | 'trainer'): number[] {
+    return tagged(this.root).filter(({ cmd }) => kind === undefined ? true
+      : kind === 'trainer' ? cmd[1] === TRAINER : cmd[2] === kind).map(({ pid }) => pid)
+  }
+
+  /** One live process of this kind. */
+  one(kind: 'agent' | 'aggregator' | 'trainer'): Promise<number> {
+    return until(`a live ${kind}`, 20_000, () => this.processes(kind)[0])
+  }
+
+  shmFiles(): string[] {
+    try {
+      return readdirSync(this.shm)
+    } catch {
+      return []
+    }
+  }
+
+  dispose(): void {
+    for (const { pid } of tagged(this.root)) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It went by itself.
+      }
+    }
+    rmSync(this.shm, { recursive: true, force: true })
+    rmSync(this.root, { recursive: true, force: true })
+  }
+}
+
+function tagged(tag: string): { pid: number; cmd: string[] }[] {
+  const found: { pid: number; cmd: string[] }[] = []
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue
+    try {
+      if (!readFileSync(`/proc/${name}/environ`, 'utf8').includes(`RZ_TEST_TAG=${tag}`)) continue
+      readlinkSync(`/proc/${name}/exe`)
+      const cmd = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0')
+      found.push({ pid: Number(name), cmd })
+    } catch {
+      // Gone between two looks, or a zombie.
+    }
+  }
+  return found
+}
+
+export function kill(pid: number | undefined, signal: NodeJS.Signals = 'SIGKILL'): void {
+  try {
+    if (pid !== undefined) process.kill(pid, signal)
+  } catch {
+    // It went by itself: the fault came too late, which is one of the instants.
+  }
+}
