@@ -1,13 +1,13 @@
+/**
+ * A daemon's own log: one line per fact, each text once in a row. Never throws: a diary that cannot be written (full
+ * disk, read-only directory) must not stop what it tells about; its lines then go to stderr.
+ */
 import { appendFileSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { wallMs } from './clock.ts'
 
 export type Diary = (line: string) => void
 
-/**
- * A daemon's own log: one line per fact, each text once in a row. Never throws: a diary that cannot be written
- * (full disk, read-only directory) must not stop what it tells about; its lines then go to stderr.
- */
 export function openDiary(role: string, path: string | null): Diary {
   let last = ''
   return (line) => {

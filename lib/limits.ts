@@ -48,12 +48,19 @@ export const EXIT_TIMEOUT_MS = 10_000
 export const EXIT_POLL_MS = 5
 
 // --- agent ---------------------------------------------------------------------------------------------------
-/** The agent reads its journals this often (ms): half of the 50 ms floor of a batch's age. */
-export const DRAIN_INTERVAL_MS = 25
-/** A batch is sent when it has this many bytes (DESIGN 6: 32-128 KiB) … */
+/**
+ * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch (DESIGN 6:
+ * 50-250 ms). Waking up is most of its CPU.
+ */
+export const DRAIN_INTERVAL_MS = 200
+/** … and this often (ms) while much comes (a ring is full in 50 ms), or an owner leaves (a run's end waits for it). */
+export const DRAIN_BUSY_MS = 20
+/** A round that sends a unit of this many bytes counts as busy. */
+export const DRAIN_BUSY_BYTES = 16 * KiB
+/** Journals are looked at for damage, and for filling up, at most this often (ms): each look is system calls. */
+export const JOURNAL_CHECK_MS = 200
+/** A batch is cut when it may have this many bytes (DESIGN 6: 32-128 KiB). */
 export const BATCH_BYTES = 96 * KiB
-/** … or is this old (ms; DESIGN 6: 50-250 ms). */
-export const BATCH_AGE_MS = 100
 /** Directory scan for new journals (ms). */
 export const SCAN_INTERVAL_MS = 250
 /** Beat from agent to aggregator and into each journal header (ms). */
@@ -79,8 +86,8 @@ export const ACK_STALL_MS = 10_000
 export const REWIND_PAUSE_MS = 500
 /** After a refusal the agent asks again this often (ms): another head may hold the meeting by then. */
 export const REFUSED_RETRY_MS = 10_000
-/** Unacknowledged bytes of one agent, below any credit: 16 ms of round trip at 250 MB/s, and it bounds memory. */
-export const FLIGHT_BYTES_MAX = 4 * MiB
+/** Unacknowledged bytes of one agent, below any credit: 8 ms of round trip at 250 MB/s, and it bounds memory. */
+export const FLIGHT_BYTES_MAX = 2 * MiB
 /** After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is known. */
 export const DEATH_INFO_WAIT_MS = 500
 /** A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has gone. */

@@ -32,11 +32,14 @@ export interface Native {
   /** Unmaps now; every view of the buffer then has length 0. */
   unmap(buffer: ArrayBuffer): void
   /**
-   * Creates the file and takes a POSIX write lock on all of it. Keep the descriptor and never open the file again
-   * in this process: closing any descriptor of it frees the lock. null: held by another, or not supported.
+   * Creates the file and takes a POSIX write lock on all of it. Keep the descriptor and never open the file
+   * again in this process: closing any descriptor of it frees the lock. null: held by another, or not
+   * supported.
    */
   lockFile(path: string): number | null
-  /** Pid of the holder; 0 free; -1 cannot tell; -2 held by a process that this pid namespace does not show. */
+  /**
+   * Pid of the holder; 0 free; -1 cannot tell; -2 held by a process that this pid namespace does not show.
+   */
   lockHolder(path: string): number
   statfs(path: string): FileSystem
   /** A descriptor that stands for the process, or -1. */

@@ -1,11 +1,11 @@
 /**
- * Starts the agent and the aggregator as daemons: in a session of their own and re-parented, so that they survive the
- * trainer, its process group and a launcher that kills its tree.
+ * Starts the agent and the aggregator as daemons: in a session of their own and re-parented, so that they
+ * survive the trainer, its process group and a launcher that kills its tree.
  *
- * In: how our command line is called (`cliOf`), its arguments. Out: a started daemon and, if asked for, the JSON lines
- * it writes to descriptor 3 until it closes it. Invariants: nothing here throws because of the daemon; only reading
- * its lines keeps this process alive; a daemon never inherits the trainer's standard streams.
- * It does not wait for daemons, restart them or know what they do.
+ * In: how our command line is called (`cliOf`), its arguments. Out: a started daemon and, if asked for, the
+ * JSON lines it writes to descriptor 3 until it closes it. Invariants: nothing here throws because of the
+ * daemon; only reading its lines keeps this process alive; a daemon never inherits the trainer's standard
+ * streams. It does not wait for daemons, restart them or know what they do.
  */
 import { spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
@@ -19,8 +19,8 @@ import { messageOf, RankzeroError } from './errors.ts'
 type Env = Readonly<Record<string, string | undefined>>
 
 /**
- * The shell forks the daemon into its own new session and leaves, so that the daemon's parent is init (or the nearest
- * subreaper). A log that cannot be written must not keep the daemon from starting.
+ * The shell forks the daemon into its own new session and leaves, so that the daemon's parent is init (or the
+ * nearest subreaper). A log that cannot be written must not keep the daemon from starting.
  */
 const DOUBLE_FORK = '{ true >>"$RANKZERO_DAEMON_LOG"; } 2>/dev/null || RANKZERO_DAEMON_LOG=/dev/null\n'
   + 'exec >>"$RANKZERO_DAEMON_LOG" 2>&1 </dev/null\n'
@@ -28,7 +28,9 @@ const DOUBLE_FORK = '{ true >>"$RANKZERO_DAEMON_LOG"; } 2>/dev/null || RANKZERO_
   + '"$@" &\n'
 
 /** Meant for the trainer alone: options of its Node, its own loggers' marks. */
-const NOT_FOR_DAEMONS = ['NODE_OPTIONS', 'NODE_CHANNEL_FD', 'NODE_UNIQUE_ID', 'NODE_V8_COVERAGE', 'RANKZERO_OWNER']
+const NOT_FOR_DAEMONS = [
+  'NODE_OPTIONS', 'NODE_CHANNEL_FD', 'NODE_UNIQUE_ID', 'NODE_V8_COVERAGE', 'RANKZERO_OWNER',
+]
 
 export interface SpawnOptions {
   /** Relative paths in our own variables are made absolute, since the daemon works elsewhere. */
@@ -50,8 +52,8 @@ export interface ReadyLine {
 
 export interface Daemon {
   /**
-   * The daemon's lines in order; ends when it closed descriptor 3 or died. Empty without `ready`. A daemon that could
-   * not be started, or a line that is not JSON, is an `{ error }` line.
+   * The daemon's lines in order; ends when it closed descriptor 3 or died. Empty without `ready`. A daemon
+   * that could not be started, or a line that is not JSON, is an `{ error }` line.
    */
   lines: AsyncIterable<ReadyLine>
 }
@@ -108,18 +110,18 @@ function parseLine(line: string): ReadyLine {
 function notStarted(why: string): NonNullable<ReadyLine['error']> {
   return {
     code: 'INTERNAL', message: `a daemon could not be started: ${why}`,
-    remedy: 'Look at /bin/sh, RANKZERO_CLI and the limit on processes (ulimit -u); rankzero doctor shows more.',
+    remedy: 'Look at /bin/sh, RANKZERO_CLI and the limit on processes (ulimit -u), or ask rankzero doctor.',
   }
 }
 
 /**
- * How to call our command line, as argv: RANKZERO_CLI (a JSON array, or one path), else this package's own file, else
- * `rankzero` on PATH; null when there is none.
- * @throws RankzeroError USAGE when RANKZERO_CLI is a JSON array that is none.
+ * How to call our command line, as argv: RANKZERO_CLI (a JSON array, or one path), else this package's own
+ * file, else `rankzero` on PATH; null when there is none.
+ * @throws RankzeroError USAGE when RANKZERO_CLI is a path of nothing, or a JSON array that is none.
  */
 export function cliOf(env: Env, packagePath: string = ownCli()): string[] | null {
   const given = env.RANKZERO_CLI?.trim()
-  if (given) return given.startsWith('[') ? argvOf(given) : callOf(given)
+  if (given) return given.startsWith('[') ? argvOf(given) : callOf(existing(given))
   if (existsSync(packagePath)) return callOf(packagePath)
   for (const directory of (env.PATH ?? '').split(delimiter)) {
     const file = join(directory, 'rankzero')
@@ -138,6 +140,12 @@ function callOf(path: string): string[] {
   return [path.includes('/') ? resolve(path) : path]
 }
 
+function existing(path: string): string {
+  if (!path.includes('/') || existsSync(path)) return path
+  throw new RankzeroError('USAGE', `RANKZERO_CLI is '${path}': no such file`,
+    'Set RANKZERO_CLI to the path of the rankzero command, or unset it.')
+}
+
 function argvOf(json: string): string[] {
   try {
     const argv: unknown = JSON.parse(json)
@@ -146,7 +154,7 @@ function argvOf(json: string): string[] {
     // Told below, together with arrays of something else.
   }
   throw new RankzeroError('USAGE', `RANKZERO_CLI is '${json.slice(0, 200)}': not a JSON array of texts`,
-    'Set RANKZERO_CLI to the path of the rankzero command, or to a JSON array such as ["node","/path/main.js"].')
+    'Set RANKZERO_CLI to the path of the rankzero command, or to an array such as ["node","/x/main.js"].')
 }
 
 function isExecutable(file: string): boolean {

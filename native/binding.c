@@ -61,8 +61,8 @@ struct mapping {
 };
 
 /*
- * The mappings of one environment (main thread or worker). Its instance data and each mapping hold a reference: at
- * exit Node may finalize them in any order.
+ * The mappings of one environment (main thread or worker). Its instance data and each mapping hold a
+ * reference: at exit Node may finalize them in any order.
  */
 struct mappings {
   struct mapping *first;
@@ -106,8 +106,8 @@ static napi_value map_create(napi_env env, napi_callback_info info) {
     free(mapping);
     return null_value(env);
   }
-  napi_status status =
-      napi_create_external_arraybuffer(env, mapping->address, mapping->bytes, finalize_mapping, mapping, &buffer);
+  napi_status status = napi_create_external_arraybuffer(
+      env, mapping->address, mapping->bytes, finalize_mapping, mapping, &buffer);
   if (status != napi_ok) {
     /* Some builds of V8 forbid foreign memory. */
     unlink(path);
@@ -170,10 +170,11 @@ static napi_value pidfd_open_(napi_env env, napi_callback_info info) {
 }
 
 static const struct { int number; const char *name; } SIGNALS[] = {
-    {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},   {SIGTRAP, "SIGTRAP"},
-    {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},   {SIGKILL, "SIGKILL"}, {SIGUSR1, "SIGUSR1"},
-    {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"}, {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"},
-    {SIGXCPU, "SIGXCPU"}, {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},
+    {SIGHUP, "SIGHUP"},   {SIGINT, "SIGINT"},   {SIGQUIT, "SIGQUIT"}, {SIGILL, "SIGILL"},
+    {SIGTRAP, "SIGTRAP"}, {SIGABRT, "SIGABRT"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
+    {SIGKILL, "SIGKILL"}, {SIGUSR1, "SIGUSR1"}, {SIGSEGV, "SIGSEGV"}, {SIGUSR2, "SIGUSR2"},
+    {SIGPIPE, "SIGPIPE"}, {SIGALRM, "SIGALRM"}, {SIGTERM, "SIGTERM"}, {SIGXCPU, "SIGXCPU"},
+    {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},
 };
 
 static napi_value signal_value(napi_env env, int number) {

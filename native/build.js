@@ -1,5 +1,6 @@
 /**
- * Builds the addon when the package is installed: plain cc and the headers of node-api-headers, a fraction of a second.
+ * Builds the addon when the package is installed: plain cc and the headers of node-api-headers, a fraction of
+ * a second.
  * Never fails an install: without a compiler one line says so, and the package works on segments.
  */
 import { spawnSync } from 'node:child_process'
@@ -32,8 +33,9 @@ function build() {
     return 'native addon built'
   }
   rmSync(fresh, { force: true })
-  const why = error?.code === 'ENOENT' ? `no C compiler (${cc})` : `${cc} failed: ${stderr?.split('\n', 1)[0] ?? error}`
-  return `${why}; without the addon each log() is one write to a file (set CC and reinstall for the fast journal)`
+  const failure = stderr?.split('\n', 1)[0] ?? error
+  const why = error?.code === 'ENOENT' ? `no C compiler (${cc})` : `${cc} failed: ${failure}`
+  return `${why}; without the addon each log() is one write to a file (set CC, install again)`
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(`rankzero: ${build()}`)

@@ -44,7 +44,7 @@ int rz_pidfd_open(int pid) {
   return fd < 0 ? -errno : fd;
 }
 
-/* Not in the headers of older systems: linux/pidfd.h of Linux 6.15, first version of the structure (64 bytes). */
+/* Not in the headers of older systems: linux/pidfd.h of Linux 6.15, the first 64 bytes of the structure. */
 struct rz_pidfd_info {
   uint64_t mask;
   uint64_t cgroup;

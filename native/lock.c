@@ -1,5 +1,6 @@
 /*
- * POSIX record locks: freed by the kernel when the process is gone, not inherited by fork, and testable from outside.
+ * POSIX record locks: freed by the kernel when the process is gone, not inherited by fork, and testable from
+ * outside.
  * Closing any descriptor of the file frees them, so the owner opens its lock file once and never tests it.
  */
 #include "rankzero.h"

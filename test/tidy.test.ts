@@ -17,8 +17,9 @@ const README_CODE_BEFORE = 40
 
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
-  'errors.ts', 'limits.ts', 'clock.ts', 'rank', 'record', 'config', 'native.ts', 'journal', 'spawn.ts', 'logger',
-  'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator', 'launch', 'cli', 'index.ts',
+  'errors.ts', 'limits.ts', 'clock.ts', 'rank', 'record', 'config', 'native.ts', 'journal', 'spawn.ts',
+  'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator', 'launch',
+  'cli', 'index.ts',
 ]
 /** The only rooms that may name a library; every library that lib/ uses is here. */
 const LIBRARIES: Record<string, string[]> = {
@@ -163,7 +164,8 @@ function clocksIn(source: Source): string[] {
   walk(parse(source), (node, parents) => {
     const isDateNow = node.type === 'NewExpression' && (node.arguments as Node[]).length === 0
     const isCalled = node.type === 'Identifier' && parents.at(-1)?.type === 'CallExpression'
-    const text = isDateNow || isCalled || node.type === 'MemberExpression' ? source.text.slice(node.start, node.end) : ''
+    if (!isDateNow && !isCalled && node.type !== 'MemberExpression') return
+    const text = source.text.slice(node.start, node.end)
     const clock = isDateNow && /^new Date\b/.test(text) ? 'new Date()' : text
     if (CLOCKS.includes(clock)) found.push(`${clock}, line ${lineOf(source, node.start)}`)
   })
@@ -223,7 +225,7 @@ function readmeShape({ path, text }: Source): string[] {
   const codeAt = lines.findIndex((line) => line.startsWith('```')) + 1
   return [
     ...lines.length > README_LINES_MAX ? [`${path} has ${lines.length} lines`] : [],
-    ...codeAt > 0 && codeAt < README_CODE_BEFORE ? [] : [`${path} has no code before line ${README_CODE_BEFORE}`],
+    ...codeAt > 0 && codeAt < README_CODE_BEFORE ? [] : [`${path}: no code before line ${README_CODE_BEFORE}`],
   ]
 }
 

@@ -79,7 +79,7 @@ async function connectToHub({ rank, host, port }) {
   }
 }
 
-/** Returns `{ sum, close }`; `await sum(vector)` replaces it by its sum over all ranks, added in rank order. */
+/** Returns `{ sum, close }`; `await sum(vector)` replaces it by its sum over the ranks, in rank order. */
 export async function joinGroup({ rank, worldSize, host, port }) {
   if (worldSize === 1) return { sum: async () => {}, close: () => {} }
   if (rank > 0) {

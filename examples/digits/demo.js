@@ -46,7 +46,7 @@ function slowestRank(points) {
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1]
   const own = [...timesOf].map(([rank, times]) => ({ rank, ms: median(times) })).sort((a, b) => b.ms - a.ms)
   const [slowest, fastest] = [own[0], own.at(-1)]
-  return `rank ${slowest.rank}, computes ${short(slowest.ms)} ms a step (rank ${fastest.rank}: ${short(fastest.ms)} ms)`
+  return `rank ${slowest.rank}: ${short(slowest.ms)} ms of its own a step (rank ${fastest.rank}: ${short(fastest.ms)})`
 }
 
 const { exit, run, dir } = await train()
@@ -54,13 +54,13 @@ if (!run) process.exit(exit)
 const status = JSON.parse(ask('status', run, '--json'))
 const { ranks, backends } = JSON.parse(ask('audit', run, '--json'))
 const local = backends.find(({ name }) => name === 'local')
-const total = (field) => ranks.reduce((sum, rank) => sum + rank[field], 0)
+const total = (field) => count(ranks.reduce((sum, rank) => sum + rank[field], 0))
 console.log([
   '',
   ...metricLines(askRows(run)),
   '',
   `  slowest        ${slowestRank(askRows(run, '--points', '--metric', 'time/compute_ms'))}`,
-  `  points         ${count(total('logged'))} logged, ${count(local.delivered)} merged, ${count(total('lost'))} lost`,
+  `  points         ${total('logged')} logged, ${count(local.delivered)} merged, ${total('lost')} lost`,
   `  status         ${status.status}, ${status.ranks} ranks`,
   `  run directory  ${dir}`,
   `  look further   npx rankzero status ${run}`,

@@ -47,7 +47,7 @@ function forward(parameters, pixels) {
   for (let c = 0; c < CLASSES; c++) scores[c] /= sum
 }
 
-/** Adds the gradient of the loss, summed over the batch, to `gradient`; returns sums for the caller to divide. */
+/** Adds the gradient of the loss, summed over the batch, to `gradient`; returns sums, not means. */
 export function accumulate(parameters, batch, gradient) {
   let loss = 0
   let correct = 0

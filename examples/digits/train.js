@@ -15,7 +15,7 @@ const { values: flags } = parseArgs({ options: { epochs: { type: 'string', defau
 const epochs = Number(flags.epochs)
 
 const run = init({ project: 'digits' })
-run.params({ epochs, learningRate: LEARNING_RATE, samplesPerShare: SAMPLES_PER_SHARE, parameters: PARAMETERS })
+run.params({ epochs, learningRate: LEARNING_RATE, samplesPerShare: SAMPLES_PER_SHARE, seed: SEED })
 run.define('samples', { reduce: 'sum' })
 run.define('time/*', { reduce: 'max' })
 run.define('test/*', { reduce: 'rank0' })

@@ -13,12 +13,12 @@ export interface LeaveFacts {
   refused: boolean
   /** The last time that the head took something in. */
   progressAt: number
-  /** Its process is there, connected or not; it may be stopped, or busy. */
-  headAlive: boolean
+  /** Its process is there, connected or not; it may be stopped, or busy. Asked only when it matters. */
+  headAlive: () => boolean
   /** When TERM came. */
   termAt: number | null
-  /** Everything that was written is acknowledged, of dead owners the END too. */
-  delivered: boolean
+  /** Everything that was written is acknowledged, of dead owners the END too. Asked only when it matters. */
+  delivered: () => boolean
   exitTimeoutMs: number
 }
 
@@ -29,12 +29,13 @@ export interface LeaveFacts {
 export function mayLeave(facts: LeaveFacts): 'stay' | 'done' | 'left' {
   const { now, open, emptySince, orphanedSince, refused, progressAt, termAt, delivered } = facts
   if (termAt !== null) {
-    if (delivered) return 'done'
+    if (delivered()) return 'done'
     return now - termAt >= facts.exitTimeoutMs ? 'left' : 'stay'
   }
   if (open === 0) return emptySince !== null && now - emptySince >= AGENT_LINGER_MS ? 'done' : 'stay'
   if (orphanedSince === null) return 'stay'
   if (refused) return now - orphanedSince >= AGENT_LINGER_MS ? 'left' : 'stay'
-  const patience = facts.headAlive ? Math.max(HEAD_PATIENCE_MS, facts.exitTimeoutMs) : facts.exitTimeoutMs
-  return now - Math.max(orphanedSince, progressAt) >= patience ? 'left' : 'stay'
+  const waited = now - Math.max(orphanedSince, progressAt)
+  if (waited < facts.exitTimeoutMs) return 'stay'
+  return waited >= HEAD_PATIENCE_MS || !facts.headAlive() ? 'left' : 'stay'
 }

@@ -61,8 +61,9 @@ export class Deaths {
     this.#watched.delete(instance)
   }
 
-  #alive({ reader, origin }: Feed): boolean {
+  #alive({ reader, shelf, origin }: Feed): boolean {
     if (reader) return reader.ownerAlive()
+    if (shelf.facts?.departure) return false
     // Only a spool is left: without a lock to test, pid and start time tell, on the boot that they belong to.
     if (origin.bootId !== this.#bootId) return false
     return this.#ours(origin) && origin.procStart !== 0 && procStart(origin.pid) === origin.procStart

@@ -6,7 +6,7 @@
  * its owner has to count losses; one feed that fails is told once and holds up no other.
  */
 import { errnoOf, messageOf } from '../errors.ts'
-import { BATCH_BYTES, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES } from '../limits.ts'
+import { BATCH_BYTES, DRAIN_BUSY_BYTES, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 import type { Deaths } from './deaths.ts'
 import type { Feed } from './feed.ts'
@@ -25,10 +25,15 @@ export interface DrainOptions {
 }
 
 export class Drain {
+  /** The last round had much to send. */
+  busy = false
   readonly #options: DrainOptions
   /** A journal with more than this is filling. */
   readonly #fullBytes: number
   #failedAt = -Infinity
+  #relievedAt = -Infinity
+  /** Something waits for room in socket or credit. */
+  #blocked = false
 
   constructor(options: DrainOptions) {
     this.#options = options
@@ -36,19 +41,28 @@ export class Drain {
   }
 
   /** Sends while there is something to send and room for it, one unit of each instance in turn. */
-  pump(now: number, flush: boolean): void {
+  pump(now: number): void {
     const { uplink, feeds } = this.#options
+    this.#blocked = !uplink.core.live
+    this.busy = false
     for (let moved = true; moved;) {
       moved = false
       for (const instance of uplink.core.turns()) {
         const feed = feeds.get(instance)
-        if (feed && this.#try(feed, () => this.#turn(feed, now, flush))) moved = true
+        if (feed && this.#try(feed, () => this.#turn(feed, now))) moved = true
       }
     }
   }
 
+  /** Room came back: goes on if that was waited for. An acknowledgement alone is no reason to read all journals. */
+  resume(now: number): void {
+    if (this.#blocked) this.pump(now)
+  }
+
   /** Journals that fill without progress go to disk. */
   relieve(now: number): void {
+    if (now - this.#relievedAt < JOURNAL_CHECK_MS) return
+    this.#relievedAt = now
     for (const feed of this.#options.feeds.values()) {
       const stuck = now - feed.progressAt > SPOOL_AFTER_MS && now - this.#failedAt > SPOOL_AFTER_MS
       // One pass a round: beats and other feeds go on between two fsyncs.
@@ -66,16 +80,18 @@ export class Drain {
     return all
   }
 
-  #turn(feed: Feed, now: number, flush: boolean): boolean {
+  #turn(feed: Feed, now: number): boolean {
     const { uplink, deaths } = this.#options
     // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow it.
     const departure = feed.dead ? feed.departure ?? deaths.departure(feed.instance, now) : null
-    const { dead } = feed
-    const offered = uplink.offer(feed, now, flush || dead)
+    const offered = uplink.offer(feed, now)
     if (offered === 'none' && departure !== null) {
       uplink.complete(feed.instance, uplink.core.cursor(feed.instance) - 1, feed.departure ?? departure)
     }
-    return offered === 'sent'
+    if (offered === 'full') this.#blocked = true
+    if (typeof offered !== 'number') return false
+    if (offered >= DRAIN_BUSY_BYTES) this.busy = true
+    return true
   }
 
   /** False: nothing moved, because all is on disk, the cap is reached or the disk does not take it. */

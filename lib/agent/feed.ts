@@ -3,10 +3,10 @@
  *
  * In: the seq that is due. Out: the unit that starts there; a SKIP where records are gone for good.
  * Invariants: a unit starts at the seq that was asked for; a journal is trimmed only to what is acknowledged or on disk;
- * a batch is cut by size or age, so that a record waits BATCH_AGE_MS at most.
+ * a batch has all that is there, up to its size.
  * It does not know connections; who is alive is told to it (deaths.ts).
  */
-import { BATCH_AGE_MS, BATCH_BYTES } from '../limits.ts'
+import { BATCH_BYTES, JOURNAL_CHECK_MS } from '../limits.ts'
 import type { JournalReader } from '../journal/types.ts'
 import { Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink } from '../record/index.ts'
 import { BatchBuilder } from '../wire/index.ts'
@@ -31,7 +31,7 @@ export class Feed implements RecordSink {
   /** What counts as all, for an agent that has to go: the last seq when it was told to. */
   #goal: number | null = null
   readonly #builder: BatchBuilder
-  #since = 0
+  #holeAt = -Infinity
   #ready: Unit | null = null
   /** The journal holds what is due: no look at the shelf until a rewind. */
   #inJournal = false
@@ -68,12 +68,11 @@ export class Feed implements RecordSink {
   rewind(): void {
     this.#ready = null
     this.#inJournal = false
-    this.#builder.reset(0)
   }
 
-  /** The unit that starts at `seq`, or null when there is none yet. `flush`: do not wait for more records. */
-  unit(seq: number, now: number, flush: boolean): Unit | null {
-    if (this.#ready?.first !== seq) this.#ready = this.#make(seq, now, flush)
+  /** The unit that starts at `seq`, or null when there is none yet. */
+  unit(seq: number, now: number): Unit | null {
+    if (this.#ready?.first !== seq) this.#ready = this.#make(seq, now)
     return this.#ready
   }
 
@@ -116,7 +115,7 @@ export class Feed implements RecordSink {
     let seq = Math.max(reader.first(), shelf.last + 1)
     const units: Unit[] = []
     for (let bytes = 0; bytes < bytesMax;) {
-      const unit = this.#fromJournal(reader, seq, now, true)
+      const unit = this.#fromJournal(reader, seq, now)
       if (unit === null) break
       units.push(unit)
       bytes += bytesOf(unit)
@@ -149,18 +148,18 @@ export class Feed implements RecordSink {
     this.departure = { exit, signal: null, cause: 'end-record', ...(error ? { error } : {}) }
   }
 
-  #make(seq: number, now: number, flush: boolean): Unit | null {
+  #make(seq: number, now: number): Unit | null {
     const { reader, shelf } = this
-    if (this.#inJournal) return this.#fromJournal(reader!, seq, now, flush)
+    if (this.#inJournal) return this.#fromJournal(reader!, seq, now)
     const stored = shelf.covering(seq)
     if (stored && stored.first <= seq) {
       const body = shelf.load(stored)
-      return body === null ? this.#make(seq, now, flush) : this.#fromShelf(stored, body, seq)
+      return body === null ? this.#make(seq, now) : this.#fromShelf(stored, body, seq)
     }
     const start = reader?.first() ?? Infinity
     if (start <= seq) {
       this.#inJournal = true
-      return this.#fromJournal(reader!, seq, now, flush)
+      return this.#fromJournal(reader!, seq, now)
     }
     const available = Math.min(stored?.first ?? Infinity, start, this.next)
     return available > seq ? skipUnit(seq, available - 1, 'no longer on its node') : null
@@ -176,24 +175,18 @@ export class Feed implements RecordSink {
     return { type: 'BATCH', first: seq, last, body: first === seq ? body : batchFrom(this.instance, body, seq) }
   }
 
-  #fromJournal(reader: JournalReader, seq: number, now: number, flush: boolean): Unit | null {
+  #fromJournal(reader: JournalReader, seq: number, now: number): Unit | null {
     const builder = this.#builder
-    if (builder.count === 0) {
-      if (reader.next !== seq) reader.seek(seq)
-      builder.reset(seq)
-    }
-    const empty = builder.count === 0
+    if (reader.next !== seq) reader.seek(seq)
+    builder.reset(seq)
     while (builder.bytes < BATCH_BYTES && reader.read(this, BATCH_BYTES) > 0);
-    if (builder.count === 0) return this.#hole(reader)
-    if (empty) this.#since = now
-    const due = flush || this.departure !== null || now - this.#since >= BATCH_AGE_MS
-    if (builder.bytes < BATCH_BYTES && !due) return null
-    const unit: Unit = { type: 'BATCH', first: builder.firstSeq, last: builder.lastSeq, body: builder.finish() }
-    builder.reset(0)
-    return unit
+    if (builder.count === 0) return this.#hole(reader, now)
+    return { type: 'BATCH', first: builder.firstSeq, last: builder.lastSeq, body: builder.finish() }
   }
 
-  #hole(reader: JournalReader): Unit | null {
+  #hole(reader: JournalReader, now: number): Unit | null {
+    if (!this.dead && now - this.#holeAt < JOURNAL_CHECK_MS) return null
+    this.#holeAt = now
     const hole = reader.hole()
     if (hole === null) return null
     reader.skipHole()

@@ -8,7 +8,7 @@
 import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { pendingDirs, procStart, shmDir, type JournalReader } from '../journal/index.ts'
-import { BEAT_INTERVAL_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
+import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import type { Welcome } from '../wire/index.ts'
 import { mayLeave } from './core-leave.ts'
@@ -55,7 +55,7 @@ export class Shift {
       meeting, run, lockDir, feeds, notes,
       welcomed: (body) => this.#welcomed(body),
       done: (feed) => this.#remove(feed),
-      freed: () => this.#drain.pump(this.#now(), this.#termAt !== null),
+      freed: () => this.#drain.resume(this.#now()),
     })
     this.#drain = new Drain({ feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap })
   }
@@ -69,15 +69,12 @@ export class Shift {
     await new Promise<void>((resolve, reject) => {
       const round = (): void => {
         try {
-          if (this.#round(this.#now()) === 'stay') return
-          clearInterval(timer)
-          resolve()
+          if (this.#round(this.#now()) === 'stay') setTimeout(round, this.#pause())
+          else resolve()
         } catch (error) {
-          clearInterval(timer)
           reject(error)
         }
       }
-      const timer = setInterval(round, DRAIN_INTERVAL_MS)
       round()
     })
     this.#close()
@@ -100,13 +97,18 @@ export class Shift {
     return fresh.length > 0
   }
 
+  #pause(): number {
+    const leaving = this.#uplink.core.live && [...this.#feeds.values()].some((feed) => feed.dead || feed.departure !== null)
+    return leaving || this.#termAt !== null || this.#drain.busy ? DRAIN_BUSY_MS : DRAIN_INTERVAL_MS
+  }
+
   #round(now: number): 'stay' | 'done' | 'left' {
     if (now - this.#lookAt >= SCAN_INTERVAL_MS) this.#look(now)
+    else this.#uplink.tick(now)
     // Whoever wrote its end record is about to go; a run's end waits for this.
     for (const feed of this.#feeds.values()) if (feed.departure !== null) this.#checkDeath(feed, now)
     if (now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
-    this.#uplink.tick(now)
-    this.#drain.pump(now, this.#termAt !== null)
+    this.#drain.pump(now)
     this.#drain.relieve(now)
     const verdict = this.#verdict(now)
     if (verdict !== 'stay') this.#leave(now)
@@ -117,6 +119,8 @@ export class Shift {
     this.#lookAt = now
     for (const reader of this.#scanner.look()) this.#adopt(reader.origin, reader)
     for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
+    this.#uplink.seek()
+    this.#uplink.tick(now)
     this.#startHead(now)
   }
 
@@ -144,8 +148,9 @@ export class Shift {
     for (const { reader } of this.#feeds.values()) reader?.beat(wallMs())
   }
 
-  #welcomed({ run, dir }: Welcome): void {
+  #welcomed({ run, dir, ledger, term }: Welcome): void {
     this.#notes.moveTo(dir)
+    this.#notes.say(`serves run ${run} in ${dir}, ledger ${ledger}, term ${term}`)
     if (run === this.#run) return
     this.#run = run
     for (const { reader } of this.#feeds.values()) reader?.setRun(run)
@@ -179,8 +184,8 @@ export class Shift {
     return mayLeave({
       now, open: feeds.length, emptySince: this.#emptySince, orphanedSince: this.#orphanedSince,
       refused: core.refused || feeds.every((feed) => core.stateOf(feed.instance) === 'refused'),
-      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: this.#headAlive(),
-      delivered: feeds.every((feed) => feed.delivered && !feed.dead), exitTimeoutMs: this.#options.exitTimeoutMs,
+      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: () => this.#headAlive(),
+      delivered: () => feeds.every((feed) => feed.delivered && !feed.dead), exitTimeoutMs: this.#options.exitTimeoutMs,
     })
   }
 

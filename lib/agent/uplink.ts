@@ -9,7 +9,8 @@ import { hostname } from 'node:os'
 import { monotonicMs, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { BEAT_INTERVAL_MS } from '../limits.ts'
-import { readMeeting, type Meeting } from '../lock/index.ts'
+import { readMeeting } from '../lock/index.ts'
+import type { Endpoint } from '../record/run-status.ts'
 import type { Departure, InstanceId } from '../record/index.ts'
 import { connectDealer, type Dealer } from '../transport/index.ts'
 import { decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome } from '../wire/index.ts'
@@ -39,7 +40,7 @@ export class Uplink {
   readonly #agent = randomBytes(16).toString('hex')
   readonly #lasts = new Map<InstanceId, Last>()
   #dealer: Dealer | null = null
-  #head: Meeting | null = null
+  #head: Endpoint | null = null
   #beatAt = 0
 
   constructor(options: UplinkOptions) {
@@ -47,17 +48,19 @@ export class Uplink {
   }
 
   /** The meeting file as last read; the process behind it may be gone. */
-  get head(): Meeting | null {
+  get head(): Endpoint | null {
     return this.#head
   }
 
-  /** Time passes: looks for the head, for silence, and beats. */
+  /** Time passes. */
   tick(now: number): void {
-    if (this.core.live) {
-      this.#do({ type: 'tick' })
-      if (this.core.live && now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
-      return
-    }
+    this.#do({ type: 'tick' })
+    if (this.core.live && now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
+  }
+
+  /** Looks for the head while there is no connection. */
+  seek(): void {
+    if (this.core.live) return
     const { lockDir, meeting } = this.#options
     const head = readMeeting(lockDir, meeting)
     this.#head = head
@@ -81,18 +84,18 @@ export class Uplink {
     this.#do({ type: 'complete', instance, last: seq })
   }
 
-  /** Sends the next unit of this feed: 'none' when it has none now, 'full' when socket or credit have no room. */
-  offer(feed: Feed, now: number, flush: boolean): 'sent' | 'none' | 'full' {
+  /** Sends the next unit of this feed, and tells its bytes; 'none': it has none now, 'full': socket or credit have no room. */
+  offer(feed: Feed, now: number): number | 'none' | 'full' {
     const { instance } = feed
     if (!this.#dealer || this.#dealer.full) return 'full'
-    const unit = feed.unit(this.core.cursor(instance), now, flush)
+    const unit = feed.unit(this.core.cursor(instance), now)
     if (unit === null) return 'none'
     const bytes = bytesOf(unit)
     if (!this.core.mayFly(bytes)) return 'full'
     const taken = unit.type === 'BATCH' ? this.#send('BATCH', unit.body) : this.#send('SKIP', { instance, ...unit.body })
     if (!taken) return 'full'
     this.#do({ type: 'sent', instance, first: unit.first, last: unit.last, bytes })
-    return 'sent'
+    return bytes
   }
 
   close(): void {
@@ -125,9 +128,7 @@ export class Uplink {
         this.#lasts.delete(effect.instance)
         return feed && this.#options.done(feed)
       }
-      case 'welcomed':
-        notes.say(`serves run ${effect.body.run} in ${effect.body.dir}, ledger ${effect.body.ledger}, term ${effect.body.term}`)
-        return this.#options.welcomed(effect.body)
+      case 'welcomed': return this.#options.welcomed(effect.body)
       case 'refused':
         return notes.once(`${effect.instance ?? 'this agent'} is refused by the aggregator: ${effect.message}; ` +
           (effect.remedy || 'its data stays on this node'))

@@ -1,13 +1,17 @@
 /**
  * Memory of open rows: blocks cut from slabs and used again, so that a steady stream allocates nothing.
  *
- * In: how many slots a block needs. Out: blocks with empty slots. Size classes are a quarter of an octave apart, so at
- * most a fifth of a block is idle. Invariant: `bytes` is what open blocks hold; free ones are kept for the next.
+ * In: how many slots a block needs. Out: blocks with empty slots. Size classes are a quarter of an octave
+ * apart, so at most a fifth of a block is idle. Invariant: `bytes` is what open blocks hold; free ones are
+ * kept for the next.
  */
 import { SPARE_BLOCK_BYTES_MAX } from '../limits.ts'
-import { HOLDER, SLOT_HEAD, type Block, type Shape } from './core-model.ts'
+import { HOLDER, SLOT_HEAD, type Block, type Family, type Shape } from './core-model.ts'
 
-/** Doubles per slab (512 KiB): small blocks share one typed array, as thousands of small arrays would cost more. */
+/**
+ * Doubles per slab (512 KiB): small blocks share one typed array, as thousands of small arrays would cost
+ * more.
+ */
 const SLAB = 65_536
 const SMALLEST = 16
 /** What a block costs beside its doubles: the object and its place in a map. */
@@ -29,7 +33,7 @@ export class Blocks {
     const size = sizeClass(slots * widthOf(shape))
     const { data, at } = this.take(size)
     this.bytes += 8 * size + OVERHEAD_BYTES
-    const block: Block = { shape, step, firstAt, data, at, size }
+    const block: Block = { shape, step, firstAt, open: openFamilies(shape, step).length, data, at, size }
     empty(block, 0)
     return block
   }
@@ -85,6 +89,11 @@ const isLarge = (size: number): boolean => size > SLAB / 4
 export const widthOf = (shape: Shape): number => SLOT_HEAD + shape.metrics.length
 
 export const slotsOf = (block: Block): number => Math.floor(block.size / widthOf(block.shape))
+
+/** Whose row of this step is not sealed. */
+export function openFamilies(shape: Shape, step: number): Family[] {
+  return step > shape.sealedTop ? shape.families : shape.families.filter(({ sealed }) => !sealed.has(step))
+}
 
 /** Doubles needed, rounded up to a quarter of an octave. */
 function sizeClass(doubles: number): number {

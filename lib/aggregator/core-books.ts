@@ -2,7 +2,8 @@
  * The books of an instance (DESIGN 13) from what the ledger says of it. Pure.
  *
  * In: a member, its points in open rows. Out: its books, and a sentence per equation that does not hold.
- * `logged` is the owner's own count, so it can contradict the ledger: what it proves and nothing explains is `missing`.
+ * `logged` is the owner's own count, so it can contradict the ledger: what it proves and nothing explains is
+ * `missing`.
  */
 import { attemptOf } from './core-members.ts'
 import type { Member } from './core-model.ts'
@@ -35,13 +36,14 @@ function logging(member: Member): Logging {
     return { logged: exact ? counted : known, lost, pending: 0, missing: 0, estimated: !exact }
   }
   const rest = counted - known
-  if (holesOf(member).length > 0) return { logged: counted, lost, pending: 0, missing: rest, estimated: !exact }
+  const unexplained = { logged: counted, lost, pending: 0, missing: rest, estimated: !exact }
+  if (holesOf(member).length > 0) return unexplained
   // Another ledger acknowledged what came before `first`: those points are in its books.
   if (member.ledgerBefore !== null) return { logged: known, lost, pending: 0, missing: 0, estimated: !exact }
   // A skip of damaged records cannot say what they held, nor can the last beat of a node that vanished.
   const explained = member.skips > 0 || member.first > 1 || ended.estimated === true
   if (explained) return { logged: counted, lost: lost + rest, pending: 0, missing: 0, estimated: !exact }
-  return { logged: counted, lost, pending: 0, missing: rest, estimated: !exact }
+  return unexplained
 }
 
 /** Ranges of seq that should be in the ledger and are not. */
@@ -66,8 +68,8 @@ export function problemsOf(books: InstanceBooks): string[] {
   }
   const sorted = local.delivered + local.superseded + local.rejected + local.pending
   if (sorted !== admitted) {
-    problems.push(`${who}: admitted ${admitted} is not delivered ${local.delivered} + superseded ${local.superseded} `
-      + `+ rejected ${local.rejected} + pending ${local.pending}`)
+    problems.push(`${who}: admitted ${admitted} is not delivered ${local.delivered} `
+      + `+ superseded ${local.superseded} + rejected ${local.rejected} + pending ${local.pending}`)
   }
   return problems
 }

@@ -2,8 +2,8 @@
  * The records of some metrics, gathered from batches and put in order: what an export is made of. Pure.
  *
  * In: batches in ledger order. Out: per family of metrics its records by step, rank, life, seq.
- * Invariants: what it holds stays within `bytesMax`, or within one step when a single step is larger: then it keeps the
- * lowest steps and `upTo` tells where the next reading has to go on.
+ * Invariants: what it holds stays within `bytesMax`, or within one step when a single step is larger: then it
+ * keeps the lowest steps and `upTo` tells where the next reading has to go on.
  */
 import type { Members } from './core-members.ts'
 import { shapeOf } from './core-merge.ts'
@@ -186,6 +186,7 @@ function sorted(stores: readonly Store[], codes: Float64Array): Float64Array {
     const right = only ?? stores[Math.floor(b / CODE)]!
     const i = a % CODE
     const j = b % CODE
-    return left.steps[i]! - right.steps[j]! || left.lives[i]! - right.lives[j]! || left.seqs[i]! - right.seqs[j]!
+    return left.steps[i]! - right.steps[j]! || left.lives[i]! - right.lives[j]!
+      || left.seqs[i]! - right.seqs[j]!
   })
 }

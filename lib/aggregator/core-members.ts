@@ -1,13 +1,15 @@
 /**
  * Who takes part: instances, ranks, the lives of a rank, and who of two rivals holds it. Pure.
  *
- * In: `joined`, `conflict`, `heir`, `ended` notes in ledger order; beats as soft state. Out: members; verdicts to append.
- * Invariants: the lives of a rank are in order of start, whatever the order of arrival; a suspect's points merge or are
- * rejected by a note, never by a guess that a replay could make differently.
+ * In: `joined`, `conflict`, `heir`, `ended` notes in ledger order; beats as soft state. Out: members;
+ * verdicts to append.
+ * Invariants: the lives of a rank are in order of start, whatever the order of arrival; a suspect's points
+ * merge or are rejected by a note, never by a guess that a replay could make differently.
  *
- * A process that replaces a dead one often joins before the death of the other is known. So a newcomer to a rank whose
- * other life has not ended is a suspect first: its batches are durable and acknowledged, but held back from the rows
- * until there is proof that both lived at the same time (conflict), or that the older is over (heir).
+ * A process that replaces a dead one often joins before the death of the other is known. So a newcomer to a
+ * rank whose other life has not ended is a suspect first: its batches are durable and acknowledged, but held
+ * back from the rows until there is proof that both lived at the same time (conflict), or that the older is
+ * over (heir).
  */
 import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
 import { isOlder, type Member, type Rank } from './core-model.ts'
@@ -58,7 +60,9 @@ export class Members {
     return this.newest?.origin.worldSize ?? 0
   }
 
-  /** Verdicts that are due; `final`: no more waiting, who is not proved a rival is an heir. `woke`: see State. */
+  /**
+   * Verdicts that are due; `final`: no more waiting, who is not proved a rival is an heir. `woke`: see State.
+   */
   verdicts(now: number, woke: number, final: boolean): NoteDraft[] {
     const notes: NoteDraft[] = []
     for (const rank of this.ranks.values()) {
@@ -123,7 +127,10 @@ function enter(rank: Rank, member: Member): void {
 
 const older = (a: Member, b: Member): Member => (isOlder(a, b) ? a : b)
 
-/** Proof that the older was alive when the younger was: by its records, exact on one node, or by its agent's beats. */
+/**
+ * Proof that the older was alive when the younger was: by its records, exact on one node, or by its agent's
+ * beats.
+ */
 function overlap(a: Member, b: Member): boolean {
   const first = older(a, b)
   const second = first === a ? b : a
@@ -147,11 +154,11 @@ function isOver(member: Member, since: number, now: number): boolean {
 function newMember(index: number, body: Notes['joined'], at: number, rank: Rank | null): Member {
   const { origin, first, ledgerBefore } = body
   return {
-    index, instance: origin.instance, origin, rank, started: origin.startedAt + body.offset, joinedAt: at, first,
-    ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null, end: null,
-    layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null, textLines: 0, badWeights: 0,
-    admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0, refused: 0, delivered: 0, superseded: 0,
-    rejected: 0, holes: [], soft: null,
+    index, instance: origin.instance, origin, rank, started: origin.startedAt + body.offset, joinedAt: at,
+    first, ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null, end: null,
+    layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null, textLines: 0,
+    badWeights: 0, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0, refused: 0,
+    delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
   }
 }
 

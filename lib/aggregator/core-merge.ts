@@ -1,17 +1,18 @@
 /**
  * Merging: values records into the open rows, rows out of them when they seal. Pure.
  *
- * In: decoded batches of accepted members, in seq order per instance, members in any order. Out: blocks; per row the
- * winning value of each rank, in rank order; the books of who was delivered and who was superseded.
- * Invariants: of two values of a rank and step the newer life's wins, within a life the higher seq, whatever the order
- * of arrival; a point is counted exactly once, as pending, delivered, superseded or rejected.
+ * In: decoded batches of accepted members, in seq order per instance, members in any order. Out: blocks; per
+ * row the winning value of each rank, in rank order; the books of who was delivered and who was superseded.
+ * Invariants: of two values of a rank and step the newer life's wins, within a life the higher seq, whatever
+ * the order of arrival; a point is counted exactly once, as pending, delivered, superseded or rejected.
  * It does not decide when a row seals (core-seal.ts).
  */
 import { Kind } from '../record/index.ts'
-import { Blocks, slotsOf, widthOf } from './core-blocks.ts'
+import { Blocks, openFamilies, slotsOf, widthOf } from './core-blocks.ts'
 import type { Members } from './core-members.ts'
 import {
-  HOLDER, isOlder, SEQ, SLOT_HEAD, WEIGHT, type Block, type Family, type Member, type Metric, type Shape, type Track,
+  HOLDER, isOlder, SEQ, SLOT_HEAD, WEIGHT, type Block, type Family, type Member, type Metric, type Shape,
+  type Track,
 } from './core-model.ts'
 import { jsonOf } from './core-payload.ts'
 import { goodWeight, newSample, reserve, type Sample } from './core-reduce.ts'
@@ -133,13 +134,16 @@ export class Merge {
     for (const shape of family.shapes) {
       shape.sealedTop = Math.max(shape.sealedTop, step)
       const block = shape.blocks.get(step)
-      if (block === undefined || !shape.families.every((one) => one.sealed.has(step))) continue
+      if (block === undefined || --block.open > 0) continue
       shape.blocks.delete(step)
       this.blocks.close(block)
     }
   }
 
-  /** The open row of each metric of a family, one value per rank in rank order; a sample is valid until the next. */
+  /**
+   * The open row of each metric of a family, one value per rank in rank order; a sample is valid until the
+   * next.
+   */
   *rows(family: Family, step: number): Iterable<[Metric, Sample]> {
     this.pick(family, step, 0)
     for (const metric of family.metrics) yield [metric, this.pickedOf(metric)]
@@ -176,7 +180,7 @@ export class Merge {
     for (const shape of shapes) {
       for (const block of shape.blocks.values()) {
         let points = 0
-        for (const family of shape.families) if (!family.sealed.has(block.step)) points += family.metrics.length
+        for (const { metrics } of openFamilies(shape, block.step)) points += metrics.length
         for (let slot = 0; slot < Math.min(slotsOf(block), shape.ranks.length); slot++) {
           const holder = block.data[block.at + slot * widthOf(shape) + HOLDER]!
           if (holder !== 0) open.set(holder - 1, (open.get(holder - 1) ?? 0) + points)
@@ -214,7 +218,9 @@ export class Merge {
     }
   }
 
-  /** The metric was logged in several shapes at this step, by different ranks or by one rank more than once. */
+  /**
+   * The metric was logged in several shapes at this step, by different ranks or by one rank more than once.
+   */
   private pickBest(family: Family, step: number, points: number): void {
     const best = new Map<number, { member: Member; block: Block; place: number }>()
     for (const { blocks } of family.shapes) {
@@ -256,7 +262,9 @@ function slotsInOrder(shape: Shape): Int32Array {
   return shape.ordered
 }
 
-/** Books a record's points of rows that are sealed already; returns how many. The newest life's amend the row. */
+/**
+ * Books a record's points of rows that are sealed already; returns how many. The newest life's amend the row.
+ */
 function late(member: Member, shape: Shape, step: number): number {
   let points = 0
   for (const family of shape.families) {

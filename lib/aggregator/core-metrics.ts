@@ -1,8 +1,10 @@
 /**
  * Names to metrics, name lists to shapes, and the partition of metrics into families (see core-model.ts).
  *
- * In: the layouts of instances and the views they declare, in ledger order. Out: the same objects on every replay.
- * Invariants: a metric is in exactly one family; the metrics of a family occur in the same shapes; families only split.
+ * In: the layouts of instances and the views they declare, in ledger order. Out: the same objects on every
+ * replay.
+ * Invariants: a metric is in exactly one family; the metrics of a family occur in the same shapes; families
+ * only split.
  */
 import { globToRegExp, type Reduce } from '../record/index.ts'
 import { isOlder, type Family, type Member, type Metric, type Shape } from './core-model.ts'
@@ -37,8 +39,8 @@ export class Metrics {
     const metrics = names.map((name) => this.byName.get(name) ?? this.add(name, fresh))
     if (fresh.metrics.length > 0) this.families.add(fresh)
     const shape: Shape = {
-      metrics, column: new Map(metrics.map((metric, column) => [metric, column])), families: [], sealedTop: -1,
-      ranks: [], tracks: [], ordered: null, blocks: new Map(),
+      metrics, column: new Map(metrics.map((metric, column) => [metric, column])), families: [],
+      sealedTop: -1, ranks: [], tracks: [], ordered: null, blocks: new Map(),
     }
     const touched = new Map<Family, Metric[]>()
     for (const metric of shape.column.keys()) {
@@ -60,15 +62,21 @@ export class Metrics {
     cut.metrics = family.metrics.filter((metric) => members.has(metric))
     family.metrics = family.metrics.filter((metric) => !members.has(metric))
     for (const metric of cut.metrics) metric.family = cut
-    for (const shape of family.shapes) join(cut, shape)
     cut.sealed = family.sealed.copy()
+    for (const shape of family.shapes) {
+      join(cut, shape)
+      for (const block of shape.blocks.values()) if (!cut.sealed.has(block.step)) block.open++
+    }
     cut.amended = family.amended.copy()
     cut.firstAt = family.firstAt
     this.families.add(cut)
     return cut
   }
 
-  /** The lowest rank's word holds, then its newest life's, then its latest: independent of the order of arrival. */
+  /**
+   * The lowest rank's word holds, then its newest life's, then its latest: independent of the order of
+   * arrival.
+   */
   declare(member: Member, seq: number, glob: string, reduce: Reduce): void {
     const known = this.declared.get(glob)
     if (known !== undefined && !outranks(member, seq, known)) return

@@ -1,10 +1,12 @@
 /**
- * The objects that the cores work on. They are mutable and belong to one State; nothing here leaves it but as a view.
+ * The objects that the cores work on. They are mutable and belong to one State; nothing here leaves it but as
+ * a view.
  *
- * A row is (metric, step), but what is stored is a **block**: (shape, step), a shape being one ordered set of metric
- * names. One log() call fills one slot of a block; so the cost of order, seq and weight is shared by its metrics.
- * A **family** is a largest set of metrics that occur in exactly the same shapes. Its metrics are logged by the same
- * ranks at the same steps, so they seal together: all decisions are made per family.
+ * A row is (metric, step), but what is stored is a **block**: (shape, step), a shape being one ordered set of
+ * metric names. One log() call fills one slot of a block; so the cost of order, seq and weight is shared by
+ * its metrics.
+ * A **family** is a largest set of metrics that occur in exactly the same shapes. Its metrics are logged by
+ * the same ranks at the same steps, so they seal together: all decisions are made per family.
  */
 import type { Origin, Reduce } from '../record/index.ts'
 import type { EndedBody, MemberState } from './core-types.ts'
@@ -60,7 +62,10 @@ export interface Shape {
 export interface Track {
   shape: Shape
   slot: number
-  /** Highest step logged since the last declared rewind, -1 when none: the rank is in or past all steps up to it. */
+  /**
+   * Highest step logged since the last declared rewind, -1 when none: the rank is in or past all steps up to
+   * it.
+   */
   progress: number
   /** All steps logged; tells whether an older life's late point is already replaced. */
   steps: StepSet
@@ -72,6 +77,8 @@ export interface Block {
   step: number
   /** Aggregator time of the first value. */
   firstAt: number
+  /** Families of its shape whose row of this step is not sealed; at 0 the block is closed. */
+  open: number
   data: Float64Array
   at: number
   /** Doubles from `at` on that belong to it. */

@@ -1,8 +1,8 @@
 /**
  * Params of all ranks, collapsed: one value per key, and who disagrees. Pure.
  *
- * In: `params` bodies and the config of `open` records. Out: a view. Equal values are kept once, whatever the number of
- * ranks; the newest life of a rank speaks for it, so the order of arrival does not matter.
+ * In: `params` bodies and the config of `open` records. Out: a view. Equal values are kept once, whatever the
+ * number of ranks; the newest life of a rank speaks for it, so the order of arrival does not matter.
  */
 import { isOlder, type Member, type Rank } from './core-model.ts'
 import type { ParamView } from './core-types.ts'
@@ -52,10 +52,13 @@ function viewOf(key: string, param: Param): ParamView {
     if (list === undefined) ranks.set(id, [rank.rank])
     else list.push(rank.rank)
   }
-  const values = [...ranks].map(([id, list]) => ({ value: param.values[id]!, ranks: list.sort((a, b) => a - b) }))
+  const values = [...ranks].map(([id, list]) => (
+    { value: param.values[id]!, ranks: list.sort((a, b) => a - b) }))
   values.sort((a, b) => b.ranks.length - a.ranks.length || a.ranks[0]! - b.ranks[0]!)
-  const said = values.map(({ value, ranks: list }) => ({ value: JSON.parse(value) as unknown, ranks: rankText(list) }))
-  return said.length < 2 ? { key, value: said[0]?.value ?? null } : { key, value: said[0]!.value, divergence: said }
+  const said = values.map(({ value, ranks: list }) => (
+    { value: JSON.parse(value) as unknown, ranks: rankText(list) }))
+  const value = said[0]?.value ?? null
+  return said.length < 2 ? { key, value } : { key, value, divergence: said }
 }
 
 /** Ascending ranks as `0-63,70`. */

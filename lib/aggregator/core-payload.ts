@@ -1,4 +1,7 @@
-/** The JSON bodies of payload records. A body that is not a JSON object counts as empty: replay must never stop. */
+/**
+ * The JSON bodies of payload records. A body that is not a JSON object counts as empty: replay must never
+ * stop.
+ */
 const decoder = new TextDecoder()
 
 export function jsonOf(body: Uint8Array): Record<string, unknown> {

@@ -1,7 +1,8 @@
 /**
  * Statistics of one row, exact and in rank order, so that a replay gives identical bits (DESIGN 7, 13).
  *
- * In: the values of one (metric, step), one per rank, ascending by rank. Out: its statistics and its declared view.
+ * In: the values of one (metric, step), one per rank, ascending by rank. Out: its statistics and its declared
+ * view.
  * Only finite values enter the statistics; NaN and infinities are counted.
  */
 import type { Reduce } from '../record/index.ts'
@@ -113,7 +114,8 @@ function moments(sample: Sample, stats: Stats, weighted: boolean): void {
     }
     const mean = top / bottom
     // Weights near the ends of the range overflow, or vanish, in their products.
-    stats.mean = mean - mean === 0 && bottom > 1e-250 && bottom < 1e250 ? mean : scaledMean(sample, count, true)
+    const safe = mean - mean === 0 && bottom > 1e-250 && bottom < 1e250
+    stats.mean = safe ? mean : scaledMean(sample, count, true)
   }
   stats.std = deviation(finite, count, plain, Math.max(Math.abs(min), Math.abs(max)))
 }
@@ -133,7 +135,10 @@ function scaledMean(sample: Sample, count: number, weighted: boolean): number {
   return mean
 }
 
-/** Population deviation, in two passes with the rounding of the mean corrected; scaled when squares would not fit. */
+/**
+ * Population deviation, in two passes with the rounding of the mean corrected; scaled when squares would not
+ * fit.
+ */
 function deviation(finite: Float64Array, count: number, mean: number, largest: number): number {
   const fits = largest < 1e150 && largest > 1e-130
   const scale = fits ? 1 : 2 ** Math.min(1000, -Math.floor(Math.log2(largest)))
@@ -148,7 +153,9 @@ function deviation(finite: Float64Array, count: number, mean: number, largest: n
   return Math.sqrt(Math.max(0, squares - (rest * rest) / count) / count) / scale
 }
 
-/** Of a sample that `reduce` just had; apart from it, because sorting costs most and status does not need it. */
+/**
+ * Of a sample that `reduce` just had; apart from it, because sorting costs most and status does not need it.
+ */
 export function quantiles(sample: Sample, stats: Stats): { median: number; p95: number } {
   const { count } = stats
   if (count === 0) return { median: NaN, p95: NaN }

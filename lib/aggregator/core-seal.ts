@@ -1,11 +1,14 @@
 /**
- * When a row closes (DESIGN 7), decided per family, and the range code of seal notes. Pure; time is an argument.
+ * When a row closes (DESIGN 7), decided per family, and the range code of seal notes. Pure; time is an
+ * argument.
  *
- * In: members, families, the time. Out: `seal` notes to append. Deciding changes nothing: the note does, once applied.
- * Invariants: by progress only when every live rank that takes part is in the row or past it; by deadline otherwise, so
- * that no row waits for ever; under memory pressure the oldest rows go first.
+ * In: members, families, the time. Out: `seal` notes to append. Deciding changes nothing: the note does, once
+ * applied.
+ * Invariants: by progress only when every live rank that takes part is in the row or past it; by deadline
+ * otherwise, so that no row waits for ever; under memory pressure the oldest rows go first.
  */
 import { SEAL_BACKLOG_MS } from '../limits.ts'
+import { openFamilies } from './core-blocks.ts'
 import type { Members } from './core-members.ts'
 import type { Block, Family, Metric, Rank } from './core-model.ts'
 import type { Metrics } from './core-metrics.ts'
@@ -28,7 +31,8 @@ export function sealsDue(facts: SealFacts): NoteDraft[] {
   const chosen: Chosen = new Map()
   const { members, options, now, woke } = facts
   const joined = [...members.ranks.keys()].filter((rank) => rank < members.worldSize()).length
-  const joining = joined < members.worldSize() && now < Math.max(members.firstJoinAt, woke) + options.joinTimeoutMs
+  const joinBy = Math.max(members.firstJoinAt, woke) + options.joinTimeoutMs
+  const joining = joined < members.worldSize() && now < joinBy
   let live = 0
   for (const rank of members.ranks.values()) if (rank.current !== null) live++
   for (const family of facts.metrics.families) {
@@ -67,7 +71,9 @@ function standingOf(family: Family): Standing {
   const standing: Standing = { live: 0, progress: Infinity, backlogged: Infinity }
   if (family.shapes.length === 1) {
     const { ranks, tracks } = family.shapes[0]!
-    for (let slot = 0; slot < ranks.length; slot++) count(standing, ranks[slot]!, tracks[slot]?.progress ?? -1)
+    for (let slot = 0; slot < ranks.length; slot++) {
+      count(standing, ranks[slot]!, tracks[slot]?.progress ?? -1)
+    }
     return standing
   }
   const reached = new Map<Rank, number>()
@@ -104,7 +110,8 @@ function relieve(chosen: Chosen, { metrics, openBytes, options }: SealFacts): vo
   let bytes = openBytes
   for (const shape of metrics.shapes) {
     for (const block of shape.blocks.values()) {
-      if (openFamilies(block).every((family) => isChosen(chosen, family, block.step))) bytes -= 8 * block.size
+      const open = openFamilies(shape, block.step)
+      if (open.every((family) => isChosen(chosen, family, block.step))) bytes -= 8 * block.size
       else left.push(block)
     }
   }
@@ -112,13 +119,11 @@ function relieve(chosen: Chosen, { metrics, openBytes, options }: SealFacts): vo
   for (const block of left) {
     if (bytes <= 0.75 * options.openRowsBytesMax) return
     bytes -= 8 * block.size
-    for (const family of openFamilies(block)) {
+    for (const family of openFamilies(block.shape, block.step)) {
       if (!isChosen(chosen, family, block.step)) choose(chosen, 'memory', family, block.step)
     }
   }
 }
-
-const openFamilies = (block: Block): Family[] => block.shape.families.filter((one) => !one.sealed.has(block.step))
 
 function* openBlocks(family: Family): Iterable<Block> {
   for (const shape of family.shapes) {

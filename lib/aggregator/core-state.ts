@@ -1,10 +1,12 @@
 /**
- * Room aggregator, its core: everything that the aggregator knows, derived from ledger entries in order. Pure.
+ * Room aggregator, its core: everything that the aggregator knows, derived from ledger entries in order.
+ * Pure.
  *
  * In: entries (`apply`), and the time as an argument of what asks for decisions. Out: notes to append, views.
- * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes nothing that a
- * replay would not know (beats are soft state: they delay or hasten a decision, never its result).
- * It does not talk to agents, ledger or backends (server.ts), and keeps no values of sealed rows (replay.ts reads them).
+ * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes
+ * nothing. Beats are soft state: they bear on a decision, and the decision is a note.
+ * It does not talk to agents, ledger or backends (server.ts), and keeps no values of sealed rows (replay.ts
+ * reads them).
  */
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import { booksOf } from './core-books.ts'
@@ -16,8 +18,8 @@ import { Params } from './core-params.ts'
 import { jsonOf, sumOf } from './core-payload.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
 import type {
-  Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, MetricView, NoteDraft, Notes, ParamView,
-  SealBody, StateOptions,
+  Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, MetricView, NoteDraft, Notes,
+  ParamView, SealBody, StateOptions,
 } from './core-types.ts'
 import { memberView, metricView, newestOf } from './core-views.ts'
 
@@ -34,7 +36,9 @@ export class State {
   private readonly catalogue = new Metrics()
   private readonly merge = new Merge(this.roster)
   private readonly collapsed = new Params()
-  /** When this aggregator first listened; after a restart no wait may count the time that it was not there. */
+  /**
+   * When this aggregator first listened; after a restart no wait may count the time that it was not there.
+   */
   private woke: number | null = null
 
   constructor(options: StateOptions) {
@@ -72,15 +76,21 @@ export class State {
     for (const beat of beats) this.roster.heard(beat, now)
   }
 
-  /** What is due now: verdicts on rivals, seals. Append, then apply; asked again before that it says the same. */
+  /**
+   * What is due now: verdicts on rivals, seals. Append, then apply; asked again before that it says the same.
+   */
   decide(now: number): NoteDraft[] {
     this.woke ??= now
     const { options, woke, roster: members, catalogue: metrics } = this
+    const openBytes = this.openRowsBytes()
     const verdicts = members.verdicts(now, woke, false)
-    return [...verdicts, ...sealsDue({ members, metrics, options, openBytes: this.openRowsBytes(), now, woke })]
+    return [...verdicts, ...sealsDue({ members, metrics, options, openBytes, now, woke })]
   }
 
-  /** The last decisions. Append, apply, and ask again until it returns none: an heir's points open rows of their own. */
+  /**
+   * The last decisions. Append, apply, and ask again until it returns none: an heir's points open rows of
+   * their own.
+   */
   drain(now: number): NoteDraft[] {
     const verdicts = this.roster.verdicts(now, now, true)
     return verdicts.length > 0 ? verdicts : sealsAll(this.catalogue, now)
@@ -177,7 +187,9 @@ export class State {
     else this.merge.take(member, batch, from, entry.at)
   }
 
-  /** null: the blob is damaged. The rest of the ledger is still worth reading; the books tell what is missing. */
+  /**
+   * null: the blob is damaged. The rest of the ledger is still worth reading; the books tell what is missing.
+   */
   private read(entry: Extract<Entry, { type: 'batch' }>): Batch | null {
     try {
       return this.options.decode(entry.data)
@@ -240,7 +252,7 @@ export class State {
   private seal({ groups }: SealBody): void {
     for (const { metrics, steps } of groups) {
       const families = familiesOf(this.catalogue, metrics)
-      const top = steps.reduce((highest, [start, stride, count]) => Math.max(highest, start + stride * (count - 1)), -1)
+      const top = Math.max(...steps.map(([start, stride, count]) => start + stride * (count - 1)))
       for (const family of families) {
         this.remember(family, top)
         for (const [start, stride, count] of steps) {
@@ -252,7 +264,8 @@ export class State {
 
   /** Status shows the newest row also after its values are gone. */
   private remember(family: Family, step: number): void {
-    if (family.sealed.has(step) || family.metrics.every(({ newest }) => newest !== null && newest.step > step)) return
+    if (family.sealed.has(step)) return
+    if (family.metrics.every(({ newest }) => newest !== null && newest.step > step)) return
     for (const [metric, sample] of this.merge.rows(family, step)) {
       if (sample.n === 0) return
       metric.newest = newestOf(step, sample, this.catalogue.viewOf(metric))

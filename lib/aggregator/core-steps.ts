@@ -1,6 +1,7 @@
 /**
- * A set of steps as runs (start, stride, count): a training loop of a million steps is one run. Steps that come out of
- * order wait in a small hash set and are merged in bulk, so that a random order costs no quadratic shifting.
+ * A set of steps as runs (start, stride, count): a training loop of a million steps is one run. Steps that
+ * come out of order wait in a small hash set and are merged in bulk, so that a random order costs no
+ * quadratic shifting.
  */
 const RECENT_MAX = 512
 
@@ -50,7 +51,8 @@ export class StepSet {
   toRuns(): Run[] {
     this.settle()
     const list: Run[] = []
-    for (let i = 0; i < this.runs.length; i += 3) list.push([this.runs[i]!, this.runs[i + 1]!, this.runs[i + 2]!])
+    const { runs } = this
+    for (let i = 0; i < runs.length; i += 3) list.push([runs[i]!, runs[i + 1]!, runs[i + 2]!])
     return list
   }
 

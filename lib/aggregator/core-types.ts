@@ -1,4 +1,6 @@
-/** The shapes that the cores of the aggregator share with its server, with `replay.ts` and with the commands. */
+/**
+ * The shapes that the cores of the aggregator share with its server, with `replay.ts` and with the commands.
+ */
 import type { Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
 import type { Batch } from '../wire/index.ts'
@@ -9,7 +11,10 @@ export interface StateOptions {
   sealAfterMs: number
   joinTimeoutMs: number
   openRowsBytesMax: number
-  /** `decodeBatch` of room wire; given from outside, so that laws can be tested on batches that never were bytes. */
+  /**
+   * `decodeBatch` of room wire; given from outside, so that laws can be tested on batches that never were
+   * bytes.
+   */
   decode: (blob: Uint8Array) => Batch
 }
 
@@ -23,7 +28,9 @@ export interface NoteDraft<Kind extends keyof Notes = keyof Notes> {
 
 /** Bodies of the ledger's notes, by kind. Unknown kinds and fields are ignored. */
 export interface Notes {
-  /** `offset`: aggregator clock minus the node's, ms, as estimated when it joined. Orders the lives of a rank. */
+  /**
+   * `offset`: aggregator clock minus the node's, ms, as estimated when it joined. Orders the lives of a rank.
+   */
   joined: { origin: Origin; first: number; ledgerBefore: string | null; offset: number }
   /** This instance holds its rank at the same time as `holder`: its points are rejected. */
   conflict: { instance: InstanceId; holder: InstanceId }
@@ -51,7 +58,10 @@ export interface EndedBody {
 
 export type SealedBy = 'progress' | 'deadline' | 'memory' | 'drain'
 
-/** Rows closed by one decision: each group is (metric ids as inclusive ranges) × (steps as runs start, stride, count). */
+/**
+ * Rows closed by one decision: each group is (metric ids as inclusive ranges) × (steps as runs start, stride,
+ * count).
+ */
 export interface SealBody {
   by: SealedBy
   groups: { metrics: [number, number][]; steps: [number, number, number][] }[]

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { createRunDirectory, ledgerPath } from '../backend/index.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
@@ -36,7 +37,7 @@ export function winRun(o: { meeting: string | null; run: string | null; parent: 
 
 /** Makes the run directory with its ledger; only the head ever does. */
 export function createRun(dir: string): Ledger {
-  mkdirSync(join(dir, 'log'), { recursive: true })
+  createRunDirectory(dir)
   return openLedger(ledgerPath(dir))
 }
 
@@ -48,5 +49,3 @@ export function takeTerm(dir: string, meeting: string): { term: number; lock: Lo
   const lock = tryLock(join(dir, 'term.lock'))
   return lock === null ? null : { term: lock.advance({ meeting, pid: String(process.pid) }), lock }
 }
-
-export const ledgerPath = (dir: string): string => join(dir, 'ledger.sqlite')

@@ -2,14 +2,15 @@
  * Reads a ledger as a whole: merged rows, every rank's points, the books counted anew.
  *
  * In: a ledger, live or finished. Out: rows and points in order, streamed; an audit.
- * Invariants: decisions (order of lives, rivals, seals) are read, never made again, so an export is the same whenever
- * it runs. A first reading applies every entry to a State; then the wanted metrics are read in as many further readings
- * as their records need to stay within EXPORT_BYTES_MAX. Entries that are appended meanwhile are not seen.
+ * Invariants: decisions (order of lives, rivals, seals) are read, never made again, so an export is the same
+ * whenever it runs. A first reading applies every entry to a State; then the wanted metrics are read in as
+ * many further readings as their records need to stay within EXPORT_BYTES_MAX. Entries that are appended
+ * meanwhile are not seen.
  */
 import { basename, dirname } from 'node:path'
 import type { Ledger } from '../ledger/index.ts'
 import { EXPORT_BYTES_MAX, JOIN_TIMEOUT_MS, OPEN_ROWS_BYTES_MAX, SEAL_AFTER_MS } from '../limits.ts'
-import { globToRegExp, jsonNumber } from '../record/index.ts'
+import { globToRegExp, jsonNumber, type Reduce } from '../record/index.ts'
 import { decodeBatch } from '../wire/index.ts'
 import { problemsOf } from './core-books.ts'
 import { Collector, indexOf, RECORD_BYTES, storeOf, VALUE_BYTES, type Sequence } from './core-collect.ts'
@@ -68,16 +69,16 @@ export function audit(ledger: Ledger): Audit {
   const sum = (field: 'delivered' | 'superseded' | 'rejected' | 'pending'): number =>
     books.reduce((total, { local }) => total + local[field], 0)
   const local = {
-    name: 'local', delivered: sum('delivered'), thinned: 0, superseded: sum('superseded'), rejected: sum('rejected'),
-    pending: sum('pending'), resent: 0,
+    name: 'local', delivered: sum('delivered'), thinned: 0, superseded: sum('superseded'),
+    rejected: sum('rejected'), pending: sum('pending'), resent: 0,
   }
   const ranks = books.map(({ local: _, holes: __, missing, estimated, ...one }) => ({
     ...one, ...(missing > 0 ? { missing } : {}), ...(estimated ? { estimated: true as const } : {}),
   })).sort((a, b) => a.rank - b.rank || a.attempt - b.attempt)
   const { status } = state.session
   return {
-    run: ledger.meta()['run'] ?? basename(dirname(ledger.path)), status: typeof status === 'string' ? status : null,
-    ranks, backends: [local], balanced: problems.length === 0,
+    run: ledger.meta()['run'] ?? basename(dirname(ledger.path)),
+    status: typeof status === 'string' ? status : null, ranks, backends: [local], balanced: problems.length === 0,
     complete: local.pending === 0 && books.every(({ pending }) => pending === 0), problems,
   }
 }
@@ -120,7 +121,10 @@ function readAll(ledger: Ledger): History {
   return { members, metrics, pos: state.pos, records, lives }
 }
 
-/** Each wanted metric with its records in order; a metric too large for memory comes in several parts, by step. */
+/**
+ * Each wanted metric with its records in order; a metric too large for memory comes in several parts, by
+ * step.
+ */
 function* selections(
   ledger: Ledger, history: History, options: ExportOptions,
 ): Generator<{ metric: Metric; sequence: Sequence }> {
@@ -231,7 +235,7 @@ function valueOf(sequence: Sequence, metric: Metric, code: number): number {
   return store.columns[shape.column.get(metric)!]![indexOf(code)]!
 }
 
-function rowOf(metric: Metric, step: number, sample: Sample, view: ReturnType<History['metrics']['viewOf']>): Row {
+function rowOf(metric: Metric, step: number, sample: Sample, view: Reduce): Row {
   const stats = reduce(sample)
   const value = viewOf(stats, view)
   const { family, name } = metric
@@ -249,14 +253,15 @@ type Figures = Pick<
 function figures(stats: Stats, sample: Sample): Figures {
   if (stats.count === 0) {
     return {
-      mean: null, min: null, max: null, minRank: null, maxRank: null, std: null, sum: null, median: null, p95: null,
-      last: null,
+      mean: null, min: null, max: null, minRank: null, maxRank: null, std: null, sum: null, median: null,
+      p95: null, last: null,
     }
   }
   const { median, p95 } = quantiles(sample, stats)
   const { mean, min, max, minRank, maxRank, std, sum, last } = stats
   return {
-    mean: jsonNumber(mean), min, max, minRank, maxRank, std: jsonNumber(std), sum: jsonNumber(sum), median, p95, last,
+    mean: jsonNumber(mean), min, max, minRank, maxRank, std: jsonNumber(std), sum: jsonNumber(sum), median,
+    p95, last,
   }
 }
 
@@ -270,8 +275,8 @@ function pointOf(
   const weight = store.weights[i]!
   const point: Point = {
     metric: metric.name, step, rank: member.origin.rank, value: jsonNumber(valueOf(sequence, metric, code)),
-    weight: Number.isNaN(weight) ? null : jsonNumber(weight), time: store.times[i]!, instance: member.instance,
-    attempt: attemptOf(member),
+    weight: Number.isNaN(weight) ? null : jsonNumber(weight), time: store.times[i]!,
+    instance: member.instance, attempt: attemptOf(member),
   }
   if (member.state === 'rank-conflict') point.rejected = 'rank-conflict'
   else if (isAccepted(member) && isReplaced(history, sequence, member, at, to)) point.superseded = true

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
-import { replaceFile } from '../lock/index.ts'
-import type { Bodies, Departure, SupervisorEvent } from '../record/index.ts'
+import { procStart } from '../journal/index.ts'
+import type { Bodies, Origin, SupervisorEvent } from '../record/index.ts'
+import type { BooksStatus, MemberStatus, ProcessStatus, RunStatus } from '../record/run-status.ts'
 import { finalStatus, type EndFacts, type MemberEnd } from '../session/core-status.ts'
 import type { SessionNote } from '../session/index.ts'
 import type { State } from './core-state.ts'
@@ -40,13 +40,13 @@ function memberEnd(view: MemberView): MemberEnd {
     rank, attempt, instance, host: origin.node, pid: origin.pid, lastStep,
     state: view.state === 'rank-conflict' ? 'conflict' : view.state === 'ended' ? 'ended' : 'live',
     endRecord: view.end as Bodies['end'] | null,
-    departure: (view.ended?.departure ?? null) as Departure | null,
+    departure: view.ended?.departure ?? null,
     endedAt: view.ended?.at ?? null,
   }
 }
 
 /** The object behind `rankzero status --json` (DESIGN 13). Point counts are of worker instances. */
-export function snapshot(state: State, context: SnapshotContext, now: number): Record<string, unknown> {
+export function snapshot(state: State, context: SnapshotContext, now: number): RunStatus {
   const { session } = context
   const judged = finalStatus(endFacts(state))
   const views = state.members()
@@ -62,9 +62,9 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     ranks: state.worldSize(),
     failed: judged.failed,
     processes: [
-      ...supervisors.map(({ origin }) => ({ role: 'supervisor', host: origin.node, pid: origin.pid })),
-      ...context.agents.map(({ host, pid }) => ({ role: 'agent', host, pid })),
-      { role: 'aggregator', host: hostname(), pid: process.pid },
+      ...supervisors.map(({ origin }) => processOf('supervisor', origin)),
+      ...context.agents.map(({ host, pid }) => ({ role: 'agent', host, pid, procStart: 0 })),
+      { role: 'aggregator', host: hostname(), pid: process.pid, procStart: procStart(process.pid) },
     ],
     members: workers.map((view) => memberRow(view, books.get(view.instance), now)),
     params: state.params(),
@@ -75,28 +75,21 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   }
 }
 
-function memberRow(view: MemberView, book: InstanceBooks | undefined, now: number): Record<string, unknown> {
+const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatus =>
+  ({ role, host: node, pid, procStart })
+
+function memberRow(view: MemberView, book: InstanceBooks | undefined, now: number): MemberStatus {
   const { rank, instance, attempt, origin, state, lastStep, lastTime, backlog } = view
   return {
-    rank, instance, attempt, host: origin.node, pid: origin.pid, state, lastStep,
+    rank, instance, attempt, host: origin.node, pid: origin.pid, procStart: origin.procStart, state, lastStep,
     logged: book?.logged ?? 0, admitted: book?.admitted ?? 0, lost: book?.lost ?? 0, pending: book?.pending ?? 0,
     refused: book?.refused ?? 0, backlogBytes: backlog,
     lagMs: state === 'live' && lastTime !== null ? Math.max(0, Math.round(now - lastTime)) : null,
   }
 }
 
-interface Total {
-  logged: number
-  admitted: number
-  merged: number
-  lost: number
-  pending: number
-  /** Admitted, in rows that are not sealed yet. */
-  open: number
-}
-
-function sum(books: readonly (InstanceBooks | undefined)[]): Total {
-  const total: Total = { logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0 }
+function sum(books: readonly (InstanceBooks | undefined)[]): BooksStatus {
+  const total: BooksStatus = { logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0 }
   for (const book of books) {
     if (book === undefined) continue
     total.logged += book.logged
@@ -107,16 +100,4 @@ function sum(books: readonly (InstanceBooks | undefined)[]): Total {
     total.open += book.local.pending
   }
   return total
-}
-
-export const statusPath = (dir: string): string => join(dir, 'status.json')
-
-/** False when it could not be written; it is only a picture of what the ledger holds. */
-export function writeSnapshot(dir: string, picture: Record<string, unknown>): boolean {
-  try {
-    replaceFile(statusPath(dir), JSON.stringify(picture))
-    return true
-  } catch {
-    return false
-  }
 }

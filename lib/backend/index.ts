@@ -1,13 +1,20 @@
 /**
- * Room backend: where a session's rows go. One port, one file per backend, all of the same shape.
+ * Room backend: where a session shows itself. One port, one file per backend, all of the same shape.
  *
- * In: sealed rows, params, text and the final status of one session. Out: calls to the tracker behind the backend.
- * Invariants: a backend never delays training nor another backend; what it did not take stays in the ledger.
- * It does not merge, retry across restarts or keep books: the outbox in the ledger does.
+ * In: the endpoint and the picture of one session. Out: what the tracker behind the backend keeps.
+ * Invariants: a backend never delays training nor another backend; what it does not take stays in the ledger.
+ * It does not merge and keeps no books: the ledger does.
  */
+import type { Endpoint, RunStatus } from '../record/run-status.ts'
+
 export interface Backend {
   readonly name: string
-  /** Opens or re-opens the experiment; called again by every new holder of the session. */
-  open(session: { run: string; project: string; key: string; name: string }): Promise<void>
-  end(status: string): Promise<void>
+  /** Opens the session, or opens it again after a restart of the aggregator. */
+  open(endpoint: Endpoint): void
+  /** What people see from now on; the last call has state `ended`. False: not taken, the caller tries again. */
+  status(picture: RunStatus): boolean
 }
+
+export {
+  createRunDirectory, ledgerPath, localBackend, logPath, readEndpoint, readStatus, statusPath,
+} from './local.ts'

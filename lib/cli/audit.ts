@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { join } from 'node:path'
+import { ledgerPath } from '../backend/local.ts'
 import type { Audit } from '../aggregator/core-types.ts'
 import { EXIT } from '../errors.ts'
 import { count, progress } from '../launch/progress.ts'
@@ -18,7 +18,7 @@ const BACKEND_COLUMNS = ['backend', 'delivered', 'superseded', 'thinned', 'rejec
 
 export const auditCommand = (exit: Exit): Command => command('audit')
   .summary('the books; exit 1 when they do not balance')
-  .description('Counts every point anew from the ledger; shows the books. Exits with 1 when they do not balance.')
+  .description('Counts every point anew from the ledger. Exits with 1 when the books do not balance.')
   .argument('[RUN]', 'run id, run directory, or latest', 'latest')
   .option('--json', 'one JSON object')
   .addHelpText('after', `
@@ -39,7 +39,7 @@ Example:
     const { audit } = await import('../aggregator/replay.ts')
     const line = progress()
     line.show('rankzero: counting')
-    const ledger = openLedger(join(found.dir, 'ledger.sqlite'), { readonly: true })
+    const ledger = openLedger(ledgerPath(found.dir), { readonly: true })
     try {
       const books = audit(ledger)
       line.clear()

@@ -16,19 +16,19 @@ export async function agent(argv: readonly string[]): Promise<number> {
   const flags = read(argv, ['meeting', 'run', 'dir'], [])
   const { agentOptions, runAgent } = await import('../agent/index.ts')
   return runAgent(agentOptions({
-    meeting: required(flags, 'meeting'), run: text(flags, 'run'), dir: setting(flags, 'dir'), env: process.env,
-    lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
+    meeting: required(flags, 'meeting'), run: text(flags, 'run'), env: process.env,
+    dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
     overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
     cli: cliOf(process.env),
   }))
 }
 
-/** `--new` mints a run; `--meeting M` serves the run of a meeting id; `--resume RUN` says which run that is. */
+/** `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one. */
 export async function aggregator(argv: readonly string[]): Promise<number> {
   const flags = read(argv, ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision'], ['new'])
   const pipe = openPipe()
   const resume = text(flags, 'resume')
-  const { runAggregator } = await import('../aggregator/server.ts')
+  const { runAggregator } = await import('../aggregator/index.ts')
   const status = await runAggregator({
     meeting: flags['new'] === true ? null : required(flags, 'meeting'),
     run: resume === null ? null : basename(resume),
@@ -76,8 +76,8 @@ function given(flags: Flags, name: 'project'): string | null {
 }
 
 /**
- * Descriptor 3, where the starter reads how it went. Whoever gave up before we were ready needs no run, and a wait
- * for a key that nobody waits for would hold it from others; a starter that left after that means nothing.
+ * Descriptor 3, where the starter reads how it went. A starter that left before we were ready needs no run
+ * and should get no key; one that leaves after that means nothing.
  */
 function openPipe(): { tell: (line: object) => void; close: () => void } {
   if (!isPipe(3)) return { tell: () => {}, close: () => {} }

@@ -1,7 +1,8 @@
+import { readStatus } from '../backend/local.ts'
 import { monotonicMs, sleep } from '../clock.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { openRun, startAgent, type DaemonPlace } from '../launch/daemons.ts'
-import { isAlive, progress, readStatus, say } from '../launch/index.ts'
+import { isAlive, progress, say } from '../launch/index.ts'
 import { plural } from '../launch/progress.ts'
 import { END_POLL_MS, SYNC_STALL_MS } from '../limits.ts'
 import { readMeeting } from '../lock/meeting.ts'
@@ -33,7 +34,7 @@ export interface Delivered {
   remedy?: string
 }
 
-/** Brings one run to its end: an aggregator and an agent for what was left, unless its own processes still live. */
+/** Brings one run to its end with an aggregator and an agent for what was left, unless it still lives. */
 export async function deliver(place: DaemonPlace, target: Target): Promise<Delivered> {
   const { run, runDir, left } = target
   const meeting = target.meeting ?? meetingOfRun(run ?? '', process.getuid?.() ?? 0)

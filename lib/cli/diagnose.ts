@@ -1,6 +1,6 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { findSetting } from '../config/settings.ts'
 import { messageOf } from '../errors.ts'
 import { shmDir } from '../journal/index.ts'
@@ -48,7 +48,7 @@ export interface Diagnosis {
   findings: Finding[]
 }
 
-/** Changes nothing but for a lock that it takes and frees; shows no variables but those of the rank. */
+/** What it makes to find out, it removes again. It shows no variables but those of the rank. */
 export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Diagnosis> {
   const facts = readFacts()
   const identity = identify(env, facts)
@@ -113,7 +113,8 @@ function placeFindings(places: readonly Place[], localRanks: number): Finding[] 
     const option = what === 'runs' ? '--dir' : what === 'locks' ? 'RANKZERO_LOCK_DIR' : 'RANKZERO_SHM_DIR'
     if (!writable) {
       const level = what === 'journals' ? 'warning' : 'error'
-      found.push({ level, what: `${path} (${what}) cannot be written`, remedy: `give another with ${option}` })
+      const closed = `${path} (${what}) cannot be written`
+      found.push({ level, what: closed, remedy: `give another with ${option}` })
     } else if (what !== 'journals' && REMOTE.has(type)) {
       const local = `give a local one with ${option}, unless several nodes must share it`
       const lie = `${path} (${what}) is on ${type}, whose locks may lie`
@@ -129,7 +130,7 @@ function placeFindings(places: readonly Place[], localRanks: number): Finding[] 
     const why = type === 'tmpfs' ? `has only ${left} left` : `is ${type}, no shared memory`
     found.push({
       level: 'warning', what: `${path} (journals) ${why}: log() writes to files instead, about 1 µs a call`,
-      remedy: 'give more shared memory (docker run --shm-size=2g), or another directory with RANKZERO_SHM_DIR',
+      remedy: 'more shared memory (docker run --shm-size=2g), or another RANKZERO_SHM_DIR',
     })
   }
   return found
@@ -199,13 +200,17 @@ function waitingFindings(dir: string, env: NodeJS.ProcessEnv): Finding[] {
 function look(what: Place['what'], path: string): Place {
   let there = path
   while (!existsSync(there) && dirname(there) !== there) there = dirname(there)
-  let writable = true
+  return { what, path, ...native.statfs(there), writable: canWrite(there) }
+}
+
+/** Tried for real: permissions say yes to root on file systems that then refuse. */
+function canWrite(directory: string): boolean {
   try {
-    accessSync(there, constants.W_OK | constants.X_OK)
+    rmdirSync(mkdtempSync(join(directory, '.rankzero-doctor-')))
+    return true
   } catch {
-    writable = false
+    return false
   }
-  return { what, path, ...native.statfs(there), writable }
 }
 
 /** Soft limit of this process; where the system does not say, no limit. */

@@ -9,10 +9,10 @@ interface Flags extends Shared {
 
 export const doctorCommand = (): Command => command('doctor')
   .summary('who am I and why; addon, shared memory, limits')
-  .description('Says which rank this process would have and why, and what on this node would slow or stop a run.')
+  .description('Says which rank a process here would have and why, and what would slow or stop a run.')
   .option('--json', 'one JSON object')
   .addHelpText('after', `
-It shows: rank, world size and the variables that decided; the directories with their file systems; then findings,
+It shows: rank, world size and the variables that decided; directories with their file systems; then findings,
 worst first: error (it will not work), warning (it costs something), info; each with what to do about it.
 Ask it where the question is: rankzero run --nproc 2 -- rankzero doctor
 

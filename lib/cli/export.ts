@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import { ledgerPath } from '../backend/local.ts'
 import { RankzeroError } from '../errors.ts'
 import { count, progress } from '../launch/progress.ts'
 import { command, dirOf, type Shared } from './define.ts'
@@ -16,11 +17,12 @@ interface Flags extends Shared {
 }
 
 const ROW_COLUMNS = [
-  'metric', 'step', 'value', 'count', 'expected', 'mean', 'min', 'max', 'minRank', 'maxRank', 'std', 'sum', 'median',
-  'p95', 'last', 'nan', 'inf', 'sealed', 'amended',
+  'metric', 'step', 'value', 'count', 'expected', 'mean', 'min', 'max', 'minRank', 'maxRank', 'std', 'sum',
+  'median', 'p95', 'last', 'nan', 'inf', 'sealed', 'amended',
 ] as const
 const POINT_COLUMNS = [
-  'metric', 'step', 'rank', 'value', 'weight', 'time', 'instance', 'attempt', 'superseded', 'rejected', 'node',
+  'metric', 'step', 'rank', 'value', 'weight', 'time', 'instance', 'attempt', 'superseded', 'rejected',
+  'node',
 ] as const
 
 export const exportCommand = (): Command => command('export')
@@ -34,11 +36,11 @@ export const exportCommand = (): Command => command('export')
   .option('--out <FILE>', 'write to FILE, which appears only when it is complete')
   .addHelpText('after', `
 Columns of a row:
-  metric, step         what and when            value       the declared view of it (mean, unless defined otherwise)
+  metric, step         what and when            value      the declared view of it (mean unless defined)
   count, expected      ranks with a finite value, ranks expected
   mean, sum, std       over ranks, mean weighted; std is that of the population
-  min, max, median, p95, last                   minRank, maxRank   which rank holds them
-  nan, inf             ranks with such values   sealed, amended    closed; corrected after it was closed
+  min, max, median, p95, last                   minRank, maxRank  which rank holds them
+  nan, inf             ranks with such values   sealed, amended   closed; corrected after it was closed
 Columns of a point:
   metric, step, rank, value, weight, time (ms since the epoch), instance, attempt,
   superseded (a later value replaced it), rejected (why it is in no row), node (sys/ points)
@@ -53,7 +55,7 @@ Example:
     const found = findRun(dirOf(flags), run)
     const sink = flags.out === undefined ? streamSink(process.stdout) : fileSink(resolve(flags.out))
     const points = flags.points === true
-    await exportRun(join(found.dir, 'ledger.sqlite'), { points, format, metric: flags.metric }, sink)
+    await exportRun(ledgerPath(found.dir), { points, format, metric: flags.metric }, sink)
   })
 
 interface Wanted {

@@ -3,8 +3,8 @@
  * Room cli: the command `rankzero`, one file per subcommand.
  *
  * In: argv. Out: data on stdout, our own voice on stderr, an exit status from one table (ERRORS.md).
- * Invariants: whatever can be checked before anything is started is checked before; a command imports the rooms that
- * it needs when it runs, so that --help and the daemons stay fast and small.
+ * Invariants: what can be checked before anything starts is checked before; a command imports its rooms when
+ * it runs, so that --help and the daemons stay fast and small.
  * It holds no logic of other rooms: it reads arguments, calls one function and shows what came back.
  */
 import { tell } from './output.ts'
@@ -20,7 +20,12 @@ try {
     process.exit(await daemons[name](rest))
   }
   const { runCommand } = await import('./program.ts')
-  process.exitCode = await runCommand(process.argv.slice(2))
+  leave(await runCommand(process.argv.slice(2)))
 } catch (error) {
-  process.exitCode = tell(error)
+  leave(tell(error))
+}
+
+/** When all is written; a pipe to a daemon that nobody waits for any more must not keep us. */
+function leave(status: number): void {
+  process.stdout.write('', () => process.exit(status))
 }

@@ -9,6 +9,8 @@ import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { ownVersion } from './version.ts'
 
+const COMMANDS = [runSubcommand, statusCommand, exportCommand, auditCommand, syncCommand, doctorCommand]
+
 /** Runs one command line; the exit status. Never throws, never exits by itself. */
 export async function runCommand(argv: readonly string[]): Promise<number> {
   let status = 0
@@ -25,9 +27,7 @@ RUN is a run id, a run directory, or latest (the last started). Exit statuses ar
 
 Example:
   rankzero run --nproc 4 -- node train.js`)
-  for (const define of [runSubcommand, statusCommand, exportCommand, auditCommand, syncCommand, doctorCommand]) {
-    program.addCommand(define(exit))
-  }
+  for (const define of COMMANDS) program.addCommand(define(exit))
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return status

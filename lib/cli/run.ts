@@ -9,14 +9,14 @@ import { findRun, parentOf } from './runs.ts'
 type Flags = Shared & Partial<Record<SettingName, string | boolean>> & { exitTimeout?: string }
 
 /**
- * Variables that our backends log in with. COMMAND needs none of them, since the aggregator delivers, and some
- * launchers show the whole environment to every user of the node.
+ * Variables that our backends log in with. COMMAND needs none of them, since the aggregator delivers, and
+ * horovodrun shows the whole environment to every user of the node.
  */
-const SECRETS = ['COMET_API_KEY', 'MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_USERNAME', 'MLFLOW_TRACKING_PASSWORD']
+const SECRETS = ['COMET_API_KEY', 'MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_PASSWORD']
 
 export const runSubcommand = (exit: Exit): Command => command('run')
   .summary('run COMMAND under one session; its exit status is COMMAND\'s')
-  .description('Runs COMMAND, or N workers of it, under one session. Put it before the command you already type.')
+  .description('Runs COMMAND, or N workers of it, under one session: put it before what you already type.')
   .usage('[options] -- COMMAND...')
   .passThroughOptions()
   .argument('<COMMAND...>', 'the command with its arguments')
@@ -34,10 +34,10 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
-"rankzero: run <id> <directory>"; when COMMAND is done, the first failure and what is still pending follow there.
+"rankzero: run <id> <directory>"; when COMMAND is done, the first failure and what is still pending follow.
 
-Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 the key is held, 126 COMMAND cannot
-be executed, 127 it was not found.
+Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 the key is held,
+126 COMMAND cannot be executed, 127 it was not found.
 
 Example:
   rankzero run --nproc 4 --project digits -- node train.js --epochs 3`)
@@ -55,7 +55,7 @@ export function superviseOptions(
   const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
   for (const backend of get('backend')) {
     if (backend === 'local') continue
-    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`, 'give --backend local, or none')
+    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`, 'give --backend local')
   }
   const cli = cliOf(env)
   if (cli === null) {
@@ -63,14 +63,15 @@ export function superviseOptions(
   }
   const forward = get('forwardSignals')
   const resumed = get('resume') === null ? null : findRun(get('dir'), get('resume') ?? '')
-  const sessionArgs: string[] = resumed === null ? [] : ['--resume', resumed.run]
+  const sessionArgs: string[] = []
   for (const [name, flag] of [['project', '--project'], ['name', '--name'], ['key', '--key']] as const) {
     const { value, origin } = findSetting(name, { flags: raw, env })
     if (value !== null && origin.from === 'flag') sessionArgs.push(`${flag}=${value}`)
   }
   sessionArgs.push('--on-collision', get('onCollision'))
   return {
-    command: words, nproc: get('nproc'), cli, env, sessionArgs, secrets: SECRETS,
+    command: words, nproc: get('nproc'), cli, env, secrets: SECRETS,
+    resume: resumed?.run ?? null, sessionArgs,
     dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
     onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',
     exitTimeoutMs: get('exitTimeoutMs'), overflowCap: get('overflowCap'), passKeys: get('passKeys'),

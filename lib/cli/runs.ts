@@ -38,8 +38,8 @@ export function findRun(dir: string, run = 'latest'): FoundRun {
   const last = runs.at(-1)
   if (run === 'latest' && last !== undefined) return last
   if (runs.length === 0) {
-    const there = statSync(dir, { throwIfNoEntry: false }) !== undefined
-    throw new RankzeroError('NO_SUCH_RUN', there ? `no run in ${resolve(dir)}` : `no directory ${resolve(dir)}`,
+    const what = statSync(dir, { throwIfNoEntry: false }) === undefined ? 'no directory' : 'no run in'
+    throw new RankzeroError('NO_SUCH_RUN', `${what} ${resolve(dir)}`,
       'say where the run directories are with --dir or RANKZERO_DIR')
   }
   const names = runs.slice(-3).map((one) => one.run).reverse().join(', ')

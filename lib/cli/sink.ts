@@ -58,6 +58,7 @@ class FileSink extends Chunked {
   private readonly path: string
   private readonly temporary: string
   private readonly fd: number
+  private open = true
 
   constructor(path: string) {
     super()
@@ -76,10 +77,13 @@ class FileSink extends Chunked {
     this.flush()
     this.guard(() => fsyncSync(this.fd))
     closeSync(this.fd)
+    this.open = false
     this.guard(() => renameSync(this.temporary, this.path))
   }
 
   discard(): void {
+    if (this.open) closeSync(this.fd)
+    this.open = false
     rmSync(this.temporary, { force: true })
   }
 

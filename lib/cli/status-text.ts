@@ -1,6 +1,6 @@
 import { howItFailed } from '../launch/core-outcome.ts'
 import { count } from '../launch/progress.ts'
-import type { MemberStatus, MetricStatus } from '../launch/run-files.ts'
+import type { MemberStatus, MetricStatus } from '../record/run-status.ts'
 import { brief, duration, style, table } from './output.ts'
 import type { ShownStatus } from './look.ts'
 
@@ -19,6 +19,7 @@ export function statusText(status: ShownStatus, now: number): string {
   const time = status.startedAt === 0 ? '' : `, ${status.endedAt === null ? 'for' : 'took'} ${lasted}`
   const live = members.filter((member) => member.state === 'live').length
   const joined = new Set(members.map((member) => member.rank)).size
+  const work = workLine(status)
   const title = [status.project, status.name].filter((part) => part !== '').join(' · ')
   const fields: [string, string][] = [
     ['run', `${style('bold', status.run)}${title === '' ? '' : `  ${title}`}`],
@@ -29,7 +30,7 @@ export function statusText(status: ShownStatus, now: number): string {
       + `${count(books.pending)} pending`],
     ...status.backends.map((backend): [string, string] =>
       ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
-    ['work', workLine(status)],
+    ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
     ['directory', status.dir],
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
@@ -40,10 +41,13 @@ export function statusText(status: ShownStatus, now: number): string {
     + section(metricTable(status.metrics), status.metrics.length, 'metrics')
 }
 
-function workLine({ processes }: ShownStatus): string {
-  if (processes.length === 0) return 'no process is known'
-  return processes.map(({ role, host, pid, alive }) =>
-    `${role} ${pid} on ${host}${alive === false ? ' (gone)' : alive === null ? ' (elsewhere)' : ''}`).join(', ')
+/** Who works on the run. That the processes of an ended run are gone is as it should be. */
+function workLine({ processes, state }: ShownStatus): string {
+  const shown = processes.filter((one) => state !== 'ended' || one.alive === true)
+  return shown.map(({ role, host, pid, alive }) => {
+    const life = alive === false ? ' (gone)' : alive === null ? ' (elsewhere)' : ''
+    return `${role} ${pid} on ${host}${life}`
+  }).join(', ')
 }
 
 const section = (text: string, all: number, what: string): string => {

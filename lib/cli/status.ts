@@ -19,7 +19,7 @@ export const statusCommand = (): Command => command('status')
   .option('--json', 'one JSON object; with --watch one per line at each change')
   .addHelpText('after', `
 Columns of the ranks:
-  rank      global rank                  try      attempt, counted from 0 over restarts
+  rank      global rank                  try      which life of this rank, over restarts
   state     live, ended, …               step     last step logged
   logged    points that log() took       pending  of these not yet at the aggregator
   lag       age of the last record       host     where it runs, with its pid
@@ -41,6 +41,9 @@ async function once(found: FoundRun, json: boolean): Promise<void> {
 const shown = (status: ShownStatus, json: boolean): string =>
   json ? `${JSON.stringify(status)}\n` : statusText(status, wallMs())
 
+/** Cursor home, then clear: no flicker, no scrolling. */
+const CLEAR = '\u001b[H\u001b[J'
+
 /** On a terminal one picture, redrawn; in a pipe a new one only when something changed. */
 async function watch(found: FoundRun, json: boolean): Promise<void> {
   const redraw = process.stdout.isTTY && !json
@@ -48,7 +51,7 @@ async function watch(found: FoundRun, json: boolean): Promise<void> {
     const begun = monotonicMs()
     const status = lookAt(found)
     const mark = JSON.stringify([status.state, status.books, status.failed.length, status.members.length])
-    if (redraw || mark !== last) process.stdout.write(`${redraw ? '\u001b[H\u001b[J' : ''}${shown(status, json)}`)
+    if (redraw || mark !== last) process.stdout.write((redraw ? CLEAR : '') + shown(status, json))
     last = mark
     if (status.state === 'ended' || status.state === 'interrupted') return
     await sleep(Math.max(0, STATUS_REDRAW_MS - (monotonicMs() - begun)))

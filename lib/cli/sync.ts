@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { findSetting } from '../config/settings.ts'
 import { EXIT, RankzeroError } from '../errors.ts'
 import { count, plural, say } from '../launch/progress.ts'
-import { readEndpoint } from '../launch/run-files.ts'
+import { readEndpoint } from '../backend/local.ts'
 import { cliOf } from '../spawn.ts'
 import { command, dirOf, type Exit, type Shared } from './define.ts'
 import type { Delivered, Target } from './deliver.ts'
@@ -33,7 +33,7 @@ Example:
     const dir = dirOf(flags)
     const { deliver } = await import('./deliver.ts')
     const cli = cliOf(process.env)
-    if (cli === null) throw new RankzeroError('USAGE', 'the program rankzero cannot be found', 'set RANKZERO_CLI')
+    if (cli === null) throw new RankzeroError('USAGE', 'rankzero cannot be found', 'set RANKZERO_CLI')
     const lockDir = findSetting('lockDir', { env: process.env }).value
     for (const target of targets(dir, names, flags.all === true)) {
       const place = { cli, lockDir, env: process.env, dir: target.parent }
@@ -71,7 +71,8 @@ function targets(dir: string, names: readonly string[], all: boolean): Target[] 
 
 function line(one: Delivered): string {
   const end = one.status === null ? one.state : `${one.state}, ${one.status}`
-  const books = `${plural(one.delivered, 'point')} delivered, ${count(one.pending)} pending, ${count(one.lost)} lost`
-  const why = one.error === undefined ? '' : `; ${one.error}`
-  return `${one.run ?? `(no run yet, meeting ${one.meeting})`}  ${end}: ${books}${why}\n`
+  const { run, meeting, delivered, pending, lost, error } = one
+  const books = `${plural(delivered, 'point')} delivered, ${count(pending)} pending, ${count(lost)} lost`
+  const why = error === undefined ? '' : `; ${error}`
+  return `${run ?? `(no run yet, meeting ${meeting})`}  ${end}: ${books}${why}\n`
 }

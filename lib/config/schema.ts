@@ -1,10 +1,12 @@
 /**
- * Room config, second half: the schema of complete settings. Everybody but a trainer resolves here, and settings that
- * came from another process are checked here.
+ * Room config, second half: the schema of complete settings. Everybody but a trainer resolves here, and
+ * settings that came from another process are checked here.
  */
 import { z } from 'zod'
 import { RankzeroError } from '../errors.ts'
-import { findSetting, SETTING_NAMES, type Origin, type SettingName, type Settings, type Sources } from './settings.ts'
+import {
+  findSetting, SETTING_NAMES, type Origin, type SettingName, type Settings, type Sources,
+} from './settings.ts'
 
 const ms = z.number().int().min(0).max(2 ** 31 - 1)
 const bytes = z.number().int().min(0)

@@ -2,9 +2,10 @@
  * Room config, first half: the table of settings, how a raw value is read, and which source wins.
  *
  * In: values from code, flags and environment. Out: one value per setting and where it came from.
- * Invariants: one row per setting; a value that cannot be used names itself, its place and the remedy; '' in the
- * environment counts as not set. It holds no zod: importing zod costs 70-100 ms, which a trainer must not pay, so the
- * logger reads its few settings here and everybody else goes through schema.ts, which checks the whole.
+ * Invariants: one row per setting; a value that cannot be used names itself, its place and the remedy; '' in
+ * the environment counts as not set. It holds no zod: importing zod costs 70-100 ms, which a trainer must not
+ * pay, so the logger reads its few settings here and everybody else goes through schema.ts, which checks the
+ * whole.
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +13,9 @@ import { RankzeroError } from '../errors.ts'
 import {
   EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES,
 } from '../limits.ts'
-import { readBytes, readChoice, readCount, readFlag, readList, readPath, readSeconds, readText } from './values.ts'
+import {
+  readBytes, readChoice, readCount, readFlag, readList, readPath, readSeconds, readText,
+} from './values.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
@@ -76,7 +79,9 @@ const seconds = (ms: number, about: string, env: string, flag?: string): Row<num
 const bytes = (size: number, about: string, env: string): Row<number> => ({
   env: [env], form: 'bytes', shown: `${size / 2 ** 20}MiB`, initial: () => size, read: readBytes, about,
 })
-const choice = <T extends string>(all: readonly [T, ...T[]], about: string, env: string, flag: string): Row<T> => ({
+const choice = <T extends string>(
+  all: readonly [T, ...T[]], about: string, env: string, flag: string,
+): Row<T> => ({
   flag, env: [env], form: all.join(', '), shown: all[0], initial: () => all[0],
   read: (raw) => readChoice(raw, all), about,
 })
@@ -87,8 +92,8 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     form: 'text', shown: 'default', initial: () => 'default', read: readText,
     about: 'Project that the experiment belongs to; together with the key it names what one run may hold',
   },
-  name: text('Name of the experiment; without one, the run id', ['RANKZERO_NAME', 'COMET_START_EXPERIMENT_NAME'],
-    '--name'),
+  name: text('Name of the experiment; without one, the run id',
+    ['RANKZERO_NAME', 'COMET_START_EXPERIMENT_NAME'], '--name'),
   key: text('Experiment key, held by one run at a time; without one, it is generated',
     ['RANKZERO_KEY', 'COMET_EXPERIMENT_KEY'], '--key'),
   dir: {
@@ -107,16 +112,17 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
   exitTimeoutMs: seconds(EXIT_TIMEOUT_MS, 'How long an exit may wait for what is not delivered yet',
     'RANKZERO_EXIT_TIMEOUT', '--exit-timeout'),
   resume: {
-    flag: '--resume', env: ['RANKZERO_RESUME'], form: 'run id or directory', shown: 'none', initial: () => null,
-    read: readText, about: 'Run to go on with, instead of a new one',
+    flag: '--resume', env: ['RANKZERO_RESUME'], form: 'run id or directory', shown: 'none',
+    initial: () => null, read: readText, about: 'Run to go on with, instead of a new one',
   },
   nproc: {
-    flag: '--nproc', env: ['RANKZERO_NPROC'], form: 'number', shown: 'none', initial: () => null, read: readCount,
-    about: 'Start COMMAND this many times, as ranks 0 to N-1',
+    flag: '--nproc', env: ['RANKZERO_NPROC'], form: 'number', shown: 'none', initial: () => null,
+    read: readCount, about: 'Start COMMAND this many times, as ranks 0 to N-1',
   },
   forwardSignals: {
-    flag: '--forward-signals', env: ['RANKZERO_FORWARD_SIGNALS'], form: 'yes or no', shown: 'as COMMAND needs',
-    initial: () => null, read: readFlag, about: 'Send INT and TERM on to COMMAND, whoever else got them',
+    flag: '--forward-signals', env: ['RANKZERO_FORWARD_SIGNALS'], form: 'yes or no',
+    shown: 'as COMMAND needs', initial: () => null, read: readFlag,
+    about: 'Send INT and TERM on to COMMAND, whoever else got them',
   },
   passKeys: {
     flag: '--pass-keys', env: ['RANKZERO_PASS_KEYS'], form: 'yes or no', shown: 'no', initial: () => false,
@@ -131,8 +137,8 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     env: ['RANKZERO_SHM_DIR'], form: 'path', shown: '/dev/shm/rankzero-UID', initial: () => null,
     read: (raw, cwd) => readPath(raw, cwd), about: 'Directory of the journals, in shared memory',
   },
-  overflowCap: bytes(OVERFLOW_CAP_BYTES, 'Per rank: what may wait in overflow segments before loss is counted',
-    'RANKZERO_OVERFLOW_CAP'),
+  overflowCap: bytes(OVERFLOW_CAP_BYTES,
+    'Per rank: what may wait in overflow segments before loss is counted', 'RANKZERO_OVERFLOW_CAP'),
   spoolCap: bytes(SPOOL_CAP_BYTES, 'Per node: what the agent may spool to disk before loss is counted',
     'RANKZERO_SPOOL_CAP'),
   sealAfterMs: seconds(SEAL_AFTER_MS, 'A row waits this long for ranks that never logged its metric',
@@ -150,7 +156,10 @@ export interface Sources {
   env: Env
   /** What relative paths are relative to; default the working directory. */
   cwd?: string
-  /** Called with each value that cannot be used; the next source then decides. Without it, such a value throws. */
+  /**
+   * Called with each value that cannot be used; the next source then decides. Without it, such a value
+   * throws.
+   */
   onInvalid?: (error: RankzeroError) => void
 }
 
@@ -165,8 +174,8 @@ export interface Found<T> {
 const OF_THE_LAUNCH: ReadonlySet<SettingName> = new Set(['project', 'key', 'name', 'dir'])
 
 /**
- * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_RUN is set) flags
- * and environment come before code for project, key, name and directory.
+ * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_RUN is set)
+ * flags and environment come before code for project, key, name and directory.
  * @throws RankzeroError USAGE for a value that cannot be used, unless `onInvalid` takes it.
  */
 export function findSetting<N extends SettingName>(name: N, sources: Sources): Found<Settings[N]> {
@@ -190,7 +199,8 @@ export function findSetting<N extends SettingName>(name: N, sources: Sources): F
       sources.onInvalid(invalid)
     }
   }
-  const first = found[0] ?? { value: row.initial(cwd), origin: { from: 'default', place: 'default' } as const }
+  const byDefault = { from: 'default', place: 'default' } as const
+  const first = found[0] ?? { value: row.initial(cwd), origin: byDefault }
   const overruled = found.filter((other) => JSON.stringify(other.value) !== JSON.stringify(first.value))
   return { ...first, overruled }
 }
@@ -202,13 +212,16 @@ function invalidValue(row: Row<unknown>, origin: Origin, raw: unknown, cause: un
 }
 
 function shown(raw: unknown): string {
-  const written = typeof raw === 'string' ? `'${raw}'` : typeof raw === 'object' ? JSON.stringify(raw) : String(raw)
+  const written = typeof raw === 'string' ? `'${raw}'`
+    : typeof raw === 'object' ? JSON.stringify(raw) : String(raw)
   return written.length > 200 ? `${written.slice(0, 200)}…` : written
 }
 
 const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir']
 
-/** The same environment for a process that works in another directory: our own relative paths made absolute. */
+/**
+ * The same environment for a process that works in another directory: our own relative paths made absolute.
+ */
 export function withAbsolutePaths(env: Env, cwd?: string): Record<string, string | undefined> {
   const out = { ...env }
   for (const name of PATHS) {

@@ -1,6 +1,7 @@
 /**
- * Readers of one raw value each: what a person writes in a flag or a variable, or a value that is already typed.
- * Each returns the value in our unit, or throws an Error that says why not (settings.ts adds place and remedy).
+ * Readers of one raw value each: what a person writes in a flag or a variable, or a value that is already
+ * typed. Each returns the value in our unit, or throws an Error that says why not (settings.ts adds place and
+ * remedy).
  */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -41,7 +42,8 @@ export function readChoice<T extends string>(raw: unknown, all: readonly T[]): T
 /** Seconds with an optional fraction, in ms. */
 export function readSeconds(raw: unknown): number {
   const ms = Math.round(numberOf(raw, /^\d+(\.\d+)?s?$/) * 1000)
-  if (!(ms <= TIMER_MS_MAX)) throw new Error(`not a number of seconds up to ${Math.floor(TIMER_MS_MAX / 1000)}`)
+  const max = Math.floor(TIMER_MS_MAX / 1000)
+  if (!(ms <= TIMER_MS_MAX)) throw new Error(`not a number of seconds up to ${max}`)
   return ms
 }
 

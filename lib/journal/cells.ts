@@ -1,8 +1,8 @@
 /**
  * The mutable cells of the header, from the reader's side: the owner's counters, and the agent's block.
  *
- * Invariants: the agent's block is read before it is written and its cells only rise; both copies are written in one
- * call, first copy first, so that a polling owner can tell a half-written one.
+ * Invariants: the agent's block is read before it is written and its cells only rise; both copies are written
+ * in one call, first copy first, so that a polling owner can tell a half-written one.
  */
 import { readSync, writeSync } from 'node:fs'
 import { AGENT, AGENT_CELLS, AGENT_COPY, HEADER, OWNER, OWNER_CELLS } from './format.ts'
@@ -13,22 +13,26 @@ const cells = new Float64Array(OWNER_CELLS)
 const bytes = new Uint8Array(cells.buffer)
 const again = new Float64Array(OWNER_CELLS)
 const bytesAgain = new Uint8Array(again.buffer)
-/** A writer in full flight changes its cells between two looks; then the older pair of the second look is whole. */
-const LOOKS_MAX = 64
+/** A writer in full flight changes its cells between any two looks. */
+const LOOKS_MAX = 8
 
-/** Counters that belong together: the cells are read until two looks agree. */
+/** Counters that belong together: the cells are read until two looks agree, a few times at most. */
 export function readOwner(fd: number): OwnerCells {
   readSync(fd, bytes, 0, bytes.length, HEADER.owner)
-  for (let look = 0; look < LOOKS_MAX; look++) {
+  let whole = false
+  for (let look = 0; look < LOOKS_MAX && !whole; look++) {
     readSync(fd, bytesAgain, 0, bytesAgain.length, HEADER.owner)
-    const same = cells.every((value, i) => value === again[i])
+    whole = cells.every((value, i) => value === again[i])
     cells.set(again)
-    if (same) break
   }
   const even = OWNER.even - FIRST
   const odd = OWNER.odd - FIRST
-  const pair = cells[odd]! > cells[even]! ? odd : even
+  const ahead = cells[odd]! - cells[even]!
+  // The two differ by one; if they do not, one is damaged or half written, and the lower claims less.
+  const higher = ahead > 0 ? odd : even
+  const pair = Math.abs(ahead) > 1 ? even + odd - higher : higher
   return {
+    whole,
     seq: cells[pair]!,
     points: cells[pair + 1]!,
     lost: cells[OWNER.lost - FIRST]!,

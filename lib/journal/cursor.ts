@@ -1,8 +1,8 @@
 /**
  * A place in a journal and the way forward from it, through ring and segments, in the order of seq.
  *
- * In: the files. Out: records to a sink. Invariants: what is delivered has exactly the next seq; the ring is never read
- * past what has been written in this lap (a stale record has a lower seq than the one before it).
+ * In: the files. Out: records to a sink. Invariants: what is delivered has exactly the next seq; the ring is
+ * never read past what has been written in this lap (a stale record has a lower seq than the one before it).
  * It writes nothing: cells and deletions are reader.ts, damage is recovery.ts.
  */
 import { Kind, type RecordSink } from '../record/index.ts'
@@ -27,6 +27,8 @@ export interface Position {
 
 /** What a cursor needs to know about the writer. */
 export interface OwnerCells {
+  /** False: the writer was too busy to be read whole; seq and points may be one record apart. */
+  whole: boolean
   seq: number
   points: number
   lost: number
@@ -57,7 +59,9 @@ export class Cursor {
     this.at = { ...at }
   }
 
-  /** Delivers up to about `bytesMax` bytes of records; `sink` null only counts. Returns the bytes delivered. */
+  /**
+   * Delivers up to about `bytesMax` bytes of records; `sink` null only counts. Returns the bytes delivered.
+   */
   read(sink: RecordSink | null, bytesMax: number, owner: OwnerCells): number {
     this.#sink = sink
     this.#left = bytesMax
@@ -139,8 +143,8 @@ export class Cursor {
   }
 
   /**
-   * With the next segment there, nothing is added to this one any more. False when records still follow: those that
-   * came since the last look, or those behind a damaged one; a torn end is passed over.
+   * With the next segment there, nothing is added to this one any more. False when records still follow:
+   * those that came since the last look, or those behind a damaged one; a torn end is passed over.
    */
   #segmentIsRead(fd: number): boolean {
     const { seed } = this.files

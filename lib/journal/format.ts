@@ -1,7 +1,8 @@
 /**
  * Where everything is in a journal; FORMAT.md shows it as pictures, golden.json as bytes.
  *
- * In: header pages and records as typed arrays. Out: offsets, header encode and decode, the check of one record.
+ * In: header pages and records as typed arrays. Out: offsets, header encode and decode, the check of one
+ * record.
  * Invariants: little-endian; records are 8-aligned; a word that another process polls is an aligned double.
  */
 import { endianness } from 'node:os'
@@ -39,9 +40,13 @@ export const PAGE_BYTES = 4096
 /** Longest run id in the header, in bytes; its length is the word before. */
 export const RUN_BYTES_MAX = HEADER.text - HEADER.run - 4
 
-/** Cells of the owner: 8 doubles from byte 128, one cache line. Indexes into a Float64Array over the header. */
+/**
+ * Cells of the owner: 8 doubles from byte 128, one cache line. Indexes into a Float64Array over the header.
+ */
 export const OWNER = {
-  /** Two pairs (seq, points of all records up to it); records of odd seq use the second, points stored first. */
+  /**
+   * Two pairs (seq, points of all records up to it); records of odd seq use the second, points stored first.
+   */
   even: 16,
   odd: 18,
   lost: 20,
@@ -70,6 +75,18 @@ export const FLAG_WEIGHT = 1
 export const LOCK_NONE = 0
 export const LOCK_POSIX = 1
 
+/** The same bytes as doubles, words and bytes. */
+export interface Views {
+  readonly f64: Float64Array
+  readonly i32: Int32Array
+  readonly u8: Uint8Array
+}
+
+export function scratchOf(bytes: number): Views {
+  const buffer = new ArrayBuffer(pad8(bytes))
+  return { f64: new Float64Array(buffer), i32: new Int32Array(buffer), u8: new Uint8Array(buffer) }
+}
+
 export const pad8 = (bytes: number): number => (bytes + 7) & ~7
 
 /** The inverted crc that the records of an instance start from. */
@@ -77,7 +94,9 @@ export function seedOf(instance: string): number {
   return ~crc32(Buffer.from(instance, 'hex'))
 }
 
-/** The commit word of the record at word `w`. A pad is checked over its head only: what follows it is stale. */
+/**
+ * The commit word of the record at word `w`. A pad is checked over its head only: what follows it is stale.
+ */
 export function commitOf(seed: number, words: Int32Array, w: number, size: number): number {
   const kind = (words[w + RECORD.mark]! >>> 16) & 255
   const end = w + ((kind === Kind.pad ? HEAD_BYTES : size) >>> 2)
@@ -85,8 +104,8 @@ export function commitOf(seed: number, words: Int32Array, w: number, size: numbe
 }
 
 /**
- * Size of the valid record at word `w` when `bytes` of it are at hand; 0 when it is none; when it goes on beyond
- * `bytes`, minus the size that it claims.
+ * Size of the valid record at word `w` when `bytes` of it are at hand; 0 when it is none; when it goes on
+ * beyond `bytes`, minus the size that it claims.
  */
 export function checkRecord(seed: number, words: Int32Array, w: number, bytes: number): number {
   if (bytes < HEAD_BYTES) return 0
@@ -96,9 +115,11 @@ export function checkRecord(seed: number, words: Int32Array, w: number, bytes: n
   const kind = (mark >>> 16) & 255
   const count = words[w + RECORD.count]!
   const weighted = (mark >>> 24) & FLAG_WEIGHT
-  const body = kind === Kind.pad ? size - HEAD_BYTES : kind === Kind.values ? 8 * (count + weighted) : pad8(count)
-  if (kind > Kind.open || count < 0 || HEAD_BYTES + body !== size) return 0
-  if (kind !== Kind.pad && size > bytes) return -size
+  if (kind !== Kind.pad) {
+    const body = kind === Kind.values ? 8 * (count + weighted) : pad8(count)
+    if (kind > Kind.open || count < 0 || HEAD_BYTES + body !== size) return 0
+    if (size > bytes) return -size
+  }
   return commitOf(seed, words, w, size) === words[w]! ? size : 0
 }
 
@@ -142,7 +163,8 @@ function headerCrc(page: Buffer, used: number): number {
 
 /** `bytes` is the start of the file, at least as long as the header says. Throws DAMAGED. */
 export function decodeHeader(bytes: Buffer, path: string): Header {
-  const bad = (what: string, remedy: string): RankzeroError => new RankzeroError('DAMAGED', `${path}: ${what}`, remedy)
+  const bad = (what: string, remedy: string): RankzeroError =>
+    new RankzeroError('DAMAGED', `${path}: ${what}`, remedy)
   const aside = 'move the file away; without its header its records cannot be attributed'
   if (bytes.length < PAGE_BYTES || bytes.toString('latin1', 0, 8) !== MAGIC) throw bad('not a journal', aside)
   const version = bytes.readUInt32LE(HEADER.version)

@@ -1,8 +1,10 @@
 /**
  * Room journal: what log() returned from, kept in shared memory until an agent has it safe elsewhere.
  *
- * In: values and payloads of one instance. Out: its records, in order, to any process that may read the files.
- * Invariants: FORMAT.md. A full journal never blocks and never overwrites what is not safe; losses are counted.
+ * In: values and payloads of one instance. Out: its records, in order, to any process that may read the
+ * files.
+ * Invariants: FORMAT.md. A full journal never blocks and never overwrites what is not safe; losses are
+ * counted.
  * It starts nobody and sends nothing.
  */
 import { randomBytes } from 'node:crypto'

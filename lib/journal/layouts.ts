@@ -1,7 +1,8 @@
 /**
  * The layouts that a writer has defined: their names for reports of losses, their records for the repeats.
  *
- * Repeats (DESIGN 5, FORMAT.md): a reader that lost a definition to damage finds it again at the next lap or segment.
+ * Repeats (DESIGN 5, FORMAT.md): a reader that lost a definition to damage finds it again at the next lap or
+ * segment.
  */
 import { RECORD_BYTES_MAX } from '../limits.ts'
 import { HEAD_BYTES, pad8 } from './format.ts'
@@ -17,16 +18,22 @@ export interface Definition {
 const REPEAT_PART = 8
 
 export class Layouts {
-  readonly #all = new Map<number, Definition>()
+  readonly #names = new Map<number, readonly string[]>()
+  readonly #written: Definition[] = []
   #bytes = 0
 
   add(definition: Definition): void {
-    this.#all.set(definition.id, definition)
+    this.#names.set(definition.id, definition.names)
+  }
+
+  /** From now on it is repeated. */
+  wasWritten(definition: Definition): void {
+    this.#written.push(definition)
     this.#bytes += HEAD_BYTES + pad8(definition.body.length)
   }
 
   names(id: number): readonly string[] {
-    return this.#all.get(id)?.names ?? []
+    return this.#names.get(id) ?? []
   }
 
   /** Bytes of a repeat at the start of `space` bytes; 0: too much of it, so no repeat. */
@@ -34,8 +41,8 @@ export class Layouts {
     return this.#bytes * REPEAT_PART <= space ? this.#bytes : 0
   }
 
-  all(): Iterable<Definition> {
-    return this.#all.values()
+  written(): readonly Definition[] {
+    return this.#written
   }
 }
 
@@ -55,7 +62,10 @@ export class Losses {
     this.#byLayout.set(layout, (this.#byLayout.get(layout) ?? 0) + count)
   }
 
-  /** Calls `write` with one part of the losses at a time; what it accepts is forgotten, its first refusal ends. */
+  /**
+   * Calls `write` with one part of the losses at a time; what it accepts is forgotten, its first refusal
+   * ends.
+   */
   report(layouts: Layouts, write: (points: Record<string, number>) => boolean): void {
     this.#name(layouts)
     while (this.#byName.size > 0) {

@@ -1,22 +1,27 @@
 /**
- * Where a journal goes, and its files: created under temporary names, locked, filled, renamed into sight last.
+ * Where a journal goes, and its files: created under temporary names, locked, filled, renamed into sight
+ * last.
  *
  * In: origin, environment, what statfs tells. Out: a WriterPlace, or JOURNAL when no directory takes one.
- * Invariants: nothing is mapped that could fault later (only allocated tmpfs; ext4 and xfs on request); shared memory
- * is used only while it has room for everyone; the lock file is opened once in the owner and never again.
+ * Invariants: nothing is mapped that could fault later (only allocated tmpfs; ext4 and xfs on request);
+ * shared memory is used only while it has room for everyone; the lock file is opened once in the owner and
+ * never again.
  */
-import { closeSync, lstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, lstatSync, openSync, renameSync, writeSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { RankzeroError, messageOf } from '../errors.ts'
 import { RING_BYTES, SEGMENT_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN } from '../limits.ts'
 import { native } from '../native.ts'
 import { HOST_FITS, LOCK_NONE, LOCK_POSIX, encodeHeader } from './format.ts'
-import { removeFile, temporarySuffix } from './process.ts'
+import { makeDirectory, removeFile, temporarySuffix } from './process.ts'
 import type { JournalOptions } from './types.ts'
 import type { WriterPlace } from './writer.ts'
 
-/** Instances whose lock this process holds: it must not test them itself, closing the test would free the lock. */
+/**
+ * Instances whose lock this process holds: it must not test them itself, closing the test would free the
+ * lock.
+ */
 const held = new Set<string>()
 export const heldHere = (instance: string): boolean => held.has(instance)
 
@@ -32,7 +37,9 @@ export function pendingDirs(dir: string): string[] {
   return [join(dir, '.pending'), join(homedir(), '.rankzero', 'pending')]
 }
 
-/** Room in shared memory for `bytes` of each local rank, with others living there too (NCCL, data loaders). */
+/**
+ * Room in shared memory for `bytes` of each local rank, with others living there too (NCCL, data loaders).
+ */
 function roomy(directory: string, bytes: number, ranks: number): boolean {
   const { free } = native.statfs(directory)
   return free >= SHM_FREE_BYTES_MIN || free >= SHM_FACTOR * bytes * ranks
@@ -45,11 +52,13 @@ export function findPlace(o: JournalOptions): WriterPlace {
   const pending = pendingDirs(o.origin.dir)
   const refusals: string[] = []
   const mayUse = (directory: string): boolean => directory !== shm || roomy(shm, SEGMENT_BYTES, ranks)
-  if (!HOST_FITS) throw new RankzeroError('JOURNAL', 'this machine is big-endian', 'run on a little-endian machine')
+  if (!HOST_FITS) {
+    throw new RankzeroError('JOURNAL', 'this machine is big-endian', 'run on a little-endian machine')
+  }
   for (const directory of [shm, ...pending]) {
     try {
       own(directory)
-      if (directory === shm && !roomy(shm, ringBytes, ranks)) throw new Error('too little shared memory is free')
+      if (directory === shm && !roomy(shm, ringBytes, ranks)) throw new Error('too little is free')
       const mapped = directory === shm && mayMap(shm, o.env) ? ringBytes : 0
       const directories = directory === shm ? [shm, ...pending] : pending
       return create(o, directory, directories, mapped, mayUse)
@@ -72,14 +81,15 @@ function mayMap(directory: string, env: NodeJS.ProcessEnv): boolean {
 
 /** A name in /dev/shm can be taken by anyone first: use only what is ours. */
 function own(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeDirectory(directory)
   const facts = lstatSync(directory)
   const uid = process.getuid?.() ?? facts.uid
   if (!facts.isDirectory() || facts.uid !== uid) throw new Error(`not a directory of user ${uid}`)
 }
 
 function create(
-  o: JournalOptions, directory: string, directories: string[], ringBytes: number, mayUse: WriterPlace['mayUse'],
+  o: JournalOptions, directory: string, directories: string[], ringBytes: number,
+  mayUse: WriterPlace['mayUse'],
 ): WriterPlace {
   const { instance } = o.origin
   const path = join(directory, journalName(instance))
@@ -90,7 +100,8 @@ function create(
   let map: ArrayBuffer | null = null
   let fd = -1
   try {
-    const header = { origin: o.origin, ringBytes, directories, lockMode: lockFd === null ? LOCK_NONE : LOCK_POSIX }
+    const lockMode = lockFd === null ? LOCK_NONE : LOCK_POSIX
+    const header = { origin: o.origin, ringBytes, directories, lockMode }
     let page = encodeHeader(header)
     map = ringBytes > 0 ? native.mapCreate(path + suffix, page.length + ringBytes) : null
     if (map === null) {
@@ -104,9 +115,8 @@ function create(
     renameSync(path + suffix, path)
     held.add(instance)
     const release = (): void => releaseAll(instance, lockFd, fd, map)
-    return {
-      instance, path, map, headerBytes: page.length, fd, directories, overflowCap: o.overflowCap, mayUse, release,
-    }
+    const headerBytes = page.length
+    return { instance, path, map, headerBytes, fd, directories, overflowCap: o.overflowCap, mayUse, release }
   } catch (error) {
     releaseAll(instance, lockFd, fd, map)
     for (const file of files) removeFile(file)

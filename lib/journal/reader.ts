@@ -2,8 +2,8 @@
  * The agent's end of a journal, also for sync and doctor: reads with pread, frees with a cell in the header.
  *
  * In: the files of one instance, of a live or a dead owner. Out: its records in seq order; trims; holes.
- * Invariants: only what was committed is delivered; what is trimmed was read here; cells and files change in an order
- * that a kill at any instant leaves readable (first the cell, then the deletion).
+ * Invariants: only what was committed is delivered; what is trimmed was read here; cells and files change in
+ * an order that a kill at any instant leaves readable (first the cell, then the deletion).
  * Only the holder of the agent's lock may call what writes. It keeps no copy of records.
  */
 import { closeSync, existsSync, openSync, readSync, readdirSync, writeSync } from 'node:fs'
@@ -25,7 +25,10 @@ import type { Counters, Hole, JournalReader } from './types.ts'
 /** Marks closer than this (bytes) are merged: a trim rounds down to a mark. */
 const MARK_BYTES = 4096
 
-/** Paths of the journals in a directory; [] when there is none. Takes away what a killed init() left half made. */
+/**
+ * Paths of the journals in a directory; [] when there is none. Takes away what a killed init() left half
+ * made.
+ */
 export function listJournals(dir: string): string[] {
   let names: string[]
   try {
@@ -43,7 +46,8 @@ export function openReader(path: string): JournalReader {
   try {
     fd = openSync(path, 'r+')
   } catch (error) {
-    const remedy = errnoOf(error) === 'ENOENT' ? 'it was delivered and removed meanwhile' : 'check its owner and mode'
+    const gone = errnoOf(error) === 'ENOENT'
+    const remedy = gone ? 'it was delivered and removed meanwhile' : 'check its owner and mode'
     throw new RankzeroError('JOURNAL', `${path}: ${messageOf(error)}`, remedy, { cause: error })
   }
   try {
@@ -110,7 +114,8 @@ class Reader implements JournalReader {
   counters(): Counters {
     const owner = this.#owner()
     const { next, points } = this.#cursor.at
-    // The header may be older than the last records: the owner was killed in between, or writes it once a second.
+    // The header may be older than the last records: the owner was killed in between, or writes it once a
+    // second.
     const read = next - 1 > owner.seq
     return {
       seq: read ? next - 1 : owner.seq,
@@ -137,7 +142,7 @@ class Reader implements JournalReader {
 
   hole(): Hole | null {
     const owner = this.#owner()
-    if (owner.seq < this.next && !this.#unreadBytes()) return null
+    if (!owner.whole || (owner.seq < this.next && !this.#unreadBytes())) return null
     const { hole, after } = examine(this.#cursor, owner)
     if (hole === null) {
       this.#seen = null
@@ -164,8 +169,8 @@ class Reader implements JournalReader {
     const owner = this.#owner()
     const ring = ringBytes > 0 ? Math.max(0, owner.head - this.#agent.get(CELL.tail)) : 0
     const mark = this.#marks[0]!
-    const overflown = ringBytes === 0 || owner.epoch > 0
-    return ring + (overflown ? Math.max(0, this.#files.segments.bytesFrom(mark.segment) - mark.segmentOffset) : 0)
+    if (ringBytes > 0 && owner.epoch === 0) return ring
+    return ring + Math.max(0, this.#files.segments.bytesFrom(mark.segment) - mark.segmentOffset)
   }
 
   ack(seq: number): void {
@@ -177,6 +182,8 @@ class Reader implements JournalReader {
     if (index < 0) return
     this.#marks.splice(0, index)
     const mark = this.#marks[0]!
+    // Gone back, then acknowledged after all: what lies before the mark may be overwritten from now on.
+    if (this.next < mark.next) this.#cursor.at = { ...mark }
     const { ringBytes } = this.#files.header
     const owner = this.#owner()
     const ringIsEmpty = ringBytes > 0 && owner.epoch % 2 === 1 && mark.ringOffset >= owner.head
@@ -196,7 +203,8 @@ class Reader implements JournalReader {
   setRun(run: string): void {
     const text = Buffer.from(run)
     if (text.length > RUN_BYTES_MAX) {
-      throw new RankzeroError('USAGE', `run id of ${text.length} bytes: ${run}`, `use at most ${RUN_BYTES_MAX} bytes`)
+      const remedy = `use at most ${RUN_BYTES_MAX} bytes`
+      throw new RankzeroError('USAGE', `run id of ${text.length} bytes: ${run}`, remedy)
     }
     writeSync(this.#files.fd, text, 0, text.length, HEADER.run + 4)
     // The length last: a reader sees no run id or the whole one.
@@ -253,7 +261,9 @@ class Reader implements JournalReader {
     marks.push(at)
   }
 
-  /** First the cell, then the files: a reader that comes after a kill in between finds all that it looks for. */
+  /**
+   * First the cell, then the files: a reader that comes after a kill in between finds all that it looks for.
+   */
   #deleteSegments(mark: Position, ringAgain: boolean): void {
     const { segments } = this.#files
     const at = this.#cursor.at

@@ -2,7 +2,8 @@
  * What to do where the next record does not check: find the next one that does, and how many points are gone.
  *
  * In: a cursor that cannot go on, the owner's counters. Out: a new position, or a hole.
- * Invariants: nothing that checks is skipped; the points of a hole are exact when the header's counters reach past it.
+ * Invariants: nothing that checks is skipped; the points of a hole are exact when the header's counters reach
+ * past it.
  */
 import type { Hole } from './types.ts'
 import { Cursor, type JournalFiles, type OwnerCells, type Position } from './cursor.ts'
@@ -18,7 +19,8 @@ function search(files: JournalFiles, at: Position, owner: OwnerCells): Found | n
   const ring = files.header.ringBytes > 0 ? searchRing(files, at) : null
   const segment = searchSegments(files, at)
   if (ring !== null && (segment === null || ring.seq < segment.seq)) return ring
-  if (segment === null || files.header.ringBytes === 0 || owner.epoch % 2 === 0 || ring !== null) return segment
+  const inSegments = files.header.ringBytes > 0 && owner.epoch % 2 === 1
+  if (segment === null || ring !== null || !inSegments) return segment
   // The writer is in segments and nothing in the ring checks any more: the ring counts as read.
   return {
     seq: segment.seq,
@@ -69,10 +71,11 @@ function searchSegments({ seed, segments }: JournalFiles, at: Position): Found |
 }
 
 /**
- * Called when the cursor cannot go on. `fixed` true: it was only behind (a damaged pad, a segment gone) and now stands
- * at the next record. Else the hole that begins at its next seq, or null when nothing beyond is known.
+ * Called when the cursor cannot go on. Finds the hole that begins at its next seq and the position behind it;
+ * or moves the cursor when it was only lost (a damaged pad, a segment gone), or finds nothing beyond: then
+ * null.
  */
-export function examine(cursor: Cursor, owner: OwnerCells): { fixed: boolean; hole: Hole | null; after: Position } {
+export function examine(cursor: Cursor, owner: OwnerCells): { hole: Hole | null; after: Position } {
   const { files } = cursor
   const from = cursor.at.next
   const after = { ...cursor.at }
@@ -81,15 +84,15 @@ export function examine(cursor: Cursor, owner: OwnerCells): { fixed: boolean; ho
   after.passed++
   if (found !== null && found.seq <= from) {
     cursor.at = after
-    return { fixed: true, hole: null, after }
+    return { hole: null, after }
   }
   const to = found !== null ? found.seq - 1 : owner.seq
-  if (to < from) return { fixed: false, hole: null, after }
+  if (to < from) return { hole: null, after }
   after.next = to + 1
   after.counted = to
   const points = owner.seq >= to ? missing(files, after, owner) : 0
   after.points += points
-  return { fixed: false, hole: { from, to, points }, after }
+  return { hole: { from, to, points }, after }
 }
 
 /** Points that the owner counted less those before the hole and those that are readable after it. */

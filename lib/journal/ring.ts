@@ -1,8 +1,10 @@
 /**
- * Space in the mapped ring: where the next record may go. Offsets grow for ever; their place is offset % bytes.
+ * Space in the mapped ring: where the next record may go. Offsets grow for ever; their place is offset %
+ * bytes.
  *
  * In: the agent's tail. Out: `word` (where) and `room` (contiguous free bytes there).
- * Invariants: a record never wraps; bytes from tail to head are never written again before the agent raised the tail.
+ * Invariants: a record never wraps; bytes from tail to head are never written again before the agent raised
+ * the tail.
  */
 import { Kind } from '../record/index.ts'
 import { AGENT, AGENT_COPY, HEAD_BYTES, OWNER, RECORD, commitOf } from './format.ts'
@@ -44,7 +46,10 @@ export class Ring {
     return this.head > 0 && this.head % this.bytes === 0
   }
 
-  /** The agent's copies are read in the reverse of the order of writing: if they agree, neither is half written. */
+  /**
+   * The agent's copies are read in the reverse of the order of writing: if they agree, neither is half
+   * written.
+   */
   refresh(): void {
     const copy = this.f64[AGENT.tail + AGENT_COPY]!
     const tail = this.f64[AGENT.tail]!

@@ -1,5 +1,6 @@
 /**
- * Segments as readers see them: found by number in any of the directories that the header names, one open at a time.
+ * Segments as readers see them: found by number in any of the directories that the header names, one open at
+ * a time.
  */
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'

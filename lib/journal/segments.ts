@@ -2,17 +2,20 @@
  * Segments as the writer sees them: append-only files of records, made when there is no ring or it is full.
  *
  * In: whole records. Out: files `<instance>.<n>.seg`, n from 1, in the first directory that takes them.
- * Invariants: n+1 is made only when n will never be written again; a failed write leaves no part of a record behind.
+ * Invariants: n+1 is made only when n will never be written again; a failed write leaves no part of a record
+ * behind.
  * It never deletes: the agent does, once everything in a segment is safe elsewhere.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { SEGMENT_BYTES } from '../limits.ts'
-import { removeFile } from './process.ts'
+import { makeDirectory, removeFile } from './process.ts'
 
 export const segmentName = (instance: string, n: number): string => `${instance}.${n}.seg`
 
-/** Segments are deleted whole, so a low cap needs several below it; smaller than this they are all overhead. */
+/**
+ * Segments are deleted whole, so a low cap needs several below it; smaller than this they are all overhead.
+ */
 const SEGMENT_BYTES_MIN = 16 * 1024
 
 export class Segments {
@@ -28,7 +31,9 @@ export class Segments {
   #outstanding = 0
   readonly #closed: { lastSeq: number; bytes: number }[] = []
 
-  constructor(instance: string, directories: readonly string[], cap: number, mayUse: (directory: string) => boolean) {
+  constructor(
+    instance: string, directories: readonly string[], cap: number, mayUse: (directory: string) => boolean,
+  ) {
     this.#instance = instance
     this.#directories = directories
     this.#mayUse = mayUse
@@ -52,7 +57,7 @@ export class Segments {
       const directory = this.#directories[i]!
       if (!this.#mayUse(directory)) continue
       try {
-        mkdirSync(directory, { recursive: true, mode: 0o700 })
+        makeDirectory(directory)
         this.#path = join(directory, segmentName(this.#instance, this.#n + 1))
         this.#fd = openSync(this.#path, 'wx', 0o600)
         this.#n++

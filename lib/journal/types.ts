@@ -12,8 +12,8 @@ export interface JournalOptions {
 }
 
 /**
- * Written by one thread of one process. A call to log() is `begin`, stores into `f64`, `commit`; nothing else of the
- * writer may be called in between. No method throws.
+ * Written by one thread of one process. A call to log() is `begin`, stores into `f64`, `commit`; nothing else
+ * of the writer may be called in between. No method throws.
  */
 export interface JournalWriter {
   readonly instance: string
@@ -71,7 +71,10 @@ export interface JournalReader {
   counters(): Counters
   /** First seq still available. */
   first(): number
-  /** Delivers committed records with consecutive seq; returns the bytes they took, 0 when there is nothing now. */
+  /**
+   * Delivers committed records with consecutive seq; returns the bytes they took, 0 when there is nothing
+   * now.
+   */
   read(sink: RecordSink, bytesMax: number): number
   /** Seq that read() delivers next. */
   readonly next: number
@@ -83,7 +86,10 @@ export interface JournalReader {
   /** Bytes not yet trimmed. */
   backlog(): number
   ack(seq: number): void
-  /** Up to `seq` is safe elsewhere: frees ring and segments, in steps of the read() calls that were made. */
+  /**
+   * Up to `seq` is safe elsewhere: frees ring and segments, in steps of the read() calls that were made. `next` goes
+   * on behind it when it was before.
+   */
   trim(seq: number): void
   beat(now: number): void
   setRun(run: string): void

@@ -1,6 +1,6 @@
 /**
- * Reading by pread into one buffer shared by all readers of this process (an agent may have hundreds): never mmap, so
- * that a truncated or vanished file is an error and not a SIGBUS.
+ * Reading by pread into one buffer shared by all readers of this process (an agent may have hundreds): never
+ * mmap, so that a truncated or vanished file is an error and not a SIGBUS.
  *
  * Out: `walk` over consecutive records, `findRecord` at any place after damage.
  * Invariants: a record is seen only whole and with its commit word right; views hold until the next call.
@@ -8,14 +8,9 @@
 import { readSync } from 'node:fs'
 import { RECORD_BYTES_MAX } from '../limits.ts'
 import { Kind } from '../record/index.ts'
-import { HEAD_BYTES, RECORD, checkRecord, seqAt } from './format.ts'
+import { HEAD_BYTES, RECORD, checkRecord, scratchOf, seqAt } from './format.ts'
 
-const buffer = new ArrayBuffer(RECORD_BYTES_MAX)
-export const window = {
-  f64: new Float64Array(buffer),
-  i32: new Int32Array(buffer),
-  u8: new Uint8Array(buffer),
-} as const
+export const window = scratchOf(RECORD_BYTES_MAX)
 
 /** The first look at a place is small: most of the time nothing new is there. */
 const LOOK_BYTES = 4096
@@ -53,7 +48,10 @@ export function walk(seed: number, fd: number, position: number, limit: number, 
   return passed
 }
 
-/** Offset and seq of the first valid record at or after `position` with min ≤ seq ≤ max; null: none in `limit` bytes. */
+/**
+ * Offset and seq of the first valid record at or after `position` with min ≤ seq ≤ max; null: none in `limit`
+ * bytes.
+ */
 export function findRecord(
   seed: number, fd: number, position: number, limit: number, min: number, max: number,
 ): { offset: number; seq: number } | null {

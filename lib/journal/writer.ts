@@ -1,21 +1,21 @@
 /**
  * The owner's end of a journal: begin and commit, the hot path of every log() call.
  *
- * In: values, payloads, layouts. Out: records in the ring, or in segments when there is no ring or it is full.
+ * In: values, payloads, layouts. Out: records in the ring, or in segments when there is no ring or it is
+ * full.
  * Invariants: seq grows by one per record; the commit word is stored last; a definition precedes its values;
  * what finds no room is counted, by metric, and never throws; begin and commit allocate nothing.
  * It starts no timer and no agent (logger) and deletes no file (agent).
  */
-import { readSync, writeSync } from 'node:fs'
 import { wallMs } from '../clock.ts'
 import { RECORD_BYTES_MAX, SEGMENT_RETRY_MS } from '../limits.ts'
 import { Kind } from '../record/index.ts'
 import { crcWords } from './crc.ts'
 import {
-  AGENT, AGENT_CELLS, AGENT_COPY, BODY, FLAG_WEIGHT, HEADER, HEAD_BYTES, OWNER, OWNER_CELLS, PAGE_BYTES, RECORD, RUN_BYTES_MAX,
-  STEP, TIME, pad8, seedOf,
+  AGENT, BODY, FLAG_WEIGHT, HEAD_BYTES, OWNER, RECORD, STEP, TIME, pad8, scratchOf, seedOf, type Views,
 } from './format.ts'
 import { Layouts, Losses, type Definition } from './layouts.ts'
+import { OwnerHeader } from './owner-header.ts'
 import { Ring } from './ring.ts'
 import { Segments } from './segments.ts'
 import type { JournalWriter } from './types.ts'
@@ -57,7 +57,7 @@ export class Writer implements JournalWriter {
   #points = 0
   #epoch = 0
   readonly #seed: number
-  #header: Float64Array
+  readonly #header: OwnerHeader
   #ring: Ring | null
   readonly #segments: Segments
   readonly #place: WriterPlace
@@ -67,8 +67,6 @@ export class Writer implements JournalWriter {
   #undefined: Definition[] = []
   #lapStart = 0
   #retryAt = 0
-  /** Last values of the agent's cells that were read whole. */
-  readonly #known = new Float64Array(AGENT_CELLS)
   #directory = -1
   #closed = false
 
@@ -79,7 +77,7 @@ export class Writer implements JournalWriter {
     this.mapped = place.map !== null
     this.#seed = seedOf(place.instance)
     this.#ring = place.map ? new Ring(place.map, place.headerBytes, this.#seed) : null
-    this.#header = this.#ring?.f64 ?? new Float64Array(PAGE_BYTES / 8)
+    this.#header = new OwnerHeader(this.#ring?.f64 ?? null, place.fd)
     this.#segments = new Segments(place.instance, place.directories, place.overflowCap, place.mayUse)
     this.#inRing = this.#ring !== null
     const scratch = this.#ring ?? scratchOf(SCRATCH_BYTES)
@@ -111,7 +109,7 @@ export class Writer implements JournalWriter {
 
   drop(layout: number, count: number): void {
     this.#losses.add(layout, count)
-    this.#header[OWNER.lost]! += count
+    this.#header.cells[OWNER.lost]! += count
   }
 
   define(id: number, names: readonly string[], time: number): boolean {
@@ -133,15 +131,15 @@ export class Writer implements JournalWriter {
   tick(now: number): void {
     if (this.#closed) return
     this.#reportLosses(now)
-    this.#storeCounters()
+    this.#header.store()
   }
 
   countRefused(n: number): void {
-    this.#header[OWNER.refused]! += n
+    this.#header.cells[OWNER.refused]! += n
   }
 
   acked(): number {
-    return this.#agent(AGENT.acked)
+    return this.#header.agent(AGENT.acked)
   }
 
   seq(): number {
@@ -149,18 +147,15 @@ export class Writer implements JournalWriter {
   }
 
   beat(): number {
-    return this.#agent(AGENT.beat)
+    return this.#header.agent(AGENT.beat)
   }
 
   runId(): string | null {
-    this.#loadAgent()
-    const length = this.#cells[HEADER.run]!
-    if (length === 0 || length > RUN_BYTES_MAX) return null
-    return Buffer.from(this.#cells.slice(HEADER.run + 4, HEADER.run + 4 + length)).toString()
+    return this.#header.runId()
   }
 
   backlogBytes(): number {
-    this.#segments.forget(this.#agent(AGENT.trimmed))
+    this.#segments.forget(this.#header.agent(AGENT.trimmed))
     this.#ring?.refresh()
     return this.#segments.outstanding + (this.#ring ? this.#ring.bytes - this.#ring.free : 0)
   }
@@ -170,18 +165,17 @@ export class Writer implements JournalWriter {
   }
 
   get lost(): number {
-    return this.#header[OWNER.lost]!
+    return this.#header.cells[OWNER.lost]!
   }
 
   close(): void {
     if (this.#closed) return
     this.#reportLosses(wallMs())
-    this.#storeCounters()
+    this.#header.store()
     this.#closed = true
     this.#room = 0
     this.#segments.finish(this.seq())
-    // The answers of the getters outlive the mapping.
-    this.#header = this.#header.slice(0, PAGE_BYTES / 8)
+    this.#header.detach()
     this.#ring = null
     this.#use(scratchOf(0))
     this.#place.release()
@@ -196,18 +190,19 @@ export class Writer implements JournalWriter {
     }
     const low = (this.#seqLow = (this.#seqLow + 1) | 0)
     if (low === 0) this.#seqHigh++
-    const header = this.#header
-    // Points before seq: a reader takes the pair with the higher seq, which is complete whenever we are killed.
+    const { cells } = this.#header
+    // Points before seq: a reader takes the pair with the higher seq, which is complete whenever we are
+    // killed.
     const pair = low & 1 ? OWNER.odd : OWNER.even
     this.#points += points
-    header[pair + 1] = this.#points
-    header[pair] = (low >>> 0) + this.#seqHigh * 0x1_0000_0000
+    cells[pair + 1] = this.#points
+    cells[pair] = (low >>> 0) + this.#seqHigh * 0x1_0000_0000
     const ring = this.#ring
     if (this.#inRing && ring !== null) {
       this.#word += this.#size >> 2
       this.#room -= this.#size
       ring.head += this.#size
-      header[OWNER.head] = ring.head
+      cells[OWNER.head] = ring.head
     }
     return true
   }
@@ -218,7 +213,8 @@ export class Writer implements JournalWriter {
     const low = (this.#seqLow + 1) | 0
     i32[w + RECORD.size] = this.#size
     i32[w + RECORD.seq] = low
-    i32[w + RECORD.mark] = (low === 0 ? this.#seqHigh + 1 : this.#seqHigh) | (kind << 16) | (this.#flags << 24)
+    const high = low === 0 ? this.#seqHigh + 1 : this.#seqHigh
+    i32[w + RECORD.mark] = high | (kind << 16) | (this.#flags << 24)
     i32[w + RECORD.commit] = ~crcWords(this.#seed, i32, w + 1, w + (this.#size >> 2)) || 1
   }
 
@@ -261,7 +257,7 @@ export class Writer implements JournalWriter {
     if (!aboveCap && this.#undefined.length > 0 && !this.#defineAll()) return false
     const ring = this.#ring
     if (ring !== null) {
-      if (!this.#inRing && this.#agent(AGENT.overflowDone) === this.#epoch) this.#enterRing(ring)
+      if (!this.#inRing && this.#header.agent(AGENT.overflowDone) === this.#epoch) this.#enterRing(ring)
       if (this.#inRing) {
         if (this.#placeInRing(ring, size)) return true
         this.#enterSegments()
@@ -285,7 +281,7 @@ export class Writer implements JournalWriter {
     const segments = this.#segments
     const cap = this.#place.overflowCap + (aboveCap ? RECORD_BYTES_MAX : 0)
     if (segments.outstanding + size > cap) {
-      segments.forget(this.#agent(AGENT.trimmed))
+      segments.forget(this.#header.agent(AGENT.trimmed))
       if (segments.outstanding + size > cap) return false
     }
     if (!segments.fits(size)) {
@@ -296,7 +292,9 @@ export class Writer implements JournalWriter {
     return true
   }
 
-  /** A new segment, in the first directory after `skip` others that takes it, beginning with the definitions. */
+  /**
+   * A new segment, in the first directory after `skip` others that takes it, beginning with the definitions.
+   */
   #openSegment(skip: number): boolean {
     this.#directory = this.#segments.open(this.seq(), skip)
     if (this.#directory < 0) {
@@ -319,7 +317,7 @@ export class Writer implements JournalWriter {
 
   #repeatDefinitions(space: number): boolean {
     if (this.#layouts.repeatBytes(space) === 0) return true
-    for (const { id, body, time } of this.#layouts.all()) {
+    for (const { id, body, time } of this.#layouts.written()) {
       if (!this.#putPayload(Kind.layout, id, body, time)) return false
     }
     return true
@@ -329,8 +327,11 @@ export class Writer implements JournalWriter {
     const waiting = this.#undefined
     this.#undefined = []
     for (let i = 0; i < waiting.length; i++) {
-      const { id, body, time } = waiting[i]!
-      if (this.#payload(Kind.layout, id, body, time)) continue
+      const definition = waiting[i]!
+      if (this.#payload(Kind.layout, definition.id, definition.body, definition.time)) {
+        this.#layouts.wasWritten(definition)
+        continue
+      }
       this.#undefined = waiting.slice(i)
       this.#room = 0
       return false
@@ -340,7 +341,7 @@ export class Writer implements JournalWriter {
 
   #enterSegments(): void {
     this.#inRing = false
-    this.#header[OWNER.epoch] = ++this.#epoch
+    this.#header.cells[OWNER.epoch] = ++this.#epoch
     this.#use(scratchOf(SCRATCH_BYTES))
   }
 
@@ -348,7 +349,7 @@ export class Writer implements JournalWriter {
     this.#segments.finish(this.seq())
     this.#use(ring)
     this.#inRing = true
-    this.#header[OWNER.epoch] = ++this.#epoch
+    this.#header.cells[OWNER.epoch] = ++this.#epoch
   }
 
   #use(views: Views): void {
@@ -366,47 +367,4 @@ export class Writer implements JournalWriter {
       return this.#payload(Kind.lost, 0, body, now)
     })
   }
-
-  /** A cell of the agent; of its two copies the later written is read first: if they agree, neither is half written. */
-  #agent(cell: number): number {
-    this.#loadAgent()
-    const copy = this.#header[cell + AGENT_COPY]!
-    const value = this.#header[cell]!
-    if (value === copy) this.#known[cell - AGENT.tail] = value
-    return this.#known[cell - AGENT.tail]!
-  }
-
-  /** Without a mapping the cells of the header are a copy of the file's. */
-  #loadAgent(): void {
-    if (this.mapped || this.#closed) return
-    try {
-      readSync(this.#place.fd, this.#cells, HEADER.agent, HEADER.text - HEADER.agent, HEADER.agent)
-    } catch {
-      // The last known values hold.
-    }
-  }
-
-  #storeCounters(): void {
-    if (this.mapped || this.#closed) return
-    try {
-      writeSync(this.#place.fd, this.#cells, HEADER.owner, 8 * OWNER_CELLS, HEADER.owner)
-    } catch {
-      // Readers count the records themselves; only the number of lost and refused points is late.
-    }
-  }
-
-  get #cells(): Uint8Array {
-    return new Uint8Array(this.#header.buffer, this.#header.byteOffset, PAGE_BYTES)
-  }
-}
-
-interface Views {
-  readonly f64: Float64Array
-  readonly i32: Int32Array
-  readonly u8: Uint8Array
-}
-
-function scratchOf(bytes: number): Views {
-  const buffer = new ArrayBuffer(pad8(bytes))
-  return { f64: new Float64Array(buffer), i32: new Int32Array(buffer), u8: new Uint8Array(buffer) }
 }

@@ -1,6 +1,7 @@
 /** What COMMAND's exit means, and whether a signal is passed on. Pure. */
 import { isSlurmStep } from '../rank/launchers.ts'
 import type { Env } from '../rank/index.ts'
+import type { Failure } from '../record/run-status.ts'
 
 /** How one worker (or COMMAND as a whole) left. */
 export interface Exit {
@@ -21,7 +22,7 @@ export interface Outcome {
 
 export const isFailure = (exit: Outcome): boolean => exit.signal !== null || exit.exit !== 0
 
-/** `exits` in time order. The first failure decides; one that we caused counts only when there is no other. */
+/** `exits` in time order. The first failure decides; one that we caused only when there is no other. */
 export function outcomeOf(exits: readonly Exit[]): Outcome {
   const first = exits.find((one) => isFailure(one) && !one.stopped) ?? exits.find(isFailure)
   return first === undefined ? { exit: 0, signal: null } : { exit: first.exit, signal: first.signal }
@@ -33,14 +34,7 @@ export function statusOf(outcome: Outcome, numbers: Readonly<Record<string, numb
   return outcome.exit ?? 1
 }
 
-export interface Failed extends Outcome {
-  rank: number
-  host: string
-  pid: number
-  lastStep: number | null
-  cause?: string
-  error?: { type: string; message: string }
-}
+export type Failed = Pick<Failure, 'rank' | 'host' | 'pid' | 'exit' | 'signal' | 'lastStep' | 'error'>
 
 /** One line: who, where, how, and how far it had come. */
 export function howItFailed(failed: Failed): string {
@@ -69,7 +63,7 @@ export interface SignalFacts {
   managed: boolean
 }
 
-/** Twice the same signal is worse than none: torchrun turns a second one into a kill, mpirun leaves orphans. */
+/** A signal twice is worse than none: torchrun turns the second into a kill, mpirun leaves orphans. */
 export function passesOn({ signal, mode, foreground, terminal, managed }: SignalFacts): boolean {
   if (mode !== 'auto') return mode === 'always'
   if (managed) return false

@@ -27,8 +27,8 @@ export interface DaemonPlace {
 }
 
 /**
- * Starts an aggregator and waits until it holds its run. While it waits for a key there is no time limit: `waiting` is
- * told for whom, and `abort` ends it. @throws RankzeroError what the aggregator said, or that it said nothing.
+ * Starts an aggregator and waits until it holds its run. A wait for a key has no limit: `waiting` is told for
+ * whom, and `abort` ends it. @throws RankzeroError what it said, or that it said nothing.
  */
 export async function openRun(
   place: DaemonPlace, args: readonly string[], waiting: (holder: Holder) => void, abort: AbortSignal,
@@ -40,7 +40,7 @@ export async function openRun(
   try {
     for (let limited = true; ; ) {
       const next = await Promise.race([lines.next(), aborted, ...(limited ? [timeLimit()] : [])])
-      if (next === null) throw new RankzeroError('TIMEOUT', 'stopped while the run was opened', 'start it again')
+      if (next === null) throw new RankzeroError('TIMEOUT', 'stopped before it was open', 'start it again')
       if (next.done === true) throw silent('it exited before it was ready', place.dir)
       const line = next.value
       if (line.ready !== undefined) return line.ready as unknown as Opened

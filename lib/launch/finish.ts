@@ -1,11 +1,11 @@
 import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { monotonicMs, sleep } from '../clock.ts'
 import { END_POLL_MS } from '../limits.ts'
 import { howItFailed, isFailure, type Exit, type Failed } from './core-outcome.ts'
 import { count, plural, progress, say } from './progress.ts'
-import { readStatus, type RunStatus } from './run-files.ts'
+import { readStatus, statusPath } from '../backend/local.ts'
+import type { RunStatus } from '../record/run-status.ts'
 
 /** Reads `status.json` again only when it was replaced. */
 export class StatusFile {
@@ -13,7 +13,8 @@ export class StatusFile {
   private last: RunStatus | null = null
 
   read(runDir: string | null): RunStatus | null {
-    const file = runDir === null ? undefined : statSync(join(runDir, 'status.json'), { throwIfNoEntry: false })
+    const path = statusPath(runDir ?? '')
+    const file = runDir === null ? undefined : statSync(path, { throwIfNoEntry: false })
     const mark = file === undefined ? '' : `${file.ino} ${file.mtimeMs}`
     if (runDir !== null && mark !== this.seen) {
       this.seen = mark
@@ -78,7 +79,7 @@ export function report(told: Told): void {
     if (parts.length > 0) say(`pending: ${parts.join(', ')}; deliver with: ${sync}`)
   }
   if (status !== null && status.books.lost > 0) {
-    say(`${plural(status.books.lost, 'point')} lost; of which ranks and metrics: rankzero audit ${run} --dir ${dir}`)
+    say(`${plural(status.books.lost, 'point')} lost; of which ranks: rankzero audit ${run} --dir ${dir}`)
   }
 }
 

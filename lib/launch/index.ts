@@ -2,10 +2,10 @@
  * Room launch: the supervisor behind `rankzero run`: one COMMAND, or N workers of it, under one session.
  *
  * In: COMMAND and settings. Out: COMMAND's exit status; journal events (`started`, `worker-exit`, `signal`,
- * `command-exit`, end) that go the same road as every rank's values; first failure and what is pending on stderr.
- * Invariants: it never leaves before COMMAND; nothing that happens to us changes COMMAND's status; a run that cannot
- * be opened stops COMMAND only when the user asked for something impossible (a held key, a wrong option). Nobody needs
- * the supervisor to live: agent and aggregator finish without it.
+ * `command-exit`, end) that go the road of every rank's values; first failure and what is pending on stderr.
+ * Invariants: it never leaves before COMMAND; nothing that happens to us changes COMMAND's status; a run that
+ * cannot be opened stops COMMAND only when what was asked for cannot be had (a held key, a wrong option).
+ * Nobody needs the supervisor to live: agent and aggregator finish without it.
  * It does not decide how the run ended (session/core-status.ts) and moves no point.
  */
 import { randomBytes } from 'node:crypto'
@@ -24,14 +24,14 @@ import { isFailure, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { openRun, startAgent, watchDaemons, type DaemonPlace, type Opened } from './daemons.ts'
 import { EventLog } from './events.ts'
 import { awaitEnd, report } from './finish.ts'
+import { isAlive } from './processes.ts'
 import { progress, say } from './progress.ts'
-import { readStatus } from './run-files.ts'
+import { readStatus } from '../backend/local.ts'
 import { listen, type Heard } from './signals.ts'
 import { Workers } from './workers.ts'
 
 export { isAlive, processAlive } from './processes.ts'
 export { count, plural, progress, say } from './progress.ts'
-export { readEndpoint, readStatus, type RunStatus } from './run-files.ts'
 
 export interface SuperviseOptions {
   command: readonly string[]
@@ -40,7 +40,9 @@ export interface SuperviseOptions {
   /** Parent of the run directories, absolute. */
   dir: string
   lockDir: string
-  /** Options of the session for the aggregator: `--key K`, `--resume RUN` … */
+  /** A run id to go on with. */
+  resume: string | null
+  /** Options of the session for the aggregator: `--key=K` … */
   sessionArgs: readonly string[]
   /** The key that was asked for, if any. */
   key: string | null
@@ -59,7 +61,7 @@ export interface SuperviseOptions {
 /** The run, whether or not an aggregator answered for it. */
 type Run = Omit<Opened, 'pid'> & { pid: number | null }
 
-/** Runs COMMAND under a session; its exit status. @throws RankzeroError before COMMAND starts, never after. */
+/** Runs COMMAND under a session; its exit status. @throws RankzeroError only before COMMAND starts. */
 export async function supervise(options: SuperviseOptions): Promise<number> {
   const missing = whyNotRunnable(options.command[0] ?? '', options.env)
   if (missing !== null) throw missing
@@ -96,7 +98,8 @@ async function openOrGoOn(
 ): Promise<Run | null> {
   const wait = showWait()
   try {
-    const run = await openRun(place, ['--new', ...options.sessionArgs], wait.for, abort)
+    const args = [...whichRun(place, options.resume), ...options.sessionArgs]
+    const run = await openRun(place, args, wait.for, abort)
     wait.clear()
     say(`run ${run.run} ${run.dir}`)
     const { key } = options
@@ -112,6 +115,20 @@ async function openOrGoOn(
   }
 }
 
+/** Ranks find a run by the meeting id of its name, so a resumed run is served under that. */
+function whichRun(place: DaemonPlace, resume: string | null): string[] {
+  if (resume === null) return ['--new']
+  const meeting = runMeeting(resume)
+  const other = readMeeting(place.lockDir, meeting)
+  if (other !== null && isAlive(other.pid, other.procStart)) {
+    throw new RankzeroError('LOCK_HELD', `run ${resume} is live: process ${other.pid} serves it`,
+      'wait until it has ended, or leave out --resume')
+  }
+  return ['--meeting', meeting, '--resume', resume]
+}
+
+const runMeeting = (run: string): string => meetingOfRun(run, process.getuid?.() ?? 0)
+
 /** No aggregator: the ranks log into their journals all the same, and the agent goes on trying. */
 function unopened(dir: string, error: unknown): Run {
   const run = runIdOf(wallMs(), randomBytes(3).toString('hex'))
@@ -119,7 +136,7 @@ function unopened(dir: string, error: unknown): Run {
   say(`the session could not be opened: ${messageOf(error)}`)
   if (error instanceof RankzeroError) say(`to do: ${error.remedy}`)
   say(`COMMAND runs all the same; what it logs waits on this node until: rankzero sync ${run} --dir ${dir}`)
-  return { run, dir: join(dir, run), key: '', meeting: meetingOfRun(run, process.getuid?.() ?? 0), pid: null }
+  return { run, dir: join(dir, run), key: '', meeting: runMeeting(run), pid: null }
 }
 
 /** For whom the key is held: once in a pipe, with the time passing on a terminal. */
@@ -136,10 +153,12 @@ function showWait(): { for: (holder: Holder) => void; clear: () => void } {
       clear()
       const since = new Date(holder.since).toISOString()
       const { key, run, host, pid, dir } = holder
-      const text = `waiting for key ${key} held by run ${run} (host ${host}, pid ${pid}, since ${since}, ${dir})`
+      const text = `waiting for key ${key} held by run ${run} `
+        + `(host ${host}, pid ${pid}, since ${since}, ${dir})`
       if (!process.stderr.isTTY) return say(text)
       const begun = wallMs()
-      timer = setInterval(() => line.show(`rankzero: ${Math.round((wallMs() - begun) / 1000)} s ${text}`), 1000)
+      const seconds = (): number => Math.round((wallMs() - begun) / 1000)
+      timer = setInterval(() => line.show(`rankzero: ${seconds()} s ${text}`), 1000)
     },
   }
 }

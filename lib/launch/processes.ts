@@ -1,5 +1,6 @@
 import { constants, readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import type { ProcessStatus } from '../record/run-status.ts'
 
 interface Stat {
   state: string
@@ -10,7 +11,7 @@ interface Stat {
   start: number
 }
 
-/** /proc/<pid>/stat; null without such a process, or without /proc. The name may hold spaces and parentheses. */
+/** /proc/<pid>/stat; null without such a process, or without /proc. The name may hold parentheses. */
 function stat(pid: number | 'self'): Stat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
@@ -28,7 +29,7 @@ function stat(pid: number | 'self'): Stat | null {
 /** A zombie is dead: it will never do anything more. `start` 0 means unknown. */
 export function isAlive(pid: number, start = 0): boolean {
   const facts = stat(pid)
-  if (facts !== null) return facts.state !== 'Z' && facts.state !== 'X' && (start === 0 || facts.start === start)
+  if (facts !== null) return !'ZX'.includes(facts.state) && (start === 0 || facts.start === start)
   if (stat('self') !== null) return false
   try {
     process.kill(pid, 0)
@@ -50,8 +51,8 @@ export function terminalFacts(): { terminal: boolean; foreground: boolean } {
 }
 
 /**
- * Whether `nohup` started us. Node has reset the ignored SIGHUP by now; what is left to see is that nohup puts a
- * /dev/null that cannot be read in place of a terminal's stdin.
+ * Whether `nohup` started us. Node has reset the ignored SIGHUP by now; what is left to see is that nohup
+ * puts a /dev/null that cannot be read in place of a terminal's stdin.
  */
 export function underNohup(): boolean {
   try {
@@ -63,14 +64,7 @@ export function underNohup(): boolean {
   }
 }
 
-export interface KnownProcess {
-  role: string
-  host: string
-  pid: number
-  procStart?: number
-}
-
 /** Null: on another host, so it cannot be told from here. */
-export function processAlive(one: KnownProcess): boolean | null {
-  return one.host === hostname() ? isAlive(one.pid, one.procStart ?? 0) : null
+export function processAlive(one: ProcessStatus): boolean | null {
+  return one.host === hostname() ? isAlive(one.pid, one.procStart) : null
 }

@@ -19,7 +19,7 @@ export function progress(stream: NodeJS.WriteStream = process.stderr, afterMs = 
       const now = monotonicMs()
       if (now - begun < afterMs || now - drawnAt < REDRAW_MS) return
       drawnAt = now
-      const room = Math.max(20, stream.columns ?? 80) - 1
+      const room = (stream.columns || 80) - 1
       stream.write(`\r\u001b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
     },
     clear() {

@@ -27,8 +27,8 @@ interface Worker {
 const KEEP_NOHUP = ['/bin/sh', '-c', 'trap "" HUP; exec "$@"', 'rankzero']
 
 /**
- * The processes of COMMAND. They stay in our process group and on our terminal: a terminal's Ctrl-C reaches them
- * without us, and nothing of them is left behind when the group is killed.
+ * The processes of COMMAND. They stay in our process group and on our terminal: a terminal's Ctrl-C reaches
+ * them without us, and nothing of them is left behind when the group is killed.
  */
 export class Workers {
   /** All exits in time order, when the last one is gone. */

@@ -13,7 +13,9 @@ import { dirname } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import { LEDGER_BUSY_MS, LEDGER_READ_ENTRIES } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
-import { openSqlite, sqliteCode, storeError, type Sqlite, type SqlRow, type Statement } from './sqlite.ts'
+import {
+  openSqlite, rollBack, sqliteCode, storeError, type Sqlite, type SqlRow, type Statement,
+} from './sqlite.ts'
 
 export interface BatchEntry {
   pos: number
@@ -115,8 +117,9 @@ function prepareFile(db: Sqlite, network: boolean): void {
 function checkVersion(db: Sqlite, path: string): void {
   const version = pragma(db, 'user_version')
   if (version === SCHEMA_VERSION) return
-  throw new RankzeroError('LEDGER', `${path} has ledger version ${version}, this rankzero reads ${SCHEMA_VERSION}`,
-    version === 0 ? 'it is no ledger: name a run directory' : 'install a newer rankzero', { detail: { path } })
+  const remedy = version === 0 ? 'it is no ledger: name a run directory' : 'install a newer rankzero'
+  throw new RankzeroError('LEDGER', `${path} has ledger version ${version}, not ${SCHEMA_VERSION}`, remedy,
+    { detail: { path, version } })
 }
 
 function pragma(db: Sqlite, name: string): number {
@@ -202,11 +205,7 @@ class SqliteLedger implements Ledger {
       work()
       this.#db.exec('COMMIT')
     } catch (error) {
-      try {
-        this.#db.exec('ROLLBACK')
-      } catch {
-        // SQLite itself rolled back (it does on a full disk), or the transaction never began.
-      }
+      rollBack(this.#db)
       if (sqliteCode(error).startsWith('SQLITE_CONSTRAINT')) throw secondWriter(this.path, error)
       throw storeError('cannot write the ledger', this.path, error)
     }
@@ -218,7 +217,7 @@ function entryOf(row: SqlRow): Entry {
   const at = Number(row['at'])
   const name = String(row['instance'])
   const data = row['data'] as string | Uint8Array
-  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: JSON.parse(data) as unknown }
+  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: JSON.parse(data) }
   const firstSeq = Number(row['first_seq'])
   const lastSeq = Number(row['last_seq'])
   return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq, data }

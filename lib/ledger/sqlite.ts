@@ -40,7 +40,8 @@ interface NodeSqlite {
   DatabaseSync: new (path: string, options: { readOnly: boolean }) => Sqlite
 }
 
-const require = createRequire(import.meta.url)
+// Our own compiled copy first (native/install.js makes it where npm could not have one), then npm's.
+const require = createRequire(new URL('../../native/build/sqlite/any.js', import.meta.url))
 let driver: Driver | undefined
 
 /** Throws what the library throws; see `storeError`. */
@@ -56,6 +57,15 @@ export function openSqlite(path: string, options: SqliteOptions): Sqlite {
   }
 }
 
+/** After a failure inside a transaction. */
+export function rollBack(db: Sqlite): void {
+  try {
+    db.exec('ROLLBACK')
+  } catch {
+    // SQLite itself rolled back (it does on a full disk), or the transaction never began.
+  }
+}
+
 function loadDriver(): Driver {
   try {
     const Better = require('better-sqlite3') as BetterSqlite
@@ -66,7 +76,8 @@ function loadDriver(): Driver {
     const built = builtIn()
     if (built !== null) return (path, o) => new built.DatabaseSync(path, { readOnly: o.readonly })
     const why = `better-sqlite3 does not load on Node ${process.version}: ${messageOf(cause)}`
-    throw new RankzeroError('LEDGER', why, 'run `npm rebuild better-sqlite3` with this Node, or use Node 22.13 or later', { cause })
+    const remedy = 'run `npm rebuild rankzero` with this Node, or use Node 22.13 or newer'
+    throw new RankzeroError('LEDGER', why, remedy, { cause })
   }
 }
 
@@ -83,15 +94,11 @@ const NAMES: Record<number, string> = {
   5: 'SQLITE_BUSY', 6: 'SQLITE_LOCKED', 8: 'SQLITE_READONLY', 10: 'SQLITE_IOERR', 11: 'SQLITE_CORRUPT',
   13: 'SQLITE_FULL', 14: 'SQLITE_CANTOPEN', 19: 'SQLITE_CONSTRAINT', 26: 'SQLITE_NOTADB',
 }
-const READONLY_DBMOVED = 8 | (4 << 8)
 
-/** `SQLITE_BUSY`, `SQLITE_READONLY_DBMOVED` …, or '' when the error is not SQLite's. */
+/** `SQLITE_BUSY`, `SQLITE_IOERR_WRITE` …, or '' when the error is not SQLite's. */
 export function sqliteCode(error: unknown): string {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown }
-  if (typeof errcode === 'number') {
-    if (errcode === READONLY_DBMOVED) return 'SQLITE_READONLY_DBMOVED'
-    return NAMES[errcode & 255] ?? `SQLITE_${errcode}`
-  }
+  if (typeof errcode === 'number') return NAMES[errcode & 255] ?? `SQLITE_${errcode}`
   return typeof code === 'string' && code.startsWith('SQLITE_') ? code : ''
 }
 

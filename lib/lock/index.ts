@@ -8,4 +8,4 @@
  */
 export { elect, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
-export { meetingPath, readMeeting, removeMeeting, replaceFile, writeMeeting, type Meeting } from './meeting.ts'
+export { meetingPath, readMeeting, removeMeeting, replaceFile, writeMeeting } from './meeting.ts'

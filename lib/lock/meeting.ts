@@ -1,35 +1,23 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-/** Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next aggregator. */
-export interface Meeting {
-  meeting: string
-  run: string
-  /** Run directory, absolute. */
-  dir: string
-  host: string
-  port: number
-  pid: number
-  procStart: number
-  term: number
-  ledger: string
-  key: string
-  state: string
-}
+import type { Endpoint } from '../record/run-status.ts'
 
 export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
 
-/** Null when there is none, or when it is not readable as one (a torn file cannot be: it is replaced by rename). */
-export function readMeeting(lockDir: string, meeting: string): Meeting | null {
+/**
+ * Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next aggregator.
+ * Null when there is none, or when it is not readable as one (a torn file cannot be: it is replaced by rename).
+ */
+export function readMeeting(lockDir: string, meeting: string): Endpoint | null {
   try {
-    return JSON.parse(readFileSync(meetingPath(lockDir, meeting), 'utf8')) as Meeting
+    return JSON.parse(readFileSync(meetingPath(lockDir, meeting), 'utf8')) as Endpoint
   } catch {
     return null
   }
 }
 
-export function writeMeeting(lockDir: string, meeting: Meeting): void {
-  replaceFile(meetingPath(lockDir, meeting.meeting), JSON.stringify(meeting))
+export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
+  replaceFile(meetingPath(lockDir, endpoint.meeting), JSON.stringify(endpoint))
 }
 
 export function removeMeeting(lockDir: string, meeting: string): void {

@@ -1,4 +1,7 @@
-/** What a process knows about itself besides its environment: read once at init(), from /proc where there is one. */
+/**
+ * What a process knows about itself besides its environment: read once at init(), from /proc where there is
+ * one.
+ */
 import { readFileSync, statSync } from 'node:fs'
 import { procStart } from '../journal/index.ts'
 import type { Env, Facts, ProcessFact } from '../rank/index.ts'
@@ -33,7 +36,8 @@ function statOf(pid: number): { name: string; parent: number; start: number } | 
   if (close < 0) return null
   // After the name, which may hold anything: state, parent, … and the start time as field 22.
   const fields = text.slice(close + 2).split(' ')
-  return { name: text.slice(text.indexOf('(') + 1, close), parent: Number(fields[1]), start: Number(fields[19]) }
+  const name = text.slice(text.indexOf('(') + 1, close)
+  return { name, parent: Number(fields[1]), start: Number(fields[19]) }
 }
 
 /** '' when unknown. */
@@ -50,7 +54,9 @@ export function pidNamespace(): number {
   }
 }
 
-/** Whether the supervisor that RANKZERO_SUPERVISOR names (`<pid>:<start time>:<boot id>`) lives on this node. */
+/**
+ * Whether the supervisor that RANKZERO_SUPERVISOR names (`<pid>:<start time>:<boot id>`) lives on this node.
+ */
 export function isSupervised(env: Env): boolean {
   const [pid, start, boot] = (env.RANKZERO_SUPERVISOR ?? '').split(':')
   if (!pid || !start || boot !== bootId()) return false

@@ -23,8 +23,8 @@ import { sayLine, WorkerRun } from './worker-run.ts'
 let open: { run: Run; options: string; warned: boolean } | null = null
 
 /**
- * The run of this process. Synchronous; a second call returns the open run. Whatever goes wrong with the journal is
- * told on stderr, and the run then records nothing.
+ * The run of this process. Synchronous; a second call returns the open run. Whatever goes wrong with the
+ * journal is told on stderr, and the run then records nothing.
  * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other.
  */
 export function init(options: InitOptions = {}): Run {
@@ -32,8 +32,8 @@ export function init(options: InitOptions = {}): Run {
   if (open !== null) {
     if (given !== open.options && Object.keys(options ?? {}).length > 0 && !open.warned) {
       open.warned = true
-      sayLine(open.run.rank, 'init() was called again with other arguments: they are ignored, the run is already open. '
-        + 'Call run.end() first to begin another.')
+      sayLine(open.run.rank, 'init() was called again with other arguments: they are ignored, as the run is '
+        + 'open already. Call run.end() first to begin another.')
     }
     return open.run
   }
@@ -57,14 +57,20 @@ function start(options: InitOptions): Run {
     say('Windows is not supported: nothing is recorded. Use Linux or macOS, or WSL.')
     return silent()
   }
-  if (isShadow(env, facts, identity, options)) return silent()
+  if (isShadow(env, facts, identity, options)) {
+    if (!isMainThread && parseOwner(env, facts) === null) {
+      say('init() in a worker thread records nothing. Call it in the main thread, or pass rank and '
+        + 'worldSize.')
+    }
+    return silent()
+  }
 
   const settings = readSettings(options, env, say)
   forgetEndedRun(env, settings.dir, say)
   const meeting = meetingId(env, facts, identity)
   if (isAlone(meeting, identity)) {
-    say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its own. Start the `
-      + 'ranks with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them.')
+    say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its `
+      + 'own. Start the ranks with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them.')
   }
   if (identity.rank === 0 && identity.source !== 'argument') tellConflicts(identity, say)
 
@@ -104,7 +110,7 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
   const now = wallMs()
   const supervised = isSupervised(env)
   // The supervisor starts one itself; else local rank 0 does, and the others only if it does not come to log.
-  const firstStartAt = supervised ? now + BEAT_STALE_MS : identity.localRank === 0 ? now : now + AGENT_PATIENCE_MS
+  const firstStartAt = now + (supervised ? BEAT_STALE_MS : identity.localRank === 0 ? 0 : AGENT_PATIENCE_MS)
   const keeper = new AgentKeeper(journal, {
     cli, meeting: origin.meeting, run: origin.run, dir: origin.dir, env, firstStartAt, say,
   })
@@ -113,8 +119,9 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
     delete process.env.RANKZERO_OWNER
   }
   return new WorkerRun({
-    rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node, run: origin.run,
-    exitTimeoutMs: settings.exitTimeoutMs, isSupervised: () => supervised && isSupervised(env), onEnd,
+    rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node,
+    run: origin.run, exitTimeoutMs: settings.exitTimeoutMs, onEnd,
+    isSupervised: () => supervised && isSupervised(env),
   }, journal, keeper)
 }
 
@@ -160,7 +167,8 @@ function forgetEndedRun(env: NodeJS.ProcessEnv, dir: string, say: (line: string)
   const why = !RUN_ID.test(run) ? 'that is no run id'
     : hasEnded(join(dir, run, 'status.json')) ? 'that run has ended' : null
   if (why === null) return
-  say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. Unset RANKZERO_RUN.`)
+  say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. `
+    + 'Unset RANKZERO_RUN.')
   delete env.RANKZERO_RUN
   delete env.RANKZERO_SUPERVISOR
 }
@@ -195,8 +203,8 @@ function openBody(
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
     say('init({ config }) is not an object that can be read: it is left out. Pass a plain object.')
   } else if (jsonBytes(config) > RECORD_BYTES_MAX / 2) {
-    say(`init({ config }) takes ${jsonBytes(config)} bytes: it is left out. Keep it below ${RECORD_BYTES_MAX / 2}, `
-      + 'or pass parts of it to run.params.')
+    say(`init({ config }) takes ${jsonBytes(config)} bytes: it is left out. Keep it below `
+      + `${RECORD_BYTES_MAX / 2}, or pass parts of it to run.params.`)
   } else {
     body.config = config as Record<string, unknown>
   }

@@ -49,8 +49,8 @@ export class AgentKeeper {
       })
     } else if (!this.#told) {
       this.#told = true
-      say(`the rankzero command was not found, so nothing is delivered now: records wait in ${this.#journal.path}. `
-        + 'Set RANKZERO_CLI to its path, or run rankzero sync later.')
+      say(`the rankzero command was not found, so nothing is delivered now: records wait in `
+        + `${this.#journal.path}. Set RANKZERO_CLI to its path, or run rankzero sync later.`)
     }
   }
 }

@@ -1,4 +1,7 @@
-/** Total conversions of whatever a user passes into JSON that can be written. Code of a value may run; it may throw. */
+/**
+ * Total conversions of whatever a user passes into JSON that can be written. Code of a value may run; it may
+ * throw.
+ */
 import { Buffer } from 'node:buffer'
 import { TEXT_BYTES_MAX } from '../limits.ts'
 import { jsonNumber } from '../record/index.ts'

@@ -1,10 +1,10 @@
 /**
  * What a worker holds: log() and its siblings, written into the journal of this process.
  *
- * In: whatever user code passes. Out: records. Invariants: no method throws or waits for anybody; what is not a point
- * is counted and told once; a call costs no allocation while it has the keys of one of the last shapes; the journal's
- * begin and commit are never interleaved (calls from within getters wait for the outer call to finish).
- * It starts no agent and installs no hook: life.ts does.
+ * In: whatever user code passes. Out: records. Invariants: no method throws or waits for anybody; what is not
+ * a point is counted and told once; a call costs no allocation while it has the keys of one of the last
+ * shapes; the journal's begin and commit are never interleaved (calls from within getters wait for the outer
+ * call to finish). It starts no agent and installs no hook: worker-run.ts does.
  */
 import { Buffer } from 'node:buffer'
 import { wallMs } from '../clock.ts'
@@ -118,10 +118,14 @@ export class Recorder {
       const weight = given === undefined || given === null ? NaN : this.#weightOf(given)
       const last = this.#last
       if (last !== null && typeof values === 'object') {
-        if (this.#tryShape(last, values, step, weight)) return
-        const next = last.next
-        if (next !== null && this.#tryShape(next, values, step, weight)) return this.#follow(next)
-        for (const shape of this.#recent) if (this.#tryShape(shape, values, step, weight)) return this.#follow(shape)
+        const guess = last.next ?? last
+        if (this.#tryShape(guess, values, step, weight)) {
+          this.#last = guess
+          return
+        }
+        for (const shape of this.#recent) {
+          if (shape !== guess && this.#tryShape(shape, values, step, weight)) return this.#follow(shape)
+        }
       }
       this.#logSlowly(values, step, weight)
     } catch {
@@ -149,8 +153,9 @@ export class Recorder {
   }
 
   /**
-   * Writes `values` if their names are this shape's, in its order, and all are numbers or booleans; else nothing has
-   * happened. For-in and the comparison of interned names cost less than any lookup. A weight of NaN is none.
+   * Writes `values` if their names are this shape's, in its order, and all are numbers or booleans; else
+   * nothing has happened. For-in and the comparison of interned names cost less than any lookup. A weight of
+   * NaN is none.
    */
   #tryShape(shape: Shape, values: Values, step: number, weight: number): boolean {
     if (shape.id < 0) return false
@@ -174,7 +179,7 @@ export class Recorder {
     return true
   }
 
-  /** Makes a shape the one to try first, and remembers what it came after. */
+  /** After a wrong guess: remembers what this shape came after, so that alternating shapes are guessed. */
   #follow(shape: Shape): void {
     if (this.#last !== null) this.#last.next = shape
     this.#last = shape
@@ -232,7 +237,9 @@ export class Recorder {
     } catch {
       return this.#refuse('threw', name, values)
     }
-    if (typeof value !== 'number' && typeof value !== 'boolean') return this.#refuse(causeOf(value), name, value)
+    if (typeof value !== 'number' && typeof value !== 'boolean') {
+      return this.#refuse(causeOf(value), name, value)
+    }
     if (!isName(name)) return this.#refuse('name', name, value)
     if (!this.#shapes.admit(name)) return this.#refuse('names', name, value)
     return Number(value)
@@ -252,7 +259,7 @@ export class Recorder {
   }
 
   #refuseLate(values: unknown): void {
-    if (values !== null) this.#refuseAll('ended', values, values)
+    this.#refuseAll('ended', values, values)
     this.#onLate()
   }
 
@@ -260,7 +267,7 @@ export class Recorder {
   #between(what: 'params' | 'text' | 'define' | 'resume', value: unknown, write: () => boolean): void {
     const run = (): void => {
       try {
-        if (this.#ended) this.#refuseLate(null)
+        if (this.#ended) this.#refuseLate(value)
         else if (!write()) this.refusals.note(what, value)
       } catch {
         this.refusals.note(what, value)
@@ -310,7 +317,8 @@ function isStep(step: unknown): step is number {
 /** The metrics of a call that is refused as a whole; '' stands for a call without any. */
 function namesOf(values: unknown): string[] {
   try {
-    const names = typeof values === 'object' && values !== null && !Array.isArray(values) ? Object.keys(values) : []
+    if (typeof values !== 'object' || values === null || Array.isArray(values)) return ['']
+    const names = Object.keys(values)
     return names.length > 0 ? names : ['']
   } catch {
     return ['']

@@ -1,6 +1,6 @@
 /**
- * What log() would not take: counted per metric and per cause, told once per cause. Nothing here writes anywhere: the
- * logger's timer and its end take the record and the lines away.
+ * What log() would not take: counted per metric and per cause, told once per cause. Nothing here writes
+ * anywhere: the logger's timer and its end take the record and the lines away.
  */
 
 /** Each cause of a refusal: what is wrong with the value, and what to do. */
@@ -9,11 +9,11 @@ const CAUSES = {
   null: ['null is no number', 'Leave the metric out when there is no value.'],
   undefined: ['undefined is no number', 'Leave the metric out when there is no value.'],
   bigint: ['a BigInt is not taken', 'Convert it with Number() where that is exact enough.'],
-  object: ['an object or a function is no number', 'Log its numbers as metrics of their own, such as \'loss/a\'.'],
+  object: ['an object or a function is no number', 'Log its numbers as metrics of their own.'],
   symbol: ['a symbol is no number', 'Log numbers or booleans.'],
   threw: ['reading it threw an exception', 'Look at the getter or proxy that was passed to log().'],
   name: ['a name must have 1 to 1,024 characters', 'Shorten the name of the metric.'],
-  names: ['there are too many different names', 'Put what varies into the step or the value, not into the name.'],
+  names: ['there are too many different names', 'Put what varies into the step, not into the name.'],
   values: ['log() was not given an object of metrics', 'Call run.log({ loss: 0.5 }, { step }).'],
   step: ['a step must be a whole number from 0 to 2^53-1', 'Pass { step } as such a number.'],
   nested: ['too many log() calls from within getters of one call', 'Do not log from a getter.'],
@@ -24,8 +24,8 @@ const CAUSES = {
 const NOTES = {
   weight: ['a weight must be a finite number above 0; it counts as 1', 'Pass { weight } as such a number.'],
   text: ['the line cannot be written and is left out', 'Pass run.text a string.'],
-  params: ['these parameters cannot be written and are left out', 'Pass run.params a plain object, below 1 MB.'],
-  define: ['the definition is left out', 'Call run.define(name, { reduce }) with mean, sum, min, max, last or rank0.'],
+  params: ['these parameters cannot be written; left out', 'Pass run.params a plain object, below 1 MB.'],
+  define: ['the definition is left out', 'Pass a name and reduce: mean, sum, min, max, last or rank0.'],
   resume: ['the rewind is left out', 'Call run.resume({ step }) with a whole number from 0 to 2^53-1.'],
   full: ['the journal is full: it is left out', 'See whether an agent runs: rankzero doctor.'],
 } as const satisfies Record<string, readonly [string, string]>
@@ -50,15 +50,16 @@ export class Refusals {
   /** Counts `n` values of a metric ('' for a whole call). `value` is looked at for the one message only. */
   add(cause: Cause, metric: string, n: number, value: unknown): void {
     this.total += n
-    const name = this.#values.has(metric) || this.#values.size < METRICS_MAX ? shorten(metric, NAME_SHOWN_MAX) : ''
+    const short = shorten(metric, NAME_SHOWN_MAX)
+    const name = this.#values.has(short) || this.#values.size < METRICS_MAX ? short : ''
     this.#values.set(name, (this.#values.get(name) ?? 0) + n)
     this.#causes.set(cause, (this.#causes.get(cause) ?? 0) + n)
     if (this.#told.has(cause)) return
     this.#told.add(cause)
     const [what, remedy] = CAUSES[cause]
-    const where = metric === '' ? 'log()' : `log() of '${shorten(metric, NAME_SHOWN_MAX)}'`
-    this.#lines.push(`${where} with ${shown(value)}: ${what}. It is refused; further such values are only counted. `
-      + remedy)
+    const where = metric === '' ? 'log()' : `log() of '${short}'`
+    this.#lines.push(`${where} with ${shown(value)}: ${what}. It is refused; further such values `
+      + `are only counted. ${remedy}`)
   }
 
   note(note: Note, value: unknown): void {

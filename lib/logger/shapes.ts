@@ -1,6 +1,6 @@
 /**
- * Interning of the key sets of log() calls. A shape is an ordered list of names; it maps to one layout of the journal,
- * or to several when it does not fit into one or when there are too many shapes already.
+ * Interning of the key sets of log() calls. A shape is an ordered list of names; it maps to one layout of the
+ * journal, or to several when it does not fit into one or when there are too many shapes already.
  */
 import { Buffer } from 'node:buffer'
 import { LAYOUT_NAMES_MAX, LAYOUTS_MAX, NAMES_MAX, RECORD_BYTES_MAX } from '../limits.ts'
@@ -15,7 +15,7 @@ export interface Shape {
   layouts: readonly Layout[]
   /** The only layout's id, or -1. */
   id: number
-  /** The shape that followed last time: alternating calls find theirs at the first try. */
+  /** The shape that followed the last time that was guessed wrong; null: itself is the guess. */
   next: Shape | null
 }
 
@@ -30,16 +30,18 @@ export class Shapes {
   /** Names in all layouts, with repetition: what the shapes cost in memory. */
   #held = 0
   readonly #define: (layout: Layout) => void
+  readonly #max: { names: number; layouts: number }
 
   /** `define` is told each new layout once, before it is used. */
-  constructor(define: (layout: Layout) => void) {
+  constructor(define: (layout: Layout) => void, max = { names: NAMES_MAX, layouts: LAYOUTS_MAX }) {
     this.#define = define
+    this.#max = max
   }
 
-  /** Whether a value of this name may be taken; false once there are NAMES_MAX others. */
+  /** Whether a value of this name may be taken; false once there are too many others. */
   admit(name: string): boolean {
     if (this.#names.has(name)) return true
-    if (this.#names.size >= NAMES_MAX) return false
+    if (this.#names.size >= this.#max.names) return false
     this.#names.add(name)
     return true
   }
@@ -50,7 +52,7 @@ export class Shapes {
     for (const name of names) key += `${name.length}:${name}`
     const known = this.#shapes.get(key)
     if (known !== undefined) return known
-    if (this.#nextId > LAYOUTS_MAX || this.#held + names.length > NAMES_MAX) {
+    if (this.#nextId > this.#max.layouts || this.#held + names.length > this.#max.names) {
       return { names, layouts: names.map((name) => this.#single(name)), id: -1, next: null }
     }
     const layouts = split(names).map((part) => this.#layout(part))

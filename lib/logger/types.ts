@@ -1,16 +1,21 @@
 /** The public types of a run. */
 import type { Reduce } from '../record/index.ts'
 
-/** Metrics of one call: numbers, or booleans as 0 and 1. Anything else is counted, told once, and left out. */
+/**
+ * Metrics of one call: numbers, or booleans as 0 and 1. Anything else is counted, told once, and left out.
+ */
 export type Values = Readonly<Record<string, number | boolean>>
 
 export interface LogOptions {
   /**
-   * Training step, a whole number 0..2^53-1; other steps void the call. Without it: the last step given to log();
-   * before any, a counter from 0, +1 per call.
+   * Training step, a whole number 0..2^53-1; other steps void the call. Without it: the last step given to
+   * log(); before any, a counter from 0, +1 per call.
    */
   step?: number
-  /** Weight of these values in the mean over ranks, e.g. samples of this batch; finite and > 0, else it counts as 1. */
+  /**
+   * Weight of these values in the mean over ranks, e.g. samples of this batch; finite and > 0, else it counts
+   * as 1.
+   */
   weight?: number
 }
 
@@ -47,8 +52,8 @@ export interface Run {
   /** Declares once that training went back to `step`. */
   resume(options: { step: number }): void
   /**
-   * Says that this worker is done. Resolves when its records are safe at the aggregator, after at most the exit
-   * timeout (RANKZERO_EXIT_TIMEOUT, 10 s); under `rankzero run`, at once.
+   * Says that this worker is done. Resolves when its records are safe at the aggregator, after at most the
+   * exit timeout (RANKZERO_EXIT_TIMEOUT, 10 s); under `rankzero run`, at once.
    */
   end(): Promise<void>
 }

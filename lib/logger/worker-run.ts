@@ -1,9 +1,9 @@
 /**
  * The life of a run in a worker: its timer, its end, its exit hook.
  *
- * In: a journal, who we are, who looks after the agent. Out: the public Run. Invariants: the timer never keeps the
- * process alive; no signal handler is installed (a killed worker's tail is in the journal, the agent finds it);
- * the wait at the end is bounded by the exit timeout and left out under a live supervisor.
+ * In: a journal, who we are, who looks after the agent. Out: the public Run. Invariants: the timer never
+ * keeps the process alive; no signal handler is installed (a killed worker's tail is in the journal, the
+ * agent finds it); the wait at the end is bounded by the exit timeout and left out under a live supervisor.
  */
 import { writeSync } from 'node:fs'
 import { sleep, sleepSync, monotonicMs, wallMs } from '../clock.ts'
@@ -122,7 +122,9 @@ export class WorkerRun implements Run {
     this.#close()
   }
 
-  /** The bounded wait for our last record to be safe; null when somebody else waits or nobody could deliver. */
+  /**
+   * The bounded wait for our last record to be safe; null when somebody else waits or nobody could deliver.
+   */
   #startWait(): { isOver: () => boolean; tell: () => void } | null {
     if (this.#facts.isSupervised()) return null
     const journal = this.#journal
@@ -143,8 +145,8 @@ export class WorkerRun implements Run {
     }
     const tell = (): void => {
       if (left() <= 0 || !this.#keeper.canDeliver) return
-      sayLine(this.rank, `${left()} of ${last} records were not delivered within ${this.#seconds} s. They wait in `
-        + `${journal.path}; an agent goes on, and rankzero sync delivers what it leaves.`)
+      sayLine(this.rank, `${left()} of ${last} records were not delivered within ${this.#seconds} s. They `
+        + `wait in ${journal.path}; an agent goes on, and rankzero sync delivers what it leaves.`)
     }
     return { isOver, tell }
   }

@@ -1,9 +1,12 @@
 /**
- * Room rank: who am I, and which run do I belong to? Pure: the environment and the process facts are arguments.
+ * Room rank: who am I, and which run do I belong to? Pure: the environment and the process facts are
+ * arguments.
  *
- * In: environment, facts about the process, explicit arguments. Out: Identity (this file), meeting id (meeting.ts).
- * Invariants: a tuple comes from one source as a whole; 0 ≤ rank < worldSize; localRank < localWorldSize when known.
- * It does not gather facts (logger/facts.ts) and does not print: conflicts and rejected sources are data.
+ * In: environment, facts about the process, explicit arguments. Out: Identity (this file), meeting id
+ * (meeting.ts).
+ * Invariants: a tuple comes from one source as a whole; 0 ≤ rank < worldSize; localRank < localWorldSize when
+ * known. It does not gather facts (logger/facts.ts) and does not print: conflicts and rejected sources are
+ * data.
  */
 import { RankzeroError } from '../errors.ts'
 import { LAUNCHERS, TRIPLE, wholeNumber, type Launcher } from './launchers.ts'
@@ -31,7 +34,8 @@ export const ARGUMENT = 'argument'
 
 /**
  * The rank of this process: an explicit argument, else the first launcher of the table with a complete tuple,
- * except that the bare triple stands behind a launcher's own row unless its world is larger (else it leaked in).
+ * except that the bare triple stands behind a launcher's own row unless its world is larger (else it leaked
+ * in).
  * @throws RankzeroError USAGE when explicit arguments contradict themselves; the environment never throws.
  */
 export function identify(env: Env, facts: Facts, explicit: ExplicitRank = {}): Identity {

@@ -1,6 +1,6 @@
 /**
- * The table of launchers: one row per launcher, in the order in which they are asked (DESIGN 4). Data only.
- * A row gives the variables of its whole tuple; the reader (index.ts) takes a tuple from one row or not at all.
+ * The table of launchers: one row per launcher, in the order in which they are asked (DESIGN 4). Data only. A
+ * row gives the variables of its whole tuple; the reader (index.ts) takes a tuple from one row or not at all.
  * Background for every name: shared/research/launchers.md §1 and launcher-lab.md §2.
  */
 
@@ -57,7 +57,10 @@ function notBelowRecordedParent(env: Env, facts: Facts): string | null {
   return `RANKZERO_PARENT_PID=${env.RANKZERO_PARENT_PID ?? ''} is no ancestor of this process`
 }
 
-/** The bare triple: what Composer, DeepSpeed, Ray, AzureML and people by hand set. See `identify` for its rule. */
+/**
+ * The bare triple: what Composer, DeepSpeed, Ray, AzureML and people by hand set. See `identify` for its
+ * rule.
+ */
 export const TRIPLE = 'env'
 
 export const LAUNCHERS: readonly Launcher[] = [
@@ -67,8 +70,10 @@ export const LAUNCHERS: readonly Launcher[] = [
     local: ['RANKZERO_LOCAL_RANK'], localWorld: ['RANKZERO_LOCAL_WORLD_SIZE'], node: 'RANKZERO_NODE_RANK',
   },
   {
-    source: 'torchelastic', when: (env) => env.TORCHELASTIC_RUN_ID !== undefined && env.LOCAL_RANK !== undefined,
-    rank: 'RANK', world: 'WORLD_SIZE', local: ['LOCAL_RANK'], localWorld: ['LOCAL_WORLD_SIZE'], node: 'GROUP_RANK',
+    source: 'torchelastic',
+    when: (env) => env.TORCHELASTIC_RUN_ID !== undefined && env.LOCAL_RANK !== undefined,
+    rank: 'RANK', world: 'WORLD_SIZE',
+    local: ['LOCAL_RANK'], localWorld: ['LOCAL_WORLD_SIZE'], node: 'GROUP_RANK',
   },
   {
     source: 'horovod',
@@ -78,7 +83,8 @@ export const LAUNCHERS: readonly Launcher[] = [
   },
   {
     source: TRIPLE,
-    objection: (env) => env.LOCAL_RANK === undefined ? 'RANK without LOCAL_RANK numbers a node or a pod' : null,
+    objection: (env) =>
+      env.LOCAL_RANK === undefined ? 'RANK without LOCAL_RANK numbers a node or a pod' : null,
     rank: 'RANK', world: 'WORLD_SIZE', local: ['LOCAL_RANK'],
     localWorld: ['LOCAL_WORLD_SIZE', 'LOCAL_SIZE'], node: 'NODE_RANK',
   },
@@ -132,7 +138,8 @@ export const LAUNCHERS: readonly Launcher[] = [
   {
     // Never SLURM_NTASKS: in batch and interactive shells it is what was asked for, not what runs.
     source: 'slurm',
-    objection: (env) => isSlurmStep(env) ? null : 'SLURM_STEP_ID names no real step (a batch or interactive shell)',
+    objection: (env) =>
+      isSlurmStep(env) ? null : 'SLURM_STEP_ID names no real step (a batch or interactive shell)',
     rank: 'SLURM_PROCID', world: 'SLURM_STEP_NUM_TASKS', local: ['SLURM_LOCALID'],
     localWorldFrom: slurmLocalWorld, node: 'SLURM_NODEID',
   },

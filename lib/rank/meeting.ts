@@ -1,6 +1,6 @@
 /**
- * Meeting id: what the processes of one job know before they know the run id (DESIGN 4). It finds a run, it never
- * names one. 32 hex digits of sha256 over kind, launcher, value and uid, so that two users never meet.
+ * Meeting id: what the processes of one job know before they know the run id (DESIGN 4). It finds a run, it
+ * never names one. 32 hex digits of sha256 over kind, launcher, value and uid, so that two users never meet.
  */
 import { isSlurmStep, LAUNCHERS } from './launchers.ts'
 import { parseOwner } from './owner.ts'
@@ -18,20 +18,23 @@ export interface Meeting {
 
 /** Passed through on the way up: a wrapper says nothing about who launched the ranks. */
 const WRAPPERS = new Set([
-  'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice', 'setsid',
-  'numactl', 'taskset', 'stdbuf', 'time', 'strace',
+  'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice',
+  'setsid', 'numactl', 'taskset', 'stdbuf', 'time', 'strace',
 ])
-/** Launchers by the command name that the kernel shows (cut to 15 bytes). One such process is one launch per node. */
+/**
+ * Launchers by the command name that the kernel shows (cut to 15 bytes). One such process is one launch per
+ * node.
+ */
 const LAUNCHER_NAMES = new Set([
-  'pt_elastic', 'torchrun', 'accelerate', 'deepspeed', 'composer', 'horovodrun', 'mpirun', 'mpiexec', 'mpiexec.hydra',
-  'orterun', 'prterun', 'orted', 'prted', 'hydra_pmi_proxy', 'hydra_bstrap_pr', 'jsrun', 'jsmd', 'flux-shell',
-  'slurmstepd', 'palsd',
+  'pt_elastic', 'torchrun', 'accelerate', 'deepspeed', 'composer', 'horovodrun', 'mpirun', 'mpiexec',
+  'mpiexec.hydra', 'orterun', 'prterun', 'orted', 'prted', 'hydra_pmi_proxy', 'hydra_bstrap_pr', 'jsrun',
+  'jsmd', 'flux-shell', 'slurmstepd', 'palsd',
 ])
 /** Never a launch of ours: they start unrelated jobs side by side. */
 const STRANGERS = new Set([
   'init', 'systemd', 'cron', 'crond', 'atd', 'sshd', 'sshd-session', 'login', 'su', 'sudo', 'tmux', 'screen',
-  'tini', 'docker-init', 'dumb-init', 'catatonit', 'conmon', 'containerd-shim', 'supervisord', 'make', 'xargs',
-  'parallel', 'npm',
+  'tini', 'docker-init', 'dumb-init', 'catatonit', 'conmon', 'containerd-shim', 'supervisord', 'make',
+  'xargs', 'parallel', 'npm',
 ])
 
 /** The meeting of everything under one `rankzero run`. */
@@ -47,7 +50,9 @@ export function meetingId(env: Env, facts: Facts, identity: Identity): Meeting {
   return { meeting: sha256(`${from}\0${identity.launcher}\0${value}\0${facts.uid}`).slice(0, 32), from }
 }
 
-/** Ranks of a larger world that nothing ties together: worth a warning, since each will be a run of its own. */
+/**
+ * Ranks of a larger world that nothing ties together: worth a warning, since each will be a run of its own.
+ */
 export function isAlone(meeting: Meeting, identity: Identity): boolean {
   return meeting.from === 'alone' && identity.worldSize > 1
 }
@@ -69,12 +74,10 @@ function meetingValue(env: Env, facts: Facts, identity: Identity): [MeetingSourc
   const launcher = oneNode ? launcherAbove(facts) : null
   if (launcher !== null) return ['launcher', spelled(launcher, facts)]
   if (master !== null) return ['master', master]
-  // Ranks that a program of the user's started, with nothing in the environment: their parent ties them together.
+  // Ranks that a program of the user's started, with nothing in the environment: their parent ties them
+  // together.
   const parent = facts.ancestors[0]
-  if (parent && !WRAPPERS.has(parent.name) && !STRANGERS.has(parent.name.split(/[ :]/)[0]!) && parent.pid > 1) {
-    return ['parent', spelled(parent, facts)]
-  }
-  return ['alone', alone]
+  return parent && isProgram(parent) ? ['parent', spelled(parent, facts)] : ['alone', alone]
 }
 
 function launchOf(source: string, env: Env): string | null {
@@ -92,4 +95,9 @@ function launcherAbove(facts: Facts): ProcessFact | null {
   return null
 }
 
-const spelled = (process: ProcessFact, facts: Facts): string => `${facts.bootId} ${process.pid} ${process.start}`
+/** Whether a process may be one that starts ranks; names such as `tmux: server` count by their first word. */
+function isProgram({ pid, name }: ProcessFact): boolean {
+  return pid > 1 && !WRAPPERS.has(name) && !STRANGERS.has(name.split(/[ :]/)[0] ?? '')
+}
+
+const spelled = ({ pid, start }: ProcessFact, { bootId }: Facts): string => `${bootId} ${pid} ${start}`

@@ -17,7 +17,9 @@ export function formatOwner(owner: Owner): string {
   return `${owner.pid}:${owner.rank}:${owner.worldSize}:${owner.localRank}:${owner.meeting}`
 }
 
-/** The owner of a logger above us (or in our own process, seen from a worker thread); null when there is none. */
+/**
+ * The owner of a logger above us (or in our own process, seen from a worker thread); null when there is none.
+ */
 export function parseOwner(env: Env, facts: Facts): Owner | null {
   const [pid, rank, worldSize, localRank, meeting] = (env.RANKZERO_OWNER ?? '').split(':')
   const owner = {
@@ -30,6 +32,6 @@ export function parseOwner(env: Env, facts: Facts): Owner | null {
 }
 
 /** Whether this tuple is the owner's own, inherited and not given anew. */
-export function isOwnedTuple(owner: Owner, mine: { rank: number; worldSize: number; localRank: number }): boolean {
+export function isOwnedTuple(owner: Owner, mine: Omit<Owner, 'pid' | 'meeting'>): boolean {
   return owner.rank === mine.rank && owner.worldSize === mine.worldSize && owner.localRank === mine.localRank
 }

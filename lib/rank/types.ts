@@ -10,7 +10,10 @@ export interface ProcessFact {
   name: string
 }
 
-/** What a process knows about itself besides its environment. Gathered at the edge, so that this room stays pure. */
+/**
+ * What a process knows about itself besides its environment. Gathered at the edge, so that this room stays
+ * pure.
+ */
 export interface Facts {
   pid: number
   /** As ProcessFact.start. */
@@ -30,7 +33,9 @@ export interface Claim {
 }
 
 export interface Identity extends Claim {
-  /** Whose environment this is, also where an argument gave the tuple: `source`, or what it would have been. */
+  /**
+   * Whose environment this is, also where an argument gave the tuple: `source`, or what it would have been.
+   */
   launcher: string
   localRank: number
   localWorldSize: number | null

@@ -52,7 +52,11 @@ export interface Bodies {
 
 export type SupervisorEvent =
   | { type: 'started'; command: string; nproc: number | null }
-  | { type: 'worker-exit'; rank: number; pid: number; exit: number | null; signal: string | null; stopped: boolean }
+  | {
+    type: 'worker-exit'; rank: number; pid: number; exit: number | null; signal: string | null
+    /** We sent the signal, because another worker had failed or the job was ended. */
+    stopped: boolean
+  }
   | { type: 'signal'; signal: string }
   | { type: 'command-exit'; exit: number | null; signal: string | null }
 

@@ -6,13 +6,14 @@
  * stopped ourselves are no failures.
  */
 import type { Bodies, Departure, SupervisorEvent } from '../record/index.ts'
+import type { Failure } from '../record/run-status.ts'
 
 export type FinalStatus = 'finished' | 'failed' | 'killed' | 'preempted' | 'partial' | 'lost'
 
 /** A worker instance, as far as the end of the run asks. Times are ms since the epoch. */
 export interface MemberEnd {
   rank: number
-  /** Place among the instances of its rank, from 1. */
+  /** Place among the instances of its rank. */
   attempt: number
   instance: string
   host: string
@@ -31,19 +32,6 @@ export interface Seen {
   host: string
   at: number
   event: SupervisorEvent
-}
-
-export interface Failure {
-  rank: number
-  host: string
-  pid: number
-  exit: number | null
-  signal: string | null
-  cause: string
-  error?: { type: string; message: string }
-  lastStep: number | null
-  at: number
-  recovered: boolean
 }
 
 export interface EndFacts {

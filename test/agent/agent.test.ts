@@ -1,9 +1,8 @@
-import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync, mkdirSync, copyFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { agentLockName, runAgent } from '../../lib/agent/index.ts'
-import { elect } from '../../lib/lock/index.ts'
-import { expected, makePlace, Owner, type Place } from './place.ts'
+import { runAgent } from '../../lib/agent/index.ts'
+import { expected, makePlace, Owner, valueOf, type Place } from './place.ts'
 import { MiniHead, pointsOf, until } from './mini-head.ts'
 
 const places: Place[] = []
@@ -69,16 +68,6 @@ describe('agent', () => {
     expect(performance.now() - began).toBeLessThan(1000)
     owner.end()
     await done
-  })
-
-  test('a loser of the election leaves at once', async () => {
-    const at = place()
-    const office = elect(at.options.lockDir, agentLockName(at.options.meeting, at.options.node))!
-    const owner = new Owner(at)
-    // SQLite's lock belongs to the process: the loser has to be another one.
-    owner.end()
-    office.release()
-    expect(existsSync(owner.journal.path)).toBe(true)
   })
 
   test('journals of other meetings stay untouched, damaged ones are left where they are', async () => {
@@ -233,7 +222,7 @@ describe('agent', () => {
     const points = pointsOf(book)
     expect(points.length).toBe(owner.logged)
     expect(book.end).toMatchObject({ logged: 400_000, lost: 400_000 - owner.logged })
-    for (const [step, value] of points) expect(value).toBe(expected(1, step)[0]![1])
+    expect(points.filter(([step, value]) => value !== valueOf(step))).toEqual([])
   })
 
   test('a refused agent keeps the data on disk, tells why, and asks seldom', async () => {
@@ -265,7 +254,7 @@ describe('agent', () => {
     expect(book.skips).toHaveLength(1)
     const lost = book.skips[0]!.to - book.skips[0]!.from + 1
     expect(pointsOf(book)).toHaveLength(40_000 - lost)
-    for (const [step, value] of pointsOf(book)) expect(value).toBe(expected(1, step)[0]![1])
+    expect(pointsOf(book).filter(([step, value]) => value !== valueOf(step))).toEqual([])
     expect(book.end).toMatchObject({ logged: 40_000 })
   })
 
@@ -282,16 +271,13 @@ describe('agent', () => {
     expect(pointsOf(aggregator.books.get(owner.instance)!)).toEqual(expected(2000, 1000))
   })
 
-  test('a read-only place for the spool leaves the data in the journal', async () => {
+  test('a spool that takes nothing leaves the data in the journal, for the next agent', async () => {
     const at = place({ exitTimeoutMs: 500, spoolCap: 0 })
     const owner = new Owner(at)
     owner.log(10)
     owner.end()
     await runAgent(at.options)
     expect(existsSync(owner.journal.path)).toBe(true)
-    const copy = join(at.root, 'copy')
-    copyFileSync(owner.journal.path, copy)
-    rmSync(copy)
     const aggregator = await head(at)
     await runAgent({ ...at.options, spoolCap: 1 << 30 })
     expect(pointsOf(aggregator.books.get(owner.instance)!)).toEqual(expected(10))

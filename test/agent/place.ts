@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentOptions } from '../../lib/agent/index.ts'
@@ -34,10 +34,12 @@ export function makePlace(over: Partial<AgentOptions> = {}): Place {
   }
 }
 
+const BOOT = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+
 export function originOf({ options }: Place, over: Partial<Origin> = {}): Origin {
   return {
     instance: newInstanceId(), meeting: options.meeting, run: null, role: 'worker', rank: 0, worldSize: 1, localRank: 0,
-    node: hostname(), bootId: '', pidns: 0, pid: process.pid, procStart: procStart(process.pid), startedAt: Date.now(),
+    node: hostname(), bootId: BOOT, pidns: 0, pid: process.pid, procStart: procStart(process.pid), startedAt: Date.now(),
     dir: options.dir, cli: '', ...over,
   }
 }

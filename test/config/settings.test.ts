@@ -2,21 +2,23 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
-  checkSettings, findSetting, resolveSettings, SETTING_NAMES, SettingsSchema, settingsTable, withAbsolutePaths,
-  type SettingName,
+  checkSettings, findSetting, resolveSettings, SETTING_NAMES, SettingsSchema, settingsTable,
+  withAbsolutePaths, type SettingName,
 } from '../../lib/config/index.ts'
 import type { RankzeroError } from '../../lib/errors.ts'
 
 const cwd = '/work/here'
-const value = (name: SettingName, raw: string) => findSetting(name, { flags: { [name]: raw }, env: {}, cwd }).value
+const value = (name: SettingName, raw: string) =>
+  findSetting(name, { flags: { [name]: raw }, env: {}, cwd }).value
 
 describe('defaults', () => {
   it('are complete and pass the schema', () => {
     const { settings, origins, differences } = resolveSettings({ env: {}, cwd })
     expect(SettingsSchema.parse(settings)).toEqual(settings)
     expect(settings).toMatchObject({
-      project: 'default', name: null, key: null, dir: '/work/here/rankzero', backend: ['local'], onCollision: 'fail',
-      onFailure: 'stop', exitTimeoutMs: 10_000, overflowCap: 256 * 2 ** 20, sealAfterMs: 10_000,
+      project: 'default', name: null, key: null, dir: '/work/here/rankzero', backend: ['local'],
+      onCollision: 'fail', onFailure: 'stop', exitTimeoutMs: 10_000, overflowCap: 256 * 2 ** 20,
+      sealAfterMs: 10_000,
     })
     expect(new Set(Object.values(origins).map((origin) => origin.from))).toEqual(new Set(['default']))
     expect(differences).toEqual([])
@@ -60,7 +62,8 @@ describe('precedence', () => {
   })
 
   it('counts an empty variable as not set', () => {
-    expect(findSetting('name', { env: { RANKZERO_NAME: '' } })).toMatchObject({ value: null, origin: { from: 'default' } })
+    const found = findSetting('name', { env: { RANKZERO_NAME: '' } })
+    expect(found).toMatchObject({ value: null, origin: { from: 'default' } })
   })
 })
 
@@ -77,8 +80,8 @@ describe('values', () => {
   it.each([
     ['overflowCap', '4 apples'], ['overflowCap', '-1'], ['overflowCap', '1e30TiB'], ['exitTimeoutMs', 'soon'],
     ['exitTimeoutMs', '-1'], ['exitTimeoutMs', '99999999'], ['exitTimeoutMs', 'Infinity'], ['nproc', '0'],
-    ['nproc', '2.5'], ['nproc', '99999999'], ['passKeys', 'maybe'], ['onCollision', 'explode'], ['backend', ' , '],
-    ['name', '   '], ['name', 'two\nlines'], ['key', 'k'.repeat(2000)],
+    ['nproc', '2.5'], ['nproc', '99999999'], ['passKeys', 'maybe'], ['onCollision', 'explode'],
+    ['backend', ' , '], ['name', '   '], ['name', 'two\nlines'], ['key', 'k'.repeat(2000)],
   ] as const)('%s refuses %j with value, place and remedy', (name, raw) => {
     let error: RankzeroError | undefined
     try {
@@ -129,6 +132,7 @@ describe('settings of another process', () => {
 
 describe('SETTINGS.md', () => {
   it('is what settingsTable() writes', () => {
-    expect(readFileSync(new URL('../../lib/config/SETTINGS.md', import.meta.url), 'utf8')).toBe(settingsTable())
+    const file = new URL('../../lib/config/SETTINGS.md', import.meta.url)
+    expect(readFileSync(file, 'utf8')).toBe(settingsTable())
   })
 })

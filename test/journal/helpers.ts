@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach } from 'vitest'
-import { createJournal, newInstanceId, procStart, type JournalReader } from '../../lib/journal/index.ts'
+import {
+  createJournal, newInstanceId, procStart, type Hole, type JournalReader,
+} from '../../lib/journal/index.ts'
 import { pidNamespace } from '../../lib/journal/process.ts'
 import type { JournalOptions, JournalWriter } from '../../lib/journal/types.ts'
 import { Kind, type Origin, type RecordSink } from '../../lib/record/index.ts'
@@ -47,7 +49,9 @@ export function journalIn(shm: string, over: Partial<JournalOptions> = {}): Jour
 }
 
 /** One call of log(): every value of the record is derived from its step, so that a reader can check it. */
-export function log(writer: JournalWriter, layout: number, step: number, values: readonly number[], weight = NaN): boolean {
+export function log(
+  writer: JournalWriter, layout: number, step: number, values: readonly number[], weight = NaN,
+): boolean {
   const weighted = !Number.isNaN(weight)
   const at = writer.begin(values.length, weighted)
   if (at < 0) {
@@ -101,7 +105,7 @@ export function readAll(reader: JournalReader, sink: RecordSink, chunk = 1 << 16
 }
 
 /** Reads to the end, over holes. */
-export function readOverHoles(reader: JournalReader, sink: RecordSink): { from: number; to: number; points: number }[] {
+export function readOverHoles(reader: JournalReader, sink: RecordSink): Hole[] {
   const holes = []
   for (;;) {
     readAll(reader, sink)

@@ -20,21 +20,21 @@ describe.each(forms)('a journal of $form', ({ ringBytes }) => {
     writer.define(7, ['loss', 'acc'], 2)
     log(writer, 7, 0, [-0, Infinity])
     log(writer, 7, 1, [NaN, 1e-308], 32)
-    log(writer, 7, 2 ** 53 - 1, [2 ** 53, -Infinity], 0.5)
+    const last = 2 ** 53 - 1
+    log(writer, 7, last, [2 ** 53, -Infinity], 0.5)
     writer.payload(Kind.end, { exit: 0, logged: 6, refused: 0 }, 3)
 
     const reader = openReader(writer.path)
     const sink = new Collector()
     readAll(reader, sink)
+    const start = 1_700_000_000_000
+    const record = { kind: Kind.values, layout: 7 }
     expect(sink.taken).toEqual([
       { seq: 1, kind: Kind.open, time: 1, body: { source: 'test', name: 'ünï' } },
       { seq: 2, kind: Kind.layout, time: 2, body: { id: 7, names: ['loss', 'acc'] } },
-      { seq: 3, kind: Kind.values, layout: 7, step: 0, weight: NaN, time: 1_700_000_000_000, values: [-0, Infinity] },
-      { seq: 4, kind: Kind.values, layout: 7, step: 1, weight: 32, time: 1_700_000_000_001, values: [NaN, 1e-308] },
-      {
-        seq: 5, kind: Kind.values, layout: 7, step: 2 ** 53 - 1, weight: 0.5,
-        time: 1_700_000_000_000 + 2 ** 53 - 1, values: [2 ** 53, -Infinity],
-      },
+      { ...record, seq: 3, step: 0, weight: NaN, time: start, values: [-0, Infinity] },
+      { ...record, seq: 4, step: 1, weight: 32, time: start + 1, values: [NaN, 1e-308] },
+      { ...record, seq: 5, step: last, weight: 0.5, time: start + last, values: [2 ** 53, -Infinity] },
       { seq: 6, kind: Kind.end, time: 3, body: { exit: 0, logged: 6, refused: 0 } },
     ])
     writer.tick(4)
@@ -169,7 +169,8 @@ test('when no directory takes a journal the error names each and the remedy', ()
   const home = process.env['HOME']
   process.env['HOME'] = '/proc/nobody'
   try {
-    expect(() => journalIn('/proc/nowhere', { origin: originIn('/proc/none') })).toThrow(/\/proc\/none\/\.pending: /)
+    const origin = originIn('/proc/none')
+    expect(() => journalIn('/proc/nowhere', { origin })).toThrow(/\/proc\/none\/\.pending: /)
   } finally {
     process.env['HOME'] = home
   }

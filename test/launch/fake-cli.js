@@ -44,13 +44,15 @@ if (role === 'aggregator') {
       failed: plan.failed ?? [],
       processes: [{ role: 'aggregator', host: hostname(), pid: process.pid }],
       members: plan.members ?? [], metrics: [],
-      books: { logged: 7, admitted: 5, merged: 5, lost: plan.lost ?? 0, pending: plan.never ? 2 : 0 }, backends: [],
+      books: { logged: 7, admitted: 5, merged: 5, lost: plan.lost ?? 0, pending: plan.never ? 2 : 0 },
+      backends: [],
     }
     writeFileSync(join(runDir, 'tmp'), JSON.stringify(status))
     renameSync(join(runDir, 'tmp'), join(runDir, 'status.json'))
   }
   paint('live')
-  tell({ ready: { run, dir: runDir, key: plan.key ?? run, meeting: 'f'.repeat(32), pid: process.pid, term: 1 } })
+  const { pid } = process
+  tell({ ready: { run, dir: runDir, key: plan.key ?? run, meeting: 'f'.repeat(32), pid, term: 1 } })
   const limit = setTimeout(() => process.exit(0), 20_000)
   await until(plan.never ? 'stop' : 'done')
   paint('ended')

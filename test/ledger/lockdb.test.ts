@@ -57,11 +57,16 @@ describe('in one process', () => {
     second.release()
   })
 
-  it('leaves one file, or none when it unlinks', () => {
+  it('leaves one file, or none when it unlinks one without a term', () => {
     tryLock(path)!.release()
     expect(readdirSync(dir)).toEqual(['x.lock'])
     tryLock(path)!.release({ unlink: true })
     expect(readdirSync(dir)).toEqual([])
+    const withTerm = tryLock(path)!
+    withTerm.advance({})
+    withTerm.release({ unlink: true })
+    expect(readdirSync(dir)).toEqual(['x.lock'])
+    expect(tryLock(path)!.term).toBe(1)
   })
 
   it('names the file and the remedy when the path cannot be used', () => {

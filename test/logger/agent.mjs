@@ -1,5 +1,5 @@
-// A stand-in for the agent: drains the journals of one meeting into <dir>/drained.jsonl and acknowledges them.
-// Leaves when their owners are gone and all is read.
+// A stand-in for the agent: drains the journals of one meeting into <dir>/drained.jsonl and acknowledges
+// them. Leaves when their owners are gone and all is read.
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { listJournals, openReader, pendingDirs, shmDir } from '../../dist/journal/index.js'
@@ -15,12 +15,16 @@ const readers = new Map()
 const text = new TextDecoder()
 
 function sinkOf(origin) {
-  const put = (line) => appendFileSync(join(dir, 'drained.jsonl'), `${JSON.stringify({ rank: origin.rank, ...line })}\n`)
+  const path = join(dir, 'drained.jsonl')
+  const put = (line) => appendFileSync(path, `${JSON.stringify({ rank: origin.rank, ...line })}\n`)
   return {
     values(seq, layout, step, weight, time, values, at, count) {
+      if (process.env.TEST_AGENT === 'quiet') return
       const of = names.get(`${origin.instance} ${layout}`)
-      const pairs = Array.from({ length: count }, (_, i) => [of[i], String(Object.is(values[at + i], -0) ? '-0' : values[at + i])])
-      if (process.env.TEST_AGENT !== 'quiet') put({ seq, step, weight: String(weight), values: Object.fromEntries(pairs) })
+      const mine = values.subarray(at, at + count)
+      const shown = Array.from(mine, (value) => Object.is(value, -0) ? '-0' : `${value}`)
+      const pairs = shown.map((value, i) => [of[i], value])
+      put({ seq, step, weight: `${weight}`, values: Object.fromEntries(pairs) })
     },
     payload(seq, kind, time, bytes) {
       const body = JSON.parse(text.decode(bytes))

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
-  formatOwner, identify, isAlone, isOwnedTuple, meetingId, meetingOfRun, parseOwner, sha256, type Env, type Facts,
+  formatOwner, identify, isAlone, isOwnedTuple, meetingId, meetingOfRun, parseOwner, sha256,
+  type Env, type Facts,
 } from '../../lib/rank/index.ts'
 
 const process = (pid: number, name: string) => ({ pid, start: pid * 10, name })
@@ -30,8 +31,8 @@ describe('sha256', () => {
 describe('meeting id', () => {
   it.each([
     ['torchrun', 'torchelastic', 'pt_elastic'], ['torchrun-2nodes', 'torchelastic', 'pt_elastic'],
-    ['openmpi', 'launch', 'mpirun'], ['mpich', 'launcher', 'hydra_pmi_proxy'], ['horovod-gloo', 'launch', 'sh'],
-    ['slurm-srun', 'slurm', 'slurmstepd'],
+    ['openmpi', 'launch', 'mpirun'], ['mpich', 'launcher', 'hydra_pmi_proxy'],
+    ['horovod-gloo', 'launch', 'sh'], ['slurm-srun', 'slurm', 'slurmstepd'],
   ])('%s: all recorded ranks meet, by %s', (name, from, parent) => {
     const all = recorded(name).map(({ env, pid, ppid }) => meet(env, facts(pid, process(ppid, parent))))
     expect(distinct(all)).toBe(1)
@@ -76,7 +77,8 @@ describe('meeting id', () => {
   })
 
   it('ties ranks started by a program of the user together by that program, never by a shell or sshd', () => {
-    const explicit = [0, 1].map((rank) => meet({}, facts(7 + rank, process(50, 'node')), { rank, worldSize: 2 }))
+    const explicit = [0, 1].map((rank) =>
+      meet({}, facts(7 + rank, process(50, 'node')), { rank, worldSize: 2 }))
     expect(distinct(explicit)).toBe(1)
     expect(explicit[0]!.from).toBe('parent')
     for (const parent of [bash, process(41, 'sshd'), process(42, 'cron'), process(43, 'tmux: server')]) {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -41,7 +41,8 @@ describe('a worker killed with SIGKILL', () => {
       const found = place.processes('trainer')
       return found.length === 3 ? found : null
     })
-    await sleep(200 + next() * 1500)
+    await until('a first log() of each rank', 20_000, () => [0, 1, 2].every((rank) => existsSync(`${truth}.${rank}`)))
+    await sleep(next() * 1500)
     kill(pids[Math.floor(next() * 3)])
     const done = await started.ended
     expect(done.code, done.stderr).toBe(137)

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
-import type { RunStatus } from '../../lib/launch/run-files.ts'
+import type { RunStatus } from '../../lib/record/run-status.ts'
 
 export const CLI = resolve(import.meta.dirname, '../../dist/cli/main.js')
 export const TRAINER = resolve(import.meta.dirname, 'trainer.js')

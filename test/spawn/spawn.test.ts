@@ -11,7 +11,15 @@ import { cliOf, spawnDaemon, type ReadyLine } from '../../lib/spawn.ts'
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 const daemon = [process.execPath, file('daemon.mjs')]
 
-interface Ready { pid: number; ppid: number; pgid: number; sid: number; args: string[]; owner: string | null; dir: string; cwd: string }
+interface Ready {
+  pid: number
+  ppid: number
+  sid: number
+  args: string[]
+  owner: string | null
+  dir: string
+  cwd: string
+}
 
 const started: number[] = []
 let scratch = ''
@@ -40,7 +48,7 @@ async function readyOf(lines: AsyncIterable<ReadyLine>): Promise<Ready> {
 }
 
 describe('spawnDaemon', () => {
-  it('starts a daemon that is re-parented, in a session of its own, and told its arguments as they are', async () => {
+  it('starts a daemon: re-parented, in a session of its own, its arguments as they are', async () => {
     const { lines } = spawnDaemon(daemon, ['a b', "c'$d"], {
       env: { ...process.env, RANKZERO_OWNER: '1:0:1:0:x', RANKZERO_DIR: 'runs' }, ready: true,
     })
@@ -48,11 +56,14 @@ describe('spawnDaemon', () => {
     expect(me.ppid).not.toBe(process.pid)
     expect(isAlive(me.ppid)).toBe(true)
     expect(me.sid).not.toBe(Number(readFileSync('/proc/self/stat', 'utf8').split(' ')[5]))
-    expect(me).toMatchObject({ args: ['a b', "c'$d"], owner: null, dir: join(process.cwd(), 'runs'), cwd: '/' })
+    const dir = join(process.cwd(), 'runs')
+    expect(me).toMatchObject({ args: ['a b', "c'$d"], owner: null, dir, cwd: '/' })
   })
 
   it.each(['process', 'group'])('leaves a daemon that survives SIGKILL of the parent %s', async (whom) => {
-    const parent = spawn(process.execPath, [file('parent.mjs')], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] })
+    const parent = spawn(process.execPath, [file('parent.mjs')], {
+      detached: true, stdio: ['ignore', 'pipe', 'inherit'],
+    })
     const lines: ReadyLine[] = []
     for await (const line of createInterface({ input: parent.stdout })) {
       lines.push(JSON.parse(line) as ReadyLine)
@@ -68,7 +79,8 @@ describe('spawnDaemon', () => {
 
   it('ends its lines when the daemon dies', async () => {
     const lines: ReadyLine[] = []
-    for await (const line of spawnDaemon(daemon, ['--fail'], { env: process.env, ready: true }).lines) lines.push(line)
+    const failing = spawnDaemon(daemon, ['--fail'], { env: process.env, ready: true })
+    for await (const line of failing.lines) lines.push(line)
     expect(lines).toHaveLength(2)
   })
 
@@ -85,7 +97,9 @@ describe('spawnDaemon', () => {
     const all: ReadyLine[] = []
     const options = { env: process.env, ready: true, cwd: join(scratch, 'missing') }
     for await (const line of spawnDaemon(daemon, [], options).lines) all.push(line)
-    expect(all).toMatchObject([{ error: { code: 'INTERNAL', remedy: expect.stringContaining('RANKZERO_CLI') } }])
+    expect(all).toMatchObject([{
+      error: { code: 'INTERNAL', remedy: expect.stringContaining('RANKZERO_CLI') },
+    }])
     spawnDaemon(daemon, ['a\0b'], { ...options, ready: false })
     spawnDaemon(daemon, [], { ...options, ready: false })
   })
@@ -108,13 +122,14 @@ describe('spawnDaemon', () => {
 describe('cliOf', () => {
   it('takes RANKZERO_CLI as an array or as a path', () => {
     expect(cliOf({ RANKZERO_CLI: '["node","/x.js"]' })).toEqual(['node', '/x.js'])
-    expect(cliOf({ RANKZERO_CLI: '/x/main.js' })).toEqual([process.execPath, '/x/main.js'])
-    expect(cliOf({ RANKZERO_CLI: '/x/rankzero' })).toEqual(['/x/rankzero'])
-    expect(cliOf({ RANKZERO_CLI: './bin/rankzero' })).toEqual([join(process.cwd(), 'bin/rankzero')])
+    expect(cliOf({ RANKZERO_CLI: file('daemon.mjs') })).toEqual(daemon)
+    expect(cliOf({ RANKZERO_CLI: '/bin/sh' })).toEqual(['/bin/sh'])
+    expect(cliOf({ RANKZERO_CLI: 'rankzero' })).toEqual(['rankzero'])
+    expect(cliOf({ RANKZERO_CLI: './package.json' })).toEqual([join(process.cwd(), 'package.json')])
   })
 
   it('names what is wrong with RANKZERO_CLI', () => {
-    for (const bad of ['[', '[]', '[1]']) {
+    for (const bad of ['[', '[]', '[1]', '/nowhere/rankzero']) {
       expect(() => cliOf({ RANKZERO_CLI: bad })).toThrow(expect.objectContaining({
         code: 'USAGE', message: expect.stringContaining(`'${bad}'`),
       }))

@@ -134,7 +134,8 @@ class Batch:
         times = self.sequence(mode >> 4 & 3, count, self.time)
         heads = [(self.take("B")[0], self.varint()) for _ in range(count)]
         for seq, time, (kind, size) in zip(seqs, times, heads):
-            self.records.append({"seq": seq, "kind": kind, "time": time, "body": self.b[self.i:self.i + size].decode()})
+            body = self.b[self.i:self.i + size].decode()
+            self.records.append({"seq": seq, "kind": kind, "time": time, "body": body})
             self.i += size
 
 

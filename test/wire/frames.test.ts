@@ -96,7 +96,8 @@ describe('what is no frame', () => {
 
   it('a body against its schema is PROTOCOL and names the field', () => {
     const bad = { instance: 'xyz', seq: 4 }
-    expect(() => decodeFrame(framed(FRAME_TYPES.ACK, pack(bad)))).toThrow(failing(/^PROTOCOL$/, 'ACK.instance'))
+    const ack = framed(FRAME_TYPES.ACK, pack(bad))
+    expect(() => decodeFrame(ack)).toThrow(failing(/^PROTOCOL$/, 'ACK.instance'))
     const values = [-1, 0.5, 2 ** 53, NaN, '4', null, undefined]
     for (const seq of values) {
       expect(() => decodeFrame(framed(FRAME_TYPES.ACK, pack({ instance: INSTANCE, seq })))).toThrow(PROTOCOL)

@@ -10,7 +10,8 @@ const T = 1_790_000_000_000
 const origin: Origin = {
   instance: INSTANCE, meeting: 'a5'.repeat(16), run: null, role: 'worker', rank: 3, worldSize: 8,
   localRank: 1, node: 'node-ü', bootId: '5f1c7a52-0d5e-4d2a-9d57-3a0a6e0f6b11', pidns: 4_026_531_836,
-  pid: 4711, procStart: 123_456, startedAt: T + 0.5, dir: '/data/rankzero', cli: '["/usr/bin/node","/opt/rankzero/dist/cli/main.js"]',
+  pid: 4711, procStart: 123_456, startedAt: T + 0.5, dir: '/data/rankzero',
+  cli: '["/usr/bin/node","/opt/rankzero/dist/cli/main.js"]',
 }
 
 interface Sample {
@@ -43,7 +44,7 @@ export const frameSamples: Sample[] = [
   { type: 'BATCH', term: 4_294_967_295, body: Uint8Array.of(0, 1, 254, 255) },
   {
     type: 'SKIP', term: 2,
-    body: { instance: INSTANCE, from: 5, to: 9, points: { loss: 4, 'eval/ä': 1, '': 2 }, cause: 'spool cap' },
+    body: { instance: INSTANCE, from: 5, to: 9, points: { loss: 4, 'eval/ä': 1, '': 2 }, cause: 'cap' },
   },
   { type: 'ACK', term: 2, body: { instance: INSTANCE, seq: 2 ** 40 } },
   { type: 'ACK', term: 2, body: { instance: INSTANCE, seq: 12, ended: true } },

@@ -16,6 +16,8 @@ function contend(ms) {
     held++
     try {
       mkdirSync(`${path}.inside`)
+      // Long enough that a second holder, should there be one, comes inside too.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.random() * 4)
       rmdirSync(`${path}.inside`)
     } catch {
       overlaps++

@@ -8,7 +8,7 @@
  * It does not start anything, and it does not care whose child it is.
  */
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { localBackend, logPath, type Backend } from '../backend/index.ts'
 import { wallMs } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
@@ -16,7 +16,7 @@ import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import type { LockDb } from '../ledger/lockdb.ts'
 import { OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
-import { removeMeeting, replaceFile, writeMeeting, type Holder } from '../lock/index.ts'
+import { removeMeeting, writeMeeting, type Holder } from '../lock/index.ts'
 import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
@@ -26,7 +26,7 @@ import { Committer } from './commit.ts'
 import { State } from './core-state.ts'
 import { Intake } from './intake.ts'
 import { createRun, takeTerm, winRun, type Won } from './open.ts'
-import { endFacts, snapshot, writeSnapshot } from './snapshot.ts'
+import { endFacts, snapshot } from './snapshot.ts'
 
 export interface AggregatorOptions {
   /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
@@ -67,6 +67,7 @@ class Aggregator {
   private readonly won: Won
   private readonly state: State
   private readonly session: Session
+  private readonly local: Backend
   private readonly openedAt = wallMs()
   private diary: Diary = openDiary('aggregator', null)
   private ledger!: Ledger
@@ -87,6 +88,7 @@ class Aggregator {
     const { sealAfterMs, joinTimeoutMs, lockDir, onCollision } = options
     this.options = options
     this.won = won
+    this.local = localBackend(won.dir)
     this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax: OPEN_ROWS_BYTES_MAX, decode: decodeBatch })
     if (won.ledger !== null) for (const entry of won.ledger.entries()) this.state.apply(entry)
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
@@ -120,7 +122,7 @@ class Aggregator {
     if (fence === null) return false
     this.fence = fence.lock
     this.term = fence.term
-    this.diary = openDiary('aggregator', join(won.dir, 'log', 'aggregator.log'))
+    this.diary = openDiary('aggregator', logPath(won.dir, 'aggregator'))
     const created = this.ledger.meta()['startedAt']
     if (created === undefined) this.ledger.setMeta('startedAt', String(this.openedAt))
     else this.startedAt = Number(created)
@@ -153,11 +155,12 @@ class Aggregator {
   private announce(): void {
     const { won, session, term } = this
     const endpoint = {
-      meeting: won.meeting, run: won.run, dir: won.dir, host: '127.0.0.1', port: this.router.port,
+      meeting: won.meeting, run: won.run, dir: won.dir,
+      host: '127.0.0.1', hostname: hostname(), port: this.router.port,
       pid: process.pid, procStart: procStart(process.pid), term, ledger: this.ledger.id,
       key: session.last.key, state: session.state,
     }
-    replaceFile(join(won.dir, 'endpoint.json'), JSON.stringify({ ...endpoint, hostname: hostname() }))
+    this.local.open(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
     this.paint()
     this.diary(`serves run ${won.run} under term ${term} on port ${endpoint.port}, key '${session.last.key}'`)
@@ -264,7 +267,7 @@ class Aggregator {
       run, dir, term: this.term, startedAt: this.startedAt, endedAt: this.endedAt, session: this.session.last,
       agents: [...this.intake.agents.values()], fault: this.fault,
     }, wallMs())
-    if (writeSnapshot(dir, picture)) this.dirty = false
+    if (this.local.status(picture)) this.dirty = false
   }
 
   private close(): void {

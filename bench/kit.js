@@ -1,0 +1,44 @@
+// What several trials share: the built package, and a run of worker.js under `rankzero run`.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const DIST = new URL('../dist/', import.meta.url)
+export const CLI = fileURLToPath(new URL('cli/main.js', DIST))
+export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
+
+export const importDist = (path) => import(new URL(path, DIST))
+export const report = (measures) => { console.log(JSON.stringify(measures)) }
+
+/** Starts worker.js in `nproc` processes; `onDir` hears the run directory as soon as it is known. */
+export async function runWorkers({ nproc, args, onDir = () => {} }) {
+  const command = [CLI, 'run', '--nproc', nproc, '--', process.execPath, workerPath, ...args]
+  const child = spawn(process.execPath, command.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
+  let stdout = ''
+  let stderr = ''
+  let dir = null
+  child.stdout.on('data', (chunk) => { stdout += chunk })
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+    const said = /^rankzero: run \S+ (.+)\n/m.exec(stderr)
+    if (dir === null && said) onDir(dir = said[1])
+  })
+  const code = await new Promise((resolve) => { child.on('close', resolve) })
+  if (code !== 0) throw new Error(`rankzero run ended with ${code}: ${stderr}`)
+  return { dir, endedAt: Date.now(), loops: loopsOf(stdout) }
+}
+
+/** Each worker prints when its loop began and ended, ms since the epoch. */
+export function loopsOf(stdout) {
+  const loops = stdout.trim().split('\n').map((line) => JSON.parse(line))
+  return { from: Math.min(...loops.map(({ from }) => from)), to: Math.max(...loops.map(({ to }) => to)) }
+}
+
+export function readStatus(dir) {
+  try {
+    return JSON.parse(readFileSync(join(dir, 'status.json'), 'utf8'))
+  } catch {
+    return null // not written yet
+  }
+}

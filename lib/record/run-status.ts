@@ -1,0 +1,134 @@
+/** What a run shows of itself: the shape of `status --json` (DESIGN 13) and of the files that carry it. */
+
+/** Points of JSON: NaN and infinities are strings. */
+export type JsonNumber = number | string | null
+
+/** Replaced by the aggregator in the run directory, read by everybody else. Times are ms since the epoch. */
+export interface RunStatus {
+  run: string
+  key: string
+  project: string
+  name: string
+  /** Run directory. */
+  dir: string
+  /** Host of the aggregator. */
+  host: string
+  term: number
+  state: string
+  status: string | null
+  /** Why the session was refused. */
+  reason: string | null
+  /** Why the ledger takes nothing now. */
+  fault: string | null
+  /** World size. */
+  ranks: number
+  startedAt: number
+  endedAt: number | null
+  updatedAt: number
+  /** In time order, without workers that we stopped. */
+  failed: Failure[]
+  processes: ProcessStatus[]
+  members: MemberStatus[]
+  params: ParamStatus[]
+  metricCount: number
+  /** The newest row of each metric, as many as are shown. */
+  metrics: MetricStatus[]
+  books: BooksStatus
+  backends: { name: string; state: string; pending: number }[]
+}
+
+export interface Failure {
+  /** -1: COMMAND itself. */
+  rank: number
+  host: string
+  pid: number
+  exit: number | null
+  signal: string | null
+  /** Who knew. */
+  cause: string
+  error?: { type: string; message: string }
+  lastStep: number | null
+  at: number
+  /** A later attempt of the rank went well. */
+  recovered: boolean
+}
+
+export interface ProcessStatus {
+  role: string
+  host: string
+  pid: number
+  /** Clock ticks since boot, so that a reused pid is not taken for it; 0 unknown. */
+  procStart: number
+}
+
+/** One worker instance. Counts are points, `refused` values. */
+export interface MemberStatus {
+  rank: number
+  instance: string
+  attempt: number
+  host: string
+  pid: number
+  procStart: number
+  state: string
+  lastStep: number | null
+  logged: number
+  admitted: number
+  lost: number
+  pending: number
+  refused: number
+  /** Journal bytes that its agent still holds, null before the first beat. */
+  backlogBytes: number | null
+  /** Age of its newest record, null when it is not live. */
+  lagMs: number | null
+}
+
+export interface MetricStatus {
+  metric: string
+  step: number
+  value: JsonNumber
+  min: JsonNumber
+  max: JsonNumber
+  minRank: number | null
+  maxRank: number | null
+  count: number
+  expected: number
+  sealed: boolean
+}
+
+export interface ParamStatus {
+  key: string
+  /** The value of most ranks (of the lowest rank on a tie). */
+  value: unknown
+  /** Present when ranks disagree: every value with its ranks. */
+  divergence?: { value: unknown; ranks: string }[]
+}
+
+/** Sums over all workers, in points. */
+export interface BooksStatus {
+  logged: number
+  admitted: number
+  /** In sealed rows. */
+  merged: number
+  lost: number
+  pending: number
+  /** Admitted, in rows that are not sealed yet. */
+  open: number
+}
+
+/** Where the aggregator of a run is, or was. */
+export interface Endpoint {
+  run: string
+  /** Run directory. */
+  dir: string
+  meeting: string
+  /** Address, and the name of the host behind it. */
+  host: string
+  hostname: string
+  port: number
+  pid: number
+  procStart: number
+  term: number
+  ledger: string
+  key: string
+  state: string
+}
