@@ -23,8 +23,9 @@ export interface LeaveFacts {
 }
 
 /**
- * When the agent goes: 'done' when all is delivered and nobody came for a while; 'left' when what remains must wait on
- * disk, because the head refuses it, or nothing of dead owners moves any more, or TERM's time is up. Pure.
+ * When the agent goes: 'done' when all is delivered and nobody came for a while; 'left' when what remains
+ * must wait on disk, because the head refuses it, or nothing of dead owners moves any more, or TERM's time is
+ * up. Pure.
  */
 export function mayLeave(facts: LeaveFacts): 'stay' | 'done' | 'left' {
   const { now, open, emptySince, orphanedSince, refused, progressAt, termAt, delivered } = facts

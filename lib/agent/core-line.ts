@@ -1,14 +1,19 @@
 /**
  * Agent, core of one line: go-back-N for one instance on one connection after another.
  *
- * In: what was opened, sent and acknowledged. Out: whether that was progress and whether to send again from acked + 1.
- * Invariants: what is in flight is gapless and ends at cursor - 1; END is out only when nothing is left to send.
+ * In: what was opened, sent and acknowledged. Out: whether that was progress and whether to send again from
+ * acked + 1.
+ * Invariants: what is in flight is gapless and ends at cursor - 1; END is out only when nothing is left to
+ * send.
  * It does not know connections, credits or other instances (core-uplink.ts).
  */
 import { REWIND_PAUSE_MS } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 
-/** new: not announced on this connection; greeted: announced, no answer yet; open: may send; refused: must not. */
+/**
+ * new: not announced on this connection; greeted: announced, no answer yet; open: may send; refused: must
+ * not.
+ */
 export type LineState = 'new' | 'greeted' | 'open' | 'refused'
 
 export interface Unit { first: number; last: number; bytes: number }
@@ -82,7 +87,10 @@ export class Line {
     this.#endSent = true
   }
 
-  /** Takes a cumulative ack. `rewound`: the cursor went to acked + 1 and what was in flight must be sent again. */
+  /**
+   * Takes a cumulative ack. `rewound`: the cursor went to acked + 1 and what was in flight must be sent
+   * again.
+   */
   ack(seq: number, now: number): { progress: boolean; rewound: boolean } {
     const progress = seq > this.acked
     if (progress) {
@@ -90,10 +98,11 @@ export class Line {
       this.#since = now
     }
     let done = 0
-    while (done < this.#flight.length && this.#flight[done]!.last <= this.acked) this.bytes -= this.#flight[done++]!.bytes
-    this.#flight.splice(0, done)
+    while (done < this.#flight.length && this.#flight[done]!.last <= this.acked) done++
+    for (const unit of this.#flight.splice(0, done)) this.bytes -= unit.bytes
     const front = this.#flight[0]
-    // The head took other units than these (from an earlier connection): what is in flight overlaps them and is refused.
+    // The head took other units than these (from an earlier connection): what is in flight overlaps them and
+    // is refused.
     const overlaps = front === undefined ? this.acked >= this.cursor : front.first <= this.acked
     // A repeated ack asks for what follows it: something before the flight was lost.
     const asks = !progress && front !== undefined && now - this.#rewoundAt >= REWIND_PAUSE_MS

@@ -7,8 +7,9 @@
  *   +------------+------------+-----+---------+----------- - - ------+------------+
  *
  * In: bodies; or the bytes of a file. Out: entries; or the entries that pass their check.
- * Invariants: little-endian; the crc covers bytes 4 to 12+n, seeded with the crc of the instance's text, so an entry in
- * another instance's file does not pass; after damage reading goes on at the next mark, and a torn tail ends it.
+ * Invariants: little-endian; the crc covers bytes 4 to 12+n, seeded with the crc of the instance's text, so
+ * an entry in another instance's file does not pass; after damage reading goes on at the next mark, and a
+ * torn tail ends it.
  */
 import { FRAME_BYTES_MAX } from '../limits.ts'
 import { crc32 } from '../record/crc32.ts'
@@ -18,10 +19,16 @@ import type { Departure, InstanceId, LostPoints, Origin } from '../record/index.
 export const Entry = { origin: 1, batch: 2, skip: 3, facts: 4 } as const
 export type EntryType = (typeof Entry)[keyof typeof Entry]
 
-/** First in each file: the file explains itself when nothing else is left. `ledger` acknowledged what came before. */
+/**
+ * First in each file: the file explains itself when nothing else is left. `ledger` acknowledged what came
+ * before.
+ */
 export interface OriginBody { origin: Origin; ledger: string | null }
 export interface SkipBody { from: number; to: number; points: LostPoints; cause: string }
-/** Last after each write: counters as they were then; `departure` once the owner is gone and nothing can follow. */
+/**
+ * Last after each write: counters as they were then; `departure` once the owner is gone and nothing can
+ * follow.
+ */
 export interface FactsBody {
   seq: number
   logged: number
@@ -40,6 +47,7 @@ export interface FoundEntry {
   body: Uint8Array
 }
 
+const MARK_BYTES = [0x52, 0x5a, 0x53, 0x50]
 const MARK = 0x50535a52
 const HEAD_BYTES = 12
 const CRC_BYTES = 4
@@ -66,7 +74,9 @@ export function jsonOf<T>(body: Uint8Array): T {
 }
 
 /** All entries that pass their check, in order; `damaged` counts the bytes between them. */
-export function scanEntries(instance: InstanceId, bytes: Uint8Array): { entries: FoundEntry[]; damaged: number } {
+export function scanEntries(
+  instance: InstanceId, bytes: Uint8Array,
+): { entries: FoundEntry[]; damaged: number } {
   const entries: FoundEntry[] = []
   let at = 0
   let damaged = 0
@@ -89,7 +99,8 @@ export function entryAt(instance: InstanceId, bytes: Uint8Array, at: number): Fo
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const size = view.getUint32(at + 4, true)
   const end = at + HEAD_BYTES + size
-  if (view.getUint32(at, true) !== MARK || size > FRAME_BYTES_MAX || end + CRC_BYTES > bytes.length) return null
+  if (view.getUint32(at, true) !== MARK) return null
+  if (size > FRAME_BYTES_MAX || end + CRC_BYTES > bytes.length) return null
   if (view.getUint32(end, true) !== checkOf(instance, bytes, at + 4, end)) return null
   const type = view.getUint8(at + 8) as EntryType
   return { type, at, length: HEAD_BYTES + size + CRC_BYTES, body: bytes.subarray(at + HEAD_BYTES, end) }
@@ -102,7 +113,7 @@ function checkOf(instance: InstanceId, bytes: Uint8Array, from: number, to: numb
 
 function nextMark(bytes: Uint8Array, from: number): number {
   for (let at = from; at + 4 <= bytes.length; at++) {
-    if (bytes[at] === 0x52 && bytes[at + 1] === 0x5a && bytes[at + 2] === 0x53 && bytes[at + 3] === 0x50) return at
+    if (MARK_BYTES.every((byte, i) => bytes[at + i] === byte)) return at
   }
   return bytes.length
 }

@@ -1,6 +1,8 @@
 import { HEAD_START_AFTER_MS, HEAD_START_PAUSE_MS_MAX } from '../limits.ts'
 
-/** When to start a head: none answers or lives for HEAD_START_AFTER_MS, then again with doubling pauses. Pure. */
+/**
+ * When to start a head: none answers or lives for HEAD_START_AFTER_MS, then again with doubling pauses. Pure.
+ */
 export class Starter {
   #missingSince: number | null = null
   #startedAt = -Infinity
@@ -14,7 +16,8 @@ export class Starter {
       return false
     }
     this.#missingSince ??= now
-    if (!wanted || now - this.#missingSince < HEAD_START_AFTER_MS || now - this.#startedAt < this.#pause) return false
+    if (!wanted || now - this.#missingSince < HEAD_START_AFTER_MS) return false
+    if (now - this.#startedAt < this.#pause) return false
     this.#startedAt = now
     this.#pause = Math.min(HEAD_START_PAUSE_MS_MAX, 2 * this.#pause)
     return true

@@ -1,11 +1,14 @@
 /**
  * Agent, core of the uplink: one connection to the head at a time, shared by all instances of this node.
  *
- * In: events (frames from the head, connection lost, facts about local instances, time) as `handle(event, now)`.
- * Out: effects for the edge (uplink.ts), to be carried out in order; `turns()` and `mayFly()` say whose data may go.
- * Invariants: per instance, what is sent after a WELCOME starts at acked + 1 and has no gap; END follows the last record;
- * a younger life of a rank is announced only when the END of a dead older one is durable, else it looks like a rival;
- * bytes in flight stay within the head's credit; a head of a lower term is not listened to.
+ * In: events (frames from the head, connection lost, facts about local instances, time) as `handle(event,
+ * now)`.
+ * Out: effects for the edge (uplink.ts), to be carried out in order; `turns()` and `mayFly()` say whose data
+ * may go.
+ * Invariants: per instance, what is sent after a WELCOME starts at acked + 1 and has no gap; END follows the
+ * last record; a younger life of a rank is announced only when the END of a dead older one is durable, else
+ * it looks like a rival; bytes in flight stay within the head's credit; a head of a lower term is not
+ * listened to.
  * It reads no clock, journal or socket and keeps no data: what must be sent again is read again by the edge.
  */
 import {
@@ -32,6 +35,8 @@ export type UplinkEvent =
   | { type: 'complete'; instance: InstanceId; last: number }
   /** A batch or skip was given to the socket. */
   | ({ type: 'sent'; instance: InstanceId } & Unit)
+
+type Found = Extract<UplinkEvent, { type: 'found' }>
 
 export type UplinkEffect =
   | { do: 'connect' }
@@ -91,12 +96,14 @@ export class UplinkCore {
   /** Instances whose data may be sent now, another one first each time so that none starves. */
   turns(): InstanceId[] {
     if (this.#phase !== 'live') return []
-    const open = [...this.#lines.values()].filter((line) => line.state === 'open').map((line) => line.instance)
+    const open = [...this.#lines.values()].filter((line) => line.state === 'open')
     const shift = open.length === 0 ? 0 : this.#turn++ % open.length
-    return [...open.slice(shift), ...open.slice(0, shift)]
+    return [...open.slice(shift), ...open.slice(0, shift)].map((line) => line.instance)
   }
 
-  /** Whether credit is left for this many bytes. With nothing in flight any unit may go: it must go some time. */
+  /**
+   * Whether credit is left for this many bytes. With nothing in flight any unit may go: it must go some time.
+   */
   mayFly(bytes: number): boolean {
     let flying = 0
     for (const line of this.#lines.values()) flying += line.bytes
@@ -119,20 +126,21 @@ export class UplinkCore {
     }
   }
 
-  // --- the connection ----------------------------------------------------------------------------------------
+  // --- the connection
+  // ----------------------------------------------------------------------------------------
 
   #tick(now: number, out: UplinkEffect[]): void {
     if (this.#phase === 'down') {
-      const moved = this.#at !== this.#tried
-      if (this.#at !== null && this.#lines.size > 0 && (moved || now >= this.#retryAt)) this.#connect(now, out)
+      const due = now >= this.#retryAt || this.#at !== this.#tried
+      if (due && this.#at !== null && this.#lines.size > 0) this.#connect(now, out)
       return
     }
     if (now - this.#heard > PEER_SILENT_MS) {
       return this.#down(`no word for ${Math.round(now - this.#heard)} ms`, now, out)
     }
     for (const line of this.#lines.values()) {
-      const waited = line.waited(now)
-      if (waited > ACK_STALL_MS) return this.#down(`no answer on ${line.instance} for ${Math.round(waited)} ms`, now, out)
+      const waited = Math.round(line.waited(now))
+      if (waited > ACK_STALL_MS) return this.#down(`no answer on ${line.instance} for ${waited} ms`, now, out)
     }
   }
 
@@ -198,7 +206,8 @@ export class UplinkCore {
     this.#greet(now, out)
   }
 
-  // --- data and its acknowledgement --------------------------------------------------------------------------
+  // --- data and its acknowledgement
+  // --------------------------------------------------------------------------
 
   #sent(event: { instance: InstanceId } & Unit, now: number): void {
     const line = this.#lines.get(event.instance)
@@ -215,13 +224,12 @@ export class UplinkCore {
     if (rewound) out.push({ do: 'rewind', instance: line.instance, seq: line.cursor })
   }
 
-  // --- instances and their ends ------------------------------------------------------------------------------
+  // --- instances and their ends
+  // ------------------------------------------------------------------------------
 
-  #found(
-    event: { instance: InstanceId; rank: number; startedAt: number; dead: boolean }, now: number, out: UplinkEffect[],
-  ): void {
-    if (this.#lines.has(event.instance)) return
-    this.#lines.set(event.instance, new Line(event.instance, event.rank, event.startedAt, event.dead))
+  #found({ instance, rank, startedAt, dead }: Found, now: number, out: UplinkEffect[]): void {
+    if (this.#lines.has(instance)) return
+    this.#lines.set(instance, new Line(instance, rank, startedAt, dead))
     if (this.#phase === 'down') this.#tick(now, out)
     else this.#greet(now, out)
   }
@@ -257,8 +265,9 @@ export class UplinkCore {
   }
 
   #done(line: Line, now: number, out: UplinkEffect[]): void {
-    this.#lines.delete(line.instance)
-    out.push({ do: 'acked', instance: line.instance, seq: line.last! }, { do: 'done', instance: line.instance })
+    const { instance, last } = line
+    this.#lines.delete(instance)
+    out.push({ do: 'acked', instance, seq: last! }, { do: 'done', instance })
     this.#greet(now, out)
   }
 }

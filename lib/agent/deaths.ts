@@ -2,9 +2,9 @@
  * Agent, deaths: whether the owner of an instance lives, and how it left.
  *
  * In: journals (their record locks), pidfds taken at discovery, /proc. Out: dead or not, and the departure.
- * Invariants: death is proved by the kernel (JournalReader.ownerAlive), never by age; a pidfd counts only if it was
- * opened while the owner's start time still matched, so a reused pid tells nothing.
- * Other sources (the end record, the parent) are put before these by whoever asks.
+ * Invariants: death is proved by the kernel (JournalReader.ownerAlive), never by age; a pidfd counts only if
+ * it was opened while the owner's start time still matched, so a reused pid tells nothing. Other sources (the
+ * end record, the parent) are put before these by whoever asks.
  */
 import { closeSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -29,7 +29,9 @@ export class Deaths {
   readonly #bootId = bootId()
   readonly #pidns = pidNamespace()
 
-  /** Call once when an instance is discovered: the sooner, the more likely that its owner can still be held. */
+  /**
+   * Call once when an instance is discovered: the sooner, the more likely that its owner can still be held.
+   */
   watch(origin: Origin): void {
     const pidfd = this.#ours(origin) && origin.procStart !== 0 ? native.pidfdOpen(origin.pid) : -1
     const same = pidfd >= 0 && procStart(origin.pid) === origin.procStart
@@ -71,7 +73,8 @@ export class Deaths {
 
   /** Whether its pid means something here. */
   #ours(origin: Origin): boolean {
-    return origin.bootId === this.#bootId && (origin.pidns === 0 || this.#pidns === 0 || origin.pidns === this.#pidns)
+    const { bootId, pidns } = origin
+    return bootId === this.#bootId && (pidns === 0 || this.#pidns === 0 || pidns === this.#pidns)
   }
 }
 

@@ -2,11 +2,13 @@
  * Agent, drain: moves every instance's records to the head, or to disk when the head does not take them.
  *
  * In: feeds, the uplink, time. Out: units on the socket, files in the spool.
- * Invariants: the network is never waited for; a journal that fills while nothing is acknowledged goes to disk before
- * its owner has to count losses; one feed that fails is told once and holds up no other.
+ * Invariants: the network is never waited for; a journal that fills while nothing is acknowledged goes to
+ * disk before its owner has to count losses; one feed that fails is told once and holds up no other.
  */
 import { errnoOf, messageOf } from '../errors.ts'
-import { BATCH_BYTES, DRAIN_BUSY_BYTES, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES } from '../limits.ts'
+import {
+  BATCH_BYTES, DRAIN_BUSY_BYTES, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES,
+} from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 import type { Deaths } from './deaths.ts'
 import type { Feed } from './feed.ts'
@@ -54,7 +56,10 @@ export class Drain {
     }
   }
 
-  /** Room came back: goes on if that was waited for. An acknowledgement alone is no reason to read all journals. */
+  /**
+   * Room came back: goes on if that was waited for. An acknowledgement alone is no reason to read all
+   * journals.
+   */
   resume(now: number): void {
     if (this.#blocked) this.pump(now)
   }
@@ -70,7 +75,9 @@ export class Drain {
     }
   }
 
-  /** Everything that is not acknowledged goes to disk, as far as the cap allows. True when all of it is there. */
+  /**
+   * Everything that is not acknowledged goes to disk, as far as the cap allows. True when all of it is there.
+   */
   saveAll(now: number): boolean {
     let all = true
     for (const feed of this.#options.feeds.values()) {
@@ -82,7 +89,8 @@ export class Drain {
 
   #turn(feed: Feed, now: number): boolean {
     const { uplink, deaths } = this.#options
-    // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow it.
+    // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow
+    // it.
     const departure = feed.dead ? feed.departure ?? deaths.departure(feed.instance, now) : null
     const offered = uplink.offer(feed, now)
     if (offered === 'none' && departure !== null) {
@@ -99,8 +107,8 @@ export class Drain {
     const { spool, notes } = this.#options
     const bytes = Math.min(SPOOL_PASS_BYTES, spool.room - BATCH_BYTES)
     if (bytes <= 0) {
-      notes.once(`the disk spool is at its cap (RANKZERO_SPOOL_CAP, ${spool.cap} bytes); data waits in journals, ` +
-        'and what they cannot hold is counted as lost')
+      notes.once(`the disk spool is at its cap (RANKZERO_SPOOL_CAP, ${spool.cap} bytes); data waits in ` +
+        'journals, and what they cannot hold is counted as lost')
       return false
     }
     return this.#try(feed, () => feed.save(bytes, now), () => { this.#failedAt = now })
@@ -111,9 +119,10 @@ export class Drain {
       return act()
     } catch (error) {
       failed?.()
-      const errno = errnoOf(error)
-      this.#options.notes.once(`${feed.instance} (rank ${feed.origin.rank}): ${messageOf(error)}; its data waits in ` +
-        `${feed.reader?.path ?? 'its spool'}${errno === 'ENOSPC' ? '; free disk space and it goes on by itself' : ''}`)
+      const { instance, origin, reader } = feed
+      const remedy = errnoOf(error) === 'ENOSPC' ? '; free disk space and it goes on by itself' : ''
+      this.#options.notes.once(`${instance} (rank ${origin.rank}): ${messageOf(error)}; ` +
+        `its data waits in ${reader?.path ?? 'its spool'}${remedy}`)
       return false
     }
   }

@@ -2,13 +2,15 @@
  * Agent, one instance's data: its spool shelf first, then its journal, as one gapless row of units.
  *
  * In: the seq that is due. Out: the unit that starts there; a SKIP where records are gone for good.
- * Invariants: a unit starts at the seq that was asked for; a journal is trimmed only to what is acknowledged or on disk;
- * a batch has all that is there, up to its size.
+ * Invariants: a unit starts at the seq that was asked for; a journal is trimmed only to what is acknowledged
+ * or on disk; a batch has all that is there, up to its size.
  * It does not know connections; who is alive is told to it (deaths.ts).
  */
 import { BATCH_BYTES, JOURNAL_CHECK_MS } from '../limits.ts'
 import type { JournalReader } from '../journal/types.ts'
-import { Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink } from '../record/index.ts'
+import {
+  Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink,
+} from '../record/index.ts'
 import { BatchBuilder } from '../wire/index.ts'
 import type { FactsBody, SkipBody } from './core-spool.ts'
 import type { Shelf } from './shelf.ts'
@@ -90,7 +92,8 @@ export class Feed implements RecordSink {
 
   /** All that was written is acknowledged or on disk. */
   get safe(): boolean {
-    return Math.max(this.#acked, this.shelf.last) >= this.next - 1
+    const trimmed = (this.reader?.first() ?? 1) - 1
+    return Math.max(this.#acked, this.shelf.last, trimmed) >= this.next - 1
   }
 
   /** All that was written, or all until `stopHere`, is acknowledged. */
@@ -172,7 +175,8 @@ export class Feed implements RecordSink {
       const rest = first === seq ? body : { ...body, from: seq, points: {} }
       return { type: 'SKIP', first: seq, last, body: rest }
     }
-    return { type: 'BATCH', first: seq, last, body: first === seq ? body : batchFrom(this.instance, body, seq) }
+    const rest = first === seq ? body : batchFrom(this.instance, body, seq)
+    return { type: 'BATCH', first: seq, last, body: rest }
   }
 
   #fromJournal(reader: JournalReader, seq: number, now: number): Unit | null {

@@ -1,12 +1,15 @@
 /**
  * Room agent: one process per node and meeting, between the journals of its ranks and the aggregator.
  *
- * In: journals and spools of one meeting; acknowledgements. Out: batches, ENDs, spool files, trimmed and deleted journals.
- * Invariants: one agent per node and meeting, by a kernel lock; every record is sent until it is acknowledged or on disk;
- * journals of other meetings are not touched; it outlives any trainer and dies without loss at any instant.
+ * In: journals and spools of one meeting; acknowledgements. Out: batches, ENDs, spool files, trimmed and
+ * deleted journals.
+ * Invariants: one agent per node and meeting, by a kernel lock; every record is sent until it is acknowledged
+ * or on disk; journals of other meetings are not touched; it outlives any trainer and dies without loss at
+ * any instant.
  * It decides nothing about points: what is a duplicate, a row or an end state is the aggregator's (DESIGN 7).
  *
- * scan → feed (journal, spool) → drain → uplink (core-uplink: go-back-N) → transport; deaths tells who is gone.
+ * scan → feed (journal, spool) → drain → uplink (core-uplink: go-back-N) → transport; deaths tells who is
+ * gone.
  */
 import { hostname } from 'node:os'
 import { monotonicMs } from '../clock.ts'
@@ -53,8 +56,12 @@ export function agentOptions(
 /** Exit status of the process: 0; a loser of the election leaves at once. */
 export async function runAgent(options: AgentOptions): Promise<number> {
   let shift: Shift | null = null
+  let told = false
   const ignore = (): void => {}
-  const term = (): void => shift?.term()
+  const term = (): void => {
+    told = true
+    shift?.term()
+  }
   // These reach a whole process group or terminal; the agent has to outlive what they are meant for.
   const deaf = ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const
   for (const signal of deaf) process.on(signal, ignore)
@@ -65,7 +72,9 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       if (office === null) return 0
       shift = new Shift(options, monotonicMs)
       try {
-        await shift.work()
+        const worked = shift.work()
+        if (told) shift.term()
+        await worked
       } finally {
         office.release()
       }

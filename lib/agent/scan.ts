@@ -11,12 +11,15 @@ export interface ScanOptions {
 }
 
 /**
- * Finds the journals of one meeting on this node. Those of other meetings, and of other nodes that share a pending
- * directory, are not touched; a damaged one is told once and left where it is.
+ * Finds the journals of one meeting on this node. Those of other meetings, and of other nodes that share a
+ * pending directory, are not touched; a damaged one is told once and left where it is.
  */
 export class Scanner {
   readonly #options: ScanOptions
-  /** Paths that were looked into; names have a random instance id, so a path never comes to mean something else. */
+  /**
+   * Paths that were looked into; names have a random instance id, so a path never comes to mean something
+   * else.
+   */
   #seen = new Set<string>()
 
   constructor(options: ScanOptions) {
@@ -38,7 +41,8 @@ export class Scanner {
       if (meeting === this.#options.meeting && node === hostname()) return reader
       reader.close()
     } catch (error) {
-      // Renamed into sight when whole and removed when delivered: what is gone again was another agent's business.
+      // Renamed into sight when whole and removed when delivered: what is gone again was another agent's
+      // business.
       if (listed(path)) this.#options.notes.once(`${messageOf(error)}; it is left at ${path}`)
     }
     return null

@@ -2,11 +2,15 @@
  * Agent, one instance's part of the spool: its files, and an index of the units in them.
  * Invariant: units are in seq order; `last` is the last seq that is on disk, 0 for none.
  */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
-import { encodeEntry, encodeJsonEntry, Entry, entryAt, jsonOf, type FactsBody, type SkipBody } from './core-spool.ts'
+import {
+  encodeEntry, encodeJsonEntry, Entry, entryAt, jsonOf, type FactsBody, type SkipBody,
+} from './core-spool.ts'
 import type { Spool } from './spool.ts'
 import type { Unit } from './unit.ts'
 
@@ -57,7 +61,9 @@ export class Shelf {
     }
   }
 
-  /** Writes the units and the facts, with fsync. @throws the system's error; then nothing of them is on disk. */
+  /**
+   * Writes the units and the facts, with fsync. @throws the system's error; then nothing of them is on disk.
+   */
   append(units: readonly Unit[], facts: FactsBody): void {
     const { instance } = this.origin
     const { file, fd } = this.#writable()
@@ -103,7 +109,10 @@ export class Shelf {
     return null
   }
 
-  /** Deletes files whose units are all ≤ seq; the newest one has the last facts, which only a journal makes needless. */
+  /**
+   * Deletes files whose units are all ≤ seq; the newest one has the last facts, which only a journal makes
+   * needless.
+   */
   acked(seq: number, keepFacts: boolean): void {
     if (this.#units.length === 0 || this.first > seq) return
     this.#units = this.#units.filter((unit) => unit.last > seq)
@@ -157,7 +166,8 @@ export class Shelf {
       for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
       fsyncSync(fd)
     } catch (error) {
-      // A part of it may be there: cut it off. After a failed fsync nobody knows what the file holds: never append again.
+      // A part of it may be there: cut it off. After a failed fsync nobody knows what the file holds: never
+      // append again.
       if (fstatSync(fd).size > file.bytes) ftruncateSync(fd, file.bytes)
       this.close()
       throw error

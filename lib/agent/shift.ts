@@ -1,21 +1,23 @@
 /**
  * Agent, one shift: from winning the election to leaving, for one meeting on one node.
  *
- * In: options, TERM. Out: delivered or spooled records; started heads; deleted journals of delivered instances.
- * Invariants: a journal goes only after its END is durable, or all of it is on disk and its owner dead; the order of
- * each round is look, read, send, save, so that what a dead owner left is read after its death was seen.
+ * In: options, TERM. Out: delivered or spooled records; started heads; deleted journals of delivered
+ * instances.
+ * Invariants: a journal goes only after its END is durable, or all of it is on disk and its owner dead; the
+ * order of each round is look, read, send, save, so that what a dead owner left is read after its death was
+ * seen.
  */
 import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
-import { pendingDirs, procStart, shmDir, type JournalReader } from '../journal/index.ts'
+import { pendingDirs, shmDir, type JournalReader } from '../journal/index.ts'
 import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import type { Welcome } from '../wire/index.ts'
 import { mayLeave } from './core-leave.ts'
-import { Starter } from './core-starter.ts'
 import { Deaths } from './deaths.ts'
 import { Drain } from './drain.ts'
 import { Feed } from './feed.ts'
+import { HeadKeeper } from './head.ts'
 import type { AgentOptions } from './index.ts'
 import { Notes } from './notes.ts'
 import { Scanner } from './scan.ts'
@@ -27,11 +29,11 @@ export class Shift {
   readonly #notes = new Notes()
   readonly #feeds = new Map<InstanceId, Feed>()
   readonly #deaths = new Deaths()
-  readonly #starter = new Starter()
   readonly #scanner: Scanner
   readonly #spool: Spool
   readonly #uplink: Uplink
   readonly #drain: Drain
+  readonly #head: HeadKeeper
   readonly #now: () => number
   #run: string | null
   #lookAt = -Infinity
@@ -57,7 +59,10 @@ export class Shift {
       done: (feed) => this.#remove(feed),
       freed: () => this.#drain.resume(this.#now()),
     })
-    this.#drain = new Drain({ feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap })
+    this.#head = new HeadKeeper(this.#uplink, notes, options.startHead)
+    this.#drain = new Drain({
+      feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap,
+    })
   }
 
   /** Works until there is nothing left to do here. */
@@ -98,8 +103,9 @@ export class Shift {
   }
 
   #pause(): number {
-    const leaving = this.#uplink.core.live && [...this.#feeds.values()].some((feed) => feed.dead || feed.departure !== null)
-    return leaving || this.#termAt !== null || this.#drain.busy ? DRAIN_BUSY_MS : DRAIN_INTERVAL_MS
+    const leaving = [...this.#feeds.values()].some((feed) => feed.dead || feed.departure !== null)
+    const busy = this.#termAt !== null || this.#drain.busy || (leaving && this.#uplink.core.live)
+    return busy ? DRAIN_BUSY_MS : DRAIN_INTERVAL_MS
   }
 
   #round(now: number): 'stay' | 'done' | 'left' {
@@ -121,7 +127,9 @@ export class Shift {
     for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
     this.#uplink.seek()
     this.#uplink.tick(now)
-    this.#startHead(now)
+    const { core } = this.#uplink
+    const wanted = [...this.#feeds.keys()].some((instance) => core.stateOf(instance) !== 'refused')
+    this.#head.look(now, wanted && this.#termAt === null)
   }
 
   #adopt(origin: Origin, reader: JournalReader | null): void {
@@ -131,6 +139,7 @@ export class Shift {
     const feed = new Feed(origin, reader, this.#spool.shelf(origin), now)
     this.#feeds.set(feed.instance, feed)
     this.#deaths.watch(origin)
+    this.#head.seen(origin)
     feed.dead = this.#deaths.dead(feed, now)
     if (this.#run !== null) reader?.setRun(this.#run)
     reader?.beat(wallMs())
@@ -156,25 +165,6 @@ export class Shift {
     for (const { reader } of this.#feeds.values()) reader?.setRun(run)
   }
 
-  #startHead(now: number): void {
-    const { core } = this.#uplink
-    const there = core.live || this.#headAlive()
-    const wanted = [...this.#feeds.values()].some(({ instance, origin: { role, rank } }) =>
-      (role === 'supervisor' || rank === 0) && core.stateOf(instance) !== 'refused')
-    if (!this.#starter.due(now, there, wanted && this.#termAt === null)) return
-    this.#notes.say('starts an aggregator: none answers')
-    try {
-      this.#options.startHead()
-    } catch (error) {
-      this.#notes.once(`cannot start an aggregator: ${messageOf(error)}; data waits until \`rankzero sync\` delivers it`)
-    }
-  }
-
-  #headAlive(): boolean {
-    const { head } = this.#uplink
-    return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
-  }
-
   #verdict(now: number): 'stay' | 'done' | 'left' {
     const feeds = [...this.#feeds.values()]
     const { core } = this.#uplink
@@ -184,8 +174,9 @@ export class Shift {
     return mayLeave({
       now, open: feeds.length, emptySince: this.#emptySince, orphanedSince: this.#orphanedSince,
       refused: core.refused || feeds.every((feed) => core.stateOf(feed.instance) === 'refused'),
-      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: () => this.#headAlive(),
-      delivered: () => feeds.every((feed) => feed.delivered && !feed.dead), exitTimeoutMs: this.#options.exitTimeoutMs,
+      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: () => this.#head.alive(),
+      delivered: () => feeds.every((feed) => feed.delivered && !feed.dead),
+      exitTimeoutMs: this.#options.exitTimeoutMs,
     })
   }
 

@@ -1,9 +1,11 @@
 /**
- * Agent, spool: what cannot be delivered in time waits in files, so that a full journal and a reboot lose nothing.
+ * Agent, spool: what cannot be delivered in time waits in files, so that a full journal and a reboot lose
+ * nothing.
  *
  * In: units of one instance in seq order. Out: the same units later, or after a restart of the agent.
- * Invariants: `append` returns only after fsync, so the journal may then be trimmed; an append that fails leaves the
- * file as it was; what does not pass its check is never handed out; a file goes when all of it is acknowledged.
+ * Invariants: `append` returns only after fsync, so the journal may then be trimmed; an append that fails
+ * leaves the file as it was; what does not pass its check is never handed out; a file goes when all of it is
+ * acknowledged.
  * It does not decide when to spool (drain.ts) and never makes a run directory.
  */
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
@@ -54,7 +56,10 @@ export class Spool {
     return shelf
   }
 
-  /** Loads what an earlier agent of this node left; files of other nodes that share the directory stay untouched. */
+  /**
+   * Loads what an earlier agent of this node left; files of other nodes that share the directory stay
+   * untouched.
+   */
   recover(node: string): Shelf[] {
     const found: Shelf[] = []
     for (const directory of this.#options.directories) {
@@ -89,8 +94,11 @@ export class Spool {
         why ??= error
       }
     }
-    throw new RankzeroError('JOURNAL', `no spool directory can be made: ${messageOf(why)}`,
-      'make the run directory writable or free disk space; until then data waits in the journal', { cause: why })
+    throw new RankzeroError(
+      'JOURNAL', `no spool directory can be made: ${messageOf(why)}`,
+      'make the run directory writable or free disk space; until then data waits in the journal',
+      { cause: why },
+    )
   }
 
   #files(directory: string): Map<InstanceId, string[]> {
@@ -127,7 +135,8 @@ export class Spool {
     if (head !== null && head.origin.node !== node) return null
     for (const damage of damages) this.#options.notes.once(`${damage}; what is missing is counted as lost`)
     if (head === null) {
-      this.#options.notes.once(`spool files of ${instance} (${paths.join(', ')}) say not whose they are; they stay there`)
+      this.#options.notes.once(`spool files of ${instance} do not say whose they are: ${paths.join(', ')}; ` +
+        'they stay there')
       return null
     }
     const shelf = this.shelf(head.origin)

@@ -15,12 +15,13 @@ export function bytesOf(unit: Unit): number {
 }
 
 export function skipUnit(from: number, to: number, cause: string, points = 0): Unit {
-  return { type: 'SKIP', first: from, last: to, body: { from, to, points: points > 0 ? { '': points } : {}, cause } }
+  const body: SkipBody = { from, to, points: points > 0 ? { '': points } : {}, cause }
+  return { type: 'SKIP', first: from, last: to, body }
 }
 
 /**
- * The same batch without the records before `from`. The head takes whole batches only, and what it holds of this one
- * came in other pieces (from the journal, or from an earlier agent).
+ * The same batch without the records before `from`. The head takes whole batches only, and what it holds of
+ * this one came in other pieces (from the journal, or from an earlier agent).
  */
 export function batchFrom(instance: InstanceId, blob: Uint8Array, from: number): Uint8Array {
   const batch = decodeBatch(blob)

@@ -1,7 +1,9 @@
 /**
- * Agent, edge of the uplink: carries out what core-uplink.ts decides, with a socket, the feeds and two clocks.
+ * Agent, edge of the uplink: carries out what core-uplink.ts decides, with a socket, the feeds and two
+ * clocks.
  *
- * In: frames from the head, where it is, the feeds. Out: frames; callbacks when an instance is welcomed or done.
+ * In: frames from the head, where it is, the feeds. Out: frames; callbacks when an instance is welcomed or
+ * done.
  * Invariant: effects are carried out in order and at once; a unit counts as sent when the socket took it.
  */
 import { randomBytes } from 'node:crypto'
@@ -13,7 +15,9 @@ import { readMeeting } from '../lock/index.ts'
 import type { Endpoint } from '../record/run-status.ts'
 import type { Departure, InstanceId } from '../record/index.ts'
 import { connectDealer, type Dealer } from '../transport/index.ts'
-import { decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome } from '../wire/index.ts'
+import {
+  decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome,
+} from '../wire/index.ts'
 import { UplinkCore, type UplinkEffect, type UplinkEvent } from './core-uplink.ts'
 import type { Feed } from './feed.ts'
 import type { Notes } from './notes.ts'
@@ -84,7 +88,10 @@ export class Uplink {
     this.#do({ type: 'complete', instance, last: seq })
   }
 
-  /** Sends the next unit of this feed, and tells its bytes; 'none': it has none now, 'full': socket or credit have no room. */
+  /**
+   * Sends the next unit of this feed, and tells its bytes; 'none': it has none now, 'full': socket or credit
+   * have no room.
+   */
   offer(feed: Feed, now: number): number | 'none' | 'full' {
     const { instance } = feed
     if (!this.#dealer || this.#dealer.full) return 'full'
@@ -92,7 +99,9 @@ export class Uplink {
     if (unit === null) return 'none'
     const bytes = bytesOf(unit)
     if (!this.core.mayFly(bytes)) return 'full'
-    const taken = unit.type === 'BATCH' ? this.#send('BATCH', unit.body) : this.#send('SKIP', { instance, ...unit.body })
+    const taken = unit.type === 'BATCH'
+      ? this.#send('BATCH', unit.body)
+      : this.#send('SKIP', { instance, ...unit.body })
     if (!taken) return 'full'
     this.#do({ type: 'sent', instance, first: unit.first, last: unit.last, bytes })
     return bytes
@@ -109,7 +118,8 @@ export class Uplink {
         this.#carry(effect)
       } catch (error) {
         // A file that cannot be written concerns its instance; the effects after it concern others.
-        this.#options.notes.once(`${'instance' in effect ? effect.instance : ''} ${effect.do}: ${messageOf(error)}`)
+        const of = 'instance' in effect ? `${effect.instance} ` : ''
+        this.#options.notes.once(`${of}${effect.do}: ${messageOf(error)}`)
       }
     }
   }
@@ -130,7 +140,7 @@ export class Uplink {
       }
       case 'welcomed': return this.#options.welcomed(effect.body)
       case 'refused':
-        return notes.once(`${effect.instance ?? 'this agent'} is refused by the aggregator: ${effect.message}; ` +
+        return notes.once(`the aggregator refuses ${effect.instance ?? 'this agent'}: ${effect.message}; ` +
           (effect.remedy || 'its data stays on this node'))
       case 'lost': return notes.say(`lost the aggregator: ${effect.why}`)
     }
@@ -145,7 +155,9 @@ export class Uplink {
       const dealer: Dealer = connectDealer({
         host: head.host, port: head.port,
         onFrame: (frame) => { if (current()) this.#hear(frame) },
-        onDown: (why) => { if (current()) this.#do({ type: 'down', why: `${head.host}:${head.port} ${why}` }) },
+        onDown: (why) => {
+          if (current()) this.#do({ type: 'down', why: `${head.host}:${head.port} ${why}` })
+        },
       })
       this.#dealer = dealer
     } catch (error) {
@@ -175,7 +187,8 @@ export class Uplink {
   #hello(instances: readonly { instance: InstanceId; ledger: string | null }[]): void {
     const { run, meeting, feeds } = this.#options
     this.#send('HELLO', {
-      agent: this.#agent, host: hostname(), pid: process.pid, run, meeting, protocol: PROTOCOL_VERSION, sentAt: wallMs(),
+      agent: this.#agent, host: hostname(), pid: process.pid, run, meeting, protocol: PROTOCOL_VERSION,
+      sentAt: wallMs(),
       instances: instances.flatMap(({ instance, ledger }) => {
         const feed = feeds.get(instance)
         if (!feed) return []
@@ -190,7 +203,8 @@ export class Uplink {
     const last = this.#lasts.get(instance)
     if (!feed || !last) return
     const { logged, lost, refused } = feed.counters()
-    this.#send('END', { instance, seq: last.seq, logged, lost, refused, departure: last.departure, at: last.at })
+    const { seq, departure, at } = last
+    this.#send('END', { instance, seq, logged, lost, refused, departure, at })
   }
 
   #beat(now: number): void {

@@ -1,7 +1,15 @@
 import { monotonicMs } from '../clock.ts'
 import { errnoOf, messageOf } from '../errors.ts'
 import type { Entry, EntryDraft, Ledger } from '../ledger/index.ts'
+import type { Batch } from '../wire/index.ts'
 import { COMMIT_BYTES, COMMIT_INTERVAL_MS, COMMIT_RETRY_MS } from '../limits.ts'
+
+interface Queued {
+  /** Null: a barrier. */
+  draft: EntryDraft | null
+  decoded: Batch | undefined
+  done: () => void
+}
 
 /**
  * Group commit: what arrives within COMMIT_INTERVAL_MS shares one durable transaction, then is applied, then
@@ -12,37 +20,35 @@ import { COMMIT_BYTES, COMMIT_INTERVAL_MS, COMMIT_RETRY_MS } from '../limits.ts'
  */
 export class Committer {
   private readonly ledger: Ledger
-  private readonly apply: (entry: Entry) => void
+  private readonly apply: (entry: Entry, decoded: Batch | undefined) => void
   private readonly onFault: (fault: string) => void
-  private queue: { draft: EntryDraft | null; done: () => void }[] = []
+  private queue: Queued[] = []
   private bytes = 0
   private timer: NodeJS.Timeout | null = null
   private fault = ''
   private retryAt = 0
 
-  constructor(ledger: Ledger, apply: (entry: Entry) => void, onFault: (fault: string) => void) {
+  constructor(
+    ledger: Ledger, apply: (entry: Entry, decoded: Batch | undefined) => void, onFault: (fault: string) => void,
+  ) {
     this.ledger = ledger
     this.apply = apply
     this.onFault = onFault
   }
 
-  get idle(): boolean {
-    return this.queue.length === 0
-  }
-
-  /** `done` runs after the entry is durable and applied. */
-  push(draft: EntryDraft, done: () => void = () => {}): void {
+  /** `done` runs after the entry is durable and applied. `decoded` spares the state a second decoding. */
+  push(draft: EntryDraft, done: () => void = () => {}, decoded?: Batch): void {
     if (draft.type === 'batch') this.bytes += draft.data.length
-    this.enqueue(draft, done)
+    this.enqueue({ draft, decoded, done })
   }
 
   /** `done` runs when everything pushed before is durable and applied. */
   barrier(done: () => void): void {
-    this.enqueue(null, done)
+    this.enqueue({ draft: null, decoded: undefined, done })
   }
 
-  private enqueue(draft: EntryDraft | null, done: () => void): void {
-    this.queue.push({ draft, done })
+  private enqueue(queued: Queued): void {
+    this.queue.push(queued)
     if (this.bytes >= COMMIT_BYTES) this.flush()
     else this.timer ??= setTimeout(() => this.flush(), COMMIT_INTERVAL_MS)
   }
@@ -58,9 +64,9 @@ export class Committer {
     }
     const group = this.queue
     const drafts = group.map(({ draft }) => draft).filter((draft) => draft !== null)
-    let last = 0
+    let pos = 0
     try {
-      if (drafts.length > 0) last = this.ledger.append(drafts)
+      if (drafts.length > 0) pos = this.ledger.append(drafts) - drafts.length
     } catch (error) {
       this.failed(error)
       return false
@@ -68,7 +74,7 @@ export class Committer {
     this.queue = []
     this.bytes = 0
     this.report('')
-    drafts.forEach((draft, index) => this.apply({ ...draft, pos: last - drafts.length + 1 + index }))
+    for (const { draft, decoded } of group) if (draft !== null) this.apply({ ...draft, pos: ++pos }, decoded)
     for (const { done } of group) done()
     return true
   }

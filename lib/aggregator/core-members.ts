@@ -22,6 +22,8 @@ export class Members {
   private readonly byInstance = new Map<string, Member>()
   private ordered: Rank[] | null = null
   private newest: Member | null = null
+  /** Per boot of a node, from its first HELLO: lives that share a clock must share its correction. */
+  private readonly offsets = new Map<string, number>()
 
   get(instance: string): Member | undefined {
     return this.byInstance.get(instance)
@@ -32,7 +34,9 @@ export class Members {
     const { origin } = body
     if (this.byInstance.has(origin.instance)) return null
     const rank = origin.role === 'worker' ? this.rank(origin.rank) : null
-    const member = newMember(this.list.length, body, at, rank)
+    const offset = this.offsets.get(origin.bootId) ?? body.offset
+    this.offsets.set(origin.bootId, offset)
+    const member = newMember(this.list.length, { ...body, offset }, at, rank)
     this.list.push(member)
     this.byInstance.set(member.instance, member)
     if (rank === null) return member

@@ -252,7 +252,9 @@ export class State {
   private seal({ groups }: SealBody): void {
     for (const { metrics, steps } of groups) {
       const families = familiesOf(this.catalogue, metrics)
-      const top = Math.max(...steps.map(([start, stride, count]) => start + stride * (count - 1)))
+      // Runs ascend, so the last one holds the highest step.
+      const [start, stride, count] = steps.at(-1) ?? [-1, 1, 1]
+      const top = start + stride * (count - 1)
       for (const family of families) {
         this.remember(family, top)
         for (const [start, stride, count] of steps) {

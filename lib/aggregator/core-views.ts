@@ -11,8 +11,8 @@ export function memberView(member: Member): MemberView {
   const { instance, origin, state, joinedAt, acked, lastStep, lastTime, soft } = member
   const { open, end, ended, holder, badWeights, textLines } = member
   return {
-    instance, origin, rank: origin.rank, attempt: attemptOf(member), state, joinedAt, acked, lastStep, lastTime,
-    open, end, ended, holder, badWeights, textLines,
+    instance, origin, rank: origin.rank, attempt: attemptOf(member), state, joinedAt, acked, lastStep,
+    lastTime, open, end, ended, holder, badWeights, textLines,
     alive: soft?.alive ?? null, backlog: soft?.backlog ?? null, heardAt: soft?.at ?? null,
   }
 }

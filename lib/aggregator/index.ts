@@ -128,7 +128,8 @@ class Aggregator {
     else this.startedAt = Number(created)
     this.ledger.setMeta('run', won.run)
     this.ledger.setMeta('meeting', won.meeting)
-    this.committer = new Committer(this.ledger, (entry) => this.applied(entry), (fault) => this.faulted(fault))
+    const applied = (...entry: Parameters<State['apply']>): void => this.applied(...entry)
+    this.committer = new Committer(this.ledger, applied, (fault) => this.faulted(fault))
     this.committer.push({ type: 'note', kind: 'term', body: { term: this.term }, at: this.openedAt })
     return true
   }
@@ -184,16 +185,16 @@ class Aggregator {
     })
   }
 
-  private applied(entry: Parameters<State['apply']>[0]): void {
-    this.state.apply(entry)
+  private applied(...entry: Parameters<State['apply']>): void {
+    this.state.apply(...entry)
     this.dirty = true
     this.lastChange = wallMs()
   }
 
   private tick(): void {
     const now = wallMs()
-    // Decisions build on what is applied: while a commit waits, the same seals would be decided again.
-    if (this.committer.idle) for (const note of this.state.decide(now)) this.committer.push(note)
+    // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
+    if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
     this.adoptOpens()
     if (this.session.state !== 'draining' && this.over(now)) void this.finish()
   }
@@ -232,8 +233,7 @@ class Aggregator {
   private async finish(): Promise<void> {
     try {
       await this.session.drain()
-      for (const note of this.state.drain(wallMs())) this.committer.push(note)
-      await this.committed()
+      await this.sealAll()
       this.endedAt = wallMs()
       await this.session.end(finalStatus(endFacts(this.state)).status)
       this.diary(`ended: ${String(this.session.last.status)}`)
@@ -244,8 +244,12 @@ class Aggregator {
     }
   }
 
-  private committed(): Promise<void> {
-    return new Promise((resolve) => this.committer.barrier(resolve))
+  /** Verdicts on suspects come first, the seals build on them. */
+  private async sealAll(): Promise<void> {
+    for (let notes = this.state.drain(wallMs()); notes.length > 0; notes = this.state.drain(wallMs())) {
+      for (const note of notes) this.committer.push(note)
+      await new Promise<void>((resolve) => this.committer.barrier(resolve))
+    }
   }
 
   private commitSession(note: SessionNote): Promise<void> {

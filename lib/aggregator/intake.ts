@@ -93,8 +93,7 @@ export class Intake {
     this.agents.set(hello.agent, { host: hello.host, pid: hello.pid })
     for (const { origin, first, ledger } of hello.instances) {
       if (!served.open() && this.state.member(origin.instance) === null) continue
-      const known = { ledgerBefore: ledger, offset: now - hello.sentAt }
-      for (const note of this.state.join(origin, first, now, known)) this.committer.push(note)
+      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger })) this.committer.push(note)
     }
     const instances = hello.instances.map(({ origin }) => origin.instance)
     this.committer.barrier(() => {
@@ -109,13 +108,14 @@ export class Intake {
   }
 
   private batch(blob: Uint8Array, now: number, reply: Reply): void {
-    // Decoded before it is stored: a blob that replay could not read must never become durable.
-    const { instance, firstSeq, lastSeq } = decodeBatch(blob)
-    if (!this.place(instance, firstSeq, lastSeq, reply)) return
-    // Copied: the frame's buffer belongs to the socket once this call returns.
+    // Copied: the frame's buffer belongs to the socket once this call returns. Decoded before it is stored: a blob that
+    // replay could not read must never become durable.
     const data = Uint8Array.prototype.slice.call(blob)
+    const decoded = decodeBatch(data)
+    const { instance, firstSeq, lastSeq } = decoded
+    if (!this.place(instance, firstSeq, lastSeq, reply)) return
     this.committer.push({ type: 'batch', instance, firstSeq, lastSeq, data, at: now }, () =>
-      reply('ACK', { instance, seq: this.state.acked(instance) }))
+      reply('ACK', { instance, seq: this.state.acked(instance) }), decoded)
   }
 
   private skip(skip: Skip, now: number, reply: Reply): void {
@@ -128,7 +128,7 @@ export class Intake {
     const { instance } = end
     if (this.state.member(instance) === null) return
     const done = (): void => reply('ACK', { instance, seq: this.state.acked(instance), ended: true })
-    if (this.ending.has(instance)) return this.committer.idle ? done() : undefined
+    if (this.ending.has(instance)) return this.committer.barrier(done)
     if (end.seq > this.cursor(instance)) return reply('ACK', { instance, seq: this.state.acked(instance) })
     this.ending.add(instance)
     this.committer.push({ type: 'note', kind: 'ended', body: end, at: now }, done)

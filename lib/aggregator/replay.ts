@@ -78,7 +78,8 @@ export function audit(ledger: Ledger): Audit {
   const { status } = state.session
   return {
     run: ledger.meta()['run'] ?? basename(dirname(ledger.path)),
-    status: typeof status === 'string' ? status : null, ranks, backends: [local], balanced: problems.length === 0,
+    status: typeof status === 'string' ? status : null,
+    ranks, backends: [local], balanced: problems.length === 0,
     complete: local.pending === 0 && books.every(({ pending }) => pending === 0), problems,
   }
 }

@@ -87,8 +87,8 @@ export interface JournalReader {
   backlog(): number
   ack(seq: number): void
   /**
-   * Up to `seq` is safe elsewhere: frees ring and segments, in steps of the read() calls that were made. `next` goes
-   * on behind it when it was before.
+   * Up to `seq` is safe elsewhere: frees ring and segments, in steps of the read() calls that were made.
+   * `next` goes on behind it when it was before.
    */
   trim(seq: number): void
   beat(now: number): void

@@ -20,6 +20,11 @@ import { Ring } from './ring.ts'
 import { Segments } from './segments.ts'
 import type { JournalWriter } from './types.ts'
 
+// Constants of this module are folded into begin and commit, imported ones are loaded each time.
+const { commit: COMMIT, size: SIZE, seq: SEQ, mark: MARK, layout: LAYOUT, count: COUNT } = RECORD
+const { even: EVEN, odd: ODD, head: HEAD } = OWNER
+const [STEP_AT, TIME_AT, BODY_AT, HEAD_SIZE, WEIGHT] = [STEP, TIME, BODY, HEAD_BYTES, FLAG_WEIGHT]
+
 /** What place.ts found or made. */
 export interface WriterPlace {
   instance: string
@@ -87,23 +92,23 @@ export class Writer implements JournalWriter {
   }
 
   begin(count: number, weighted: boolean): number {
-    const flags = weighted ? FLAG_WEIGHT : 0
-    const size = HEAD_BYTES + 8 * (count + flags)
+    const flags = weighted ? WEIGHT : 0
+    const size = HEAD_SIZE + 8 * (count + flags)
     if (size > this.#room && !this.#makeRoom(size, false)) return -1
     this.#size = size
     this.#flags = flags
-    return (this.#word >> 1) + BODY + flags
+    return (this.#word >> 1) + BODY_AT + flags
   }
 
   commit(layout: number, count: number, step: number, weight: number, time: number): void {
     const w = this.#word
     const i32 = this.#i32
     const f64 = this.f64
-    i32[w + RECORD.layout] = layout
-    i32[w + RECORD.count] = count
-    f64[(w >> 1) + STEP] = step
-    f64[(w >> 1) + TIME] = time
-    if (this.#flags !== 0) f64[(w >> 1) + BODY] = weight
+    i32[w + LAYOUT] = layout
+    i32[w + COUNT] = count
+    f64[(w >> 1) + STEP_AT] = step
+    f64[(w >> 1) + TIME_AT] = time
+    if (this.#flags !== 0) f64[(w >> 1) + BODY_AT] = weight
     if (!this.#append(Kind.values, count)) this.drop(layout, count)
   }
 
@@ -114,7 +119,7 @@ export class Writer implements JournalWriter {
 
   define(id: number, names: readonly string[], time: number): boolean {
     const body = Buffer.from(JSON.stringify({ id, names }))
-    if (HEAD_BYTES + pad8(body.length) > RECORD_BYTES_MAX) return false
+    if (HEAD_SIZE + pad8(body.length) > RECORD_BYTES_MAX) return false
     const definition = { id, names, body, time }
     this.#layouts.add(definition)
     this.#undefined.push(definition)
@@ -183,39 +188,45 @@ export class Writer implements JournalWriter {
 
   /** Completes the record at #word and publishes it; false when no file system takes it. */
   #append(kind: Kind, points: number): boolean {
-    if (this.#inRing) {
-      this.#stamp(kind)
-    } else if (!this.#storeInSegment(kind)) {
-      return false
-    }
-    const low = (this.#seqLow = (this.#seqLow + 1) | 0)
-    if (low === 0) this.#seqHigh++
-    const { cells } = this.#header
-    // Points before seq: a reader takes the pair with the higher seq, which is complete whenever we are
-    // killed.
-    const pair = low & 1 ? OWNER.odd : OWNER.even
-    this.#points += points
-    cells[pair + 1] = this.#points
-    cells[pair] = (low >>> 0) + this.#seqHigh * 0x1_0000_0000
     const ring = this.#ring
-    if (this.#inRing && ring !== null) {
-      this.#word += this.#size >> 2
-      this.#room -= this.#size
-      ring.head += this.#size
-      cells[OWNER.head] = ring.head
+    if (!this.#inRing || ring === null) {
+      if (!this.#storeInSegment(kind)) return false
+      this.#count(this.#header.cells, points)
+      return true
     }
+    this.#stamp(kind)
+    // In the ring the header's cells are part of the same mapping.
+    const { f64 } = this
+    this.#count(f64, points)
+    const size = this.#size
+    this.#word += size >> 2
+    this.#room -= size
+    f64[HEAD] = ring.head += size
     return true
+  }
+
+  /**
+   * Points before seq: a reader takes the pair with the higher seq, which is whole whenever we are killed.
+   */
+  #count(cells: Float64Array, points: number): void {
+    const low = (this.#seqLow + 1) | 0
+    if (low === 0) this.#seqHigh++
+    this.#seqLow = low
+    const pair = low & 1 ? ODD : EVEN
+    cells[pair + 1] = this.#points += points
+    cells[pair] = (low >>> 0) + this.#seqHigh * 0x1_0000_0000
   }
 
   #stamp(kind: Kind): void {
     const i32 = this.#i32
     const w = this.#word
+    const size = this.#size
     const low = (this.#seqLow + 1) | 0
-    i32[w + RECORD.size] = this.#size
-    i32[w + RECORD.seq] = low
     const high = low === 0 ? this.#seqHigh + 1 : this.#seqHigh
-    i32[w + RECORD.mark] = high | (kind << 16) | (this.#flags << 24)
-    i32[w + RECORD.commit] = ~crcWords(this.#seed, i32, w + 1, w + (this.#size >> 2)) || 1
+    i32[w + SIZE] = size
+    i32[w + SEQ] = low
+    i32[w + MARK] = high | (kind << 16) | (this.#flags << 24)
+    i32[w + COMMIT] = ~crcWords(this.#seed, i32, w + 1, w + (size >> 2)) || 1
   }
 
   #storeInSegment(kind: Kind): boolean {
@@ -228,7 +239,7 @@ export class Writer implements JournalWriter {
   }
 
   #payload(kind: Kind, layout: number, body: Uint8Array, time: number): boolean {
-    const size = HEAD_BYTES + pad8(body.length)
+    const size = HEAD_SIZE + pad8(body.length)
     if (size > RECORD_BYTES_MAX) return false
     if (size > this.#room && !this.#makeRoom(size, ABOVE_CAP.includes(kind))) return false
     const done = this.#putPayload(kind, layout, body, time)
@@ -238,16 +249,16 @@ export class Writer implements JournalWriter {
 
   #putPayload(kind: Kind, layout: number, body: Uint8Array, time: number): boolean {
     const w = this.#word
-    const start = w * 4 + HEAD_BYTES
-    const size = HEAD_BYTES + pad8(body.length)
+    const start = w * 4 + HEAD_SIZE
+    const size = HEAD_SIZE + pad8(body.length)
     this.#size = size
     this.#flags = 0
     this.#u8.set(body, start)
     this.#u8.fill(0, start + body.length, w * 4 + size)
-    this.#i32[w + RECORD.layout] = layout
-    this.#i32[w + RECORD.count] = body.length
-    this.f64[(w >> 1) + STEP] = 0
-    this.f64[(w >> 1) + TIME] = time
+    this.#i32[w + LAYOUT] = layout
+    this.#i32[w + COUNT] = body.length
+    this.f64[(w >> 1) + STEP_AT] = 0
+    this.f64[(w >> 1) + TIME_AT] = time
     return this.#append(kind, 0)
   }
 

@@ -9,7 +9,9 @@ export interface DealerOptions {
   port: number
   /** The frame is valid only during the call. */
   onFrame(frame: Buffer): void
-  /** Refused, disconnected or broken; called once. The socket is of no more use: close it and connect anew. */
+  /**
+   * Refused, disconnected or broken; called once. The socket is of no more use: close it and connect anew.
+   */
   onDown(why: string): void
 }
 
@@ -27,8 +29,9 @@ const DATA_QUEUE_MAX = 8
 const PIPE_MESSAGES = 4
 
 /**
- * One connection, one life: zeromq's own reconnect is off, because frames lost between two connections would go
- * unnoticed. The uplink opens a new socket after a randomised pause and resumes at the last acknowledged record.
+ * One connection, one life: zeromq's own reconnect is off, because frames lost between two connections would
+ * go unnoticed. The uplink opens a new socket after a randomised pause and resumes at the last acknowledged
+ * record.
  */
 export function connectDealer(options: DealerOptions): Dealer {
   requireLoopback(options.host, 'connect to')
@@ -64,8 +67,9 @@ export function connectDealer(options: DealerOptions): Dealer {
   async function watch(): Promise<void> {
     for await (const event of socket.events) {
       if (event.type === 'end') return
-      const lost = event.type === 'disconnect' || event.type === 'close' || event.type.startsWith('handshake:error')
-      if (lost) down(event.type === 'close' ? 'refused' : event.type)
+      const { type } = event
+      const lost = type === 'disconnect' || type === 'close' || type.startsWith('handshake:error')
+      if (lost) down(type === 'close' ? 'refused' : type)
     }
   }
 

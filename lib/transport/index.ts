@@ -2,9 +2,11 @@
  * Room transport: frames between agents and the aggregator; the only room that knows zeromq.
  *
  * In: whole frames as bytes, one host and port. Out: whole frames, and the news that a connection is gone.
- * Invariants: linger 0 and `blocky` false, so no process waits for a peer at exit; one writer loop with a bounded queue
- * per socket; every send that a socket refuses is reported or counted; plain frames only on loopback.
- * It does not retry, acknowledge or order anything: a frame may be lost with its connection (agent/core-uplink.ts).
+ * Invariants: linger 0 and `blocky` false, so no process waits for a peer at exit; one writer loop with a
+ * bounded queue per socket; every send that a socket refuses is reported or counted; plain frames only on
+ * loopback.
+ * It does not retry, acknowledge or order anything: a frame may be lost with its connection (agent/core-
+ * uplink.ts).
  */
 export { bindRouter, type Router, type RouterOptions } from './router.ts'
 export { connectDealer, type Dealer, type DealerOptions } from './dealer.ts'

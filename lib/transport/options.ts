@@ -2,7 +2,8 @@ import { context, type Dealer, type Router } from 'zeromq'
 import { RankzeroError } from '../errors.ts'
 import { FRAME_BYTES_MAX, HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS } from '../limits.ts'
 
-// Without this a process that has closed its sockets never exits while a message waits for a peer that is not there.
+// Without this a process that has closed its sockets never exits while a message waits for a peer that is not
+// there.
 context.blocky = false
 
 /** What every socket of ours is made with. */

@@ -9,7 +9,10 @@ export interface RouterOptions {
   host: string
   /** 0: any free port. */
   port: number
-  /** `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during the call. */
+  /**
+   * `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during
+   * the call.
+   */
   onFrame(peer: Buffer, frame: Buffer): void
   /** The connection is gone; what is known under this peer can be forgotten. */
   onGone?(peer: Buffer): void
@@ -17,14 +20,19 @@ export interface RouterOptions {
 
 export interface Router {
   readonly port: number
-  /** False: queue full. A taken frame is still lost with its connection: acks are cumulative for that reason. */
+  /**
+   * False: queue full. A taken frame is still lost with its connection: acks are cumulative for that reason.
+   */
   send(peer: Buffer, frame: Uint8Array): boolean
   /** Frames that a peer did not take because its pipe was full, and messages that were not [peer, frame]. */
   readonly dropped: number
   close(): void
 }
 
-/** Binds; the identity of a sender is in its frames, so routing ids are zeromq's own (a chosen one can be swallowed). */
+/**
+ * Binds; the identity of a sender is in its frames, so routing ids are zeromq's own (a chosen one can be
+ * swallowed).
+ */
 export async function bindRouter(options: RouterOptions): Promise<Router> {
   requireLoopback(options.host, 'bind')
   requireFreeDescriptors()
@@ -81,7 +89,10 @@ function serve(socket: Socket, options: RouterOptions): Router {
   }
 }
 
-/** At its descriptor limit libzmq accepts nobody, uses a whole core and reports nothing (pyzmq#1642): refuse before. */
+/**
+ * At its descriptor limit libzmq accepts nobody, uses a whole core and reports nothing (pyzmq#1642): refuse
+ * before.
+ */
 function requireFreeDescriptors(): void {
   const limit = Number(/^Max open files\s+(\d+)/m.exec(readProc('/proc/self/limits'))?.[1] ?? Infinity)
   const open = countProc('/proc/self/fd')

@@ -2,8 +2,9 @@
 export type SendOne<M> = (message: M) => Promise<void>
 
 /**
- * The one writer loop of a socket. zeromq.js allows one send at a time and throws EBUSY synchronously otherwise; it has
- * no queue of its own on purpose. This queue is bounded, so that what a peer does not take stays with the caller.
+ * The one writer loop of a socket. zeromq.js allows one send at a time and throws EBUSY synchronously
+ * otherwise; it has no queue of its own on purpose. This queue is bounded, so that what a peer does not take
+ * stays with the caller.
  */
 export class Writer<M> {
   readonly #queue: M[] = []

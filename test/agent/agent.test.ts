@@ -53,7 +53,8 @@ describe('agent', () => {
     expect(readdirSync(at.shm)).toEqual([])
     expect(spools(at)).toEqual([])
     expect(readdirSync(at.options.lockDir).filter((name) => name.startsWith('agent-'))).toEqual([])
-    expect(readFileSync(join(at.options.dir, 'run-1', 'log', 'agent.log'), 'utf8')).toContain('serves run run-1')
+    const diary = readFileSync(join(at.options.dir, 'run-1', 'log', 'agent.log'), 'utf8')
+    expect(diary).toContain('serves run run-1')
   })
 
   test('a record is at the head within a second although nothing follows it', async () => {
@@ -164,7 +165,7 @@ describe('agent', () => {
     expect(starts).toBe(0)
   })
 
-  test('with nobody to deliver to, a dead owner\'s records go to disk; the next agent delivers them', async () => {
+  test('without a head, records of the dead go to disk; the next agent delivers them', async () => {
     const at = place({ exitTimeoutMs: 600 })
     const owner = new Owner(at)
     owner.log(3000)
@@ -266,7 +267,8 @@ describe('agent', () => {
     await runAgent(at.options)
     const aggregator = await head(at)
     const { origin } = owner
-    aggregator.books.set(origin.instance, { origin, first: 1, acked: 1002, batches: [], skips: [], end: null })
+    const book = { origin, first: 1, acked: 1002, batches: [], skips: [], end: null }
+    aggregator.books.set(origin.instance, book)
     await runAgent(at.options)
     expect(pointsOf(aggregator.books.get(owner.instance)!)).toEqual(expected(2000, 1000))
   })

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { mayLeave, type LeaveFacts } from '../../lib/agent/core-leave.ts'
 import { Starter } from '../../lib/agent/core-starter.ts'
-import { AGENT_LINGER_MS, HEAD_PATIENCE_MS, HEAD_START_AFTER_MS, HEAD_START_PAUSE_MS_MAX } from '../../lib/limits.ts'
+import {
+  AGENT_LINGER_MS, HEAD_PATIENCE_MS, HEAD_START_AFTER_MS, HEAD_START_PAUSE_MS_MAX,
+} from '../../lib/limits.ts'
 
-type Over = Partial<Omit<LeaveFacts, 'headAlive' | 'delivered'>> & { headAlive?: boolean; delivered?: boolean }
+type Over = Partial<Omit<LeaveFacts, 'headAlive' | 'delivered'> & { headAlive: boolean; delivered: boolean }>
 const at = ({ headAlive = false, delivered = false, ...over }: Over) => mayLeave({
   now: 100_000, open: 1, emptySince: null, orphanedSince: null, refused: false, progressAt: 0,
   headAlive: () => headAlive, termAt: null, delivered: () => delivered, exitTimeoutMs: 10_000, ...over,
@@ -20,7 +22,7 @@ describe('when the agent leaves', () => {
     expect(at({ open: 0, emptySince: 100_000 - AGENT_LINGER_MS })).toBe('done')
   })
 
-  test('records of dead owners wait for a missing head as long as an exit may, and longer for a living one', () => {
+  test('records of the dead wait for a missing head as long as an exit may, longer for a living one', () => {
     expect(at({ orphanedSince: 90_001 })).toBe('stay')
     expect(at({ orphanedSince: 90_000 })).toBe('left')
     expect(at({ orphanedSince: 90_000, progressAt: 99_000 })).toBe('stay')

@@ -10,7 +10,9 @@ import { Sim } from './sim-head.ts'
 const A = 'a'.repeat(32)
 const B = 'b'.repeat(32)
 
-function run(seed: number, faults: { cuts: boolean; restarts: boolean; fresh: boolean; again: boolean }): Sim {
+interface Faults { cuts: boolean; restarts: boolean; fresh: boolean; again: boolean }
+
+function run(seed: number, faults: Faults): Sim {
   const sim = new Sim(seed)
   sim.start('rank0-life1', 0)
   sim.start('rank1-life1', 1)
@@ -116,7 +118,7 @@ describe('uplink core', () => {
     expect(kinds(core.handle({ type: 'tick' }, ACK_STALL_MS + 1))).toEqual(['close', 'lost'])
   })
 
-  test('pauses between attempts grow, are spread and stay bounded; a head that moved is tried at once', () => {
+  test('pauses between attempts grow, are spread and bounded; a head that moved is tried at once', () => {
     const core = new UplinkCore(() => 0.999)
     core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
     let now = 0
@@ -153,14 +155,16 @@ describe('uplink core', () => {
       .toEqual([{ do: 'rewind', instance: A, seq: 6 }])
     core.handle({ type: 'sent', instance: A, first: 6, last: 9, bytes: 10 }, 1003)
     expect(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 5 } }, 1004)).toEqual([])
-    expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 5 } }, 1002 + REWIND_PAUSE_MS)))
+    const later = 1002 + REWIND_PAUSE_MS
+    expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 5 } }, later)))
       .toEqual(['rewind'])
   })
 
-  test('END goes out after the last record and again after a reconnect; only its acknowledgement ends the line', () => {
+  test('END follows the last record, again after a reconnect; only its acknowledgement ends the line', () => {
     const core = live()
     expect(core.handle({ type: 'complete', instance: A, last: 3 }, 0)).toEqual([])
-    expect(core.handle({ type: 'sent', instance: A, first: 1, last: 3, bytes: 10 }, 0)).toEqual([{ do: 'end', instance: A }])
+    expect(core.handle({ type: 'sent', instance: A, first: 1, last: 3, bytes: 10 }, 0))
+      .toEqual([{ do: 'end', instance: A }])
     expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 3 } }, 1))).toEqual(['acked'])
     core.handle({ type: 'down', why: 'cut' }, 2)
     core.handle({ type: 'head', at: 'here' }, 1000)
@@ -172,7 +176,7 @@ describe('uplink core', () => {
     expect(core.stateOf(A)).toBe('gone')
   })
 
-  test('a younger life of a rank is announced when the dead older one is settled, a rival of a live one at once', () => {
+  test('a younger life of a rank waits for a dead older one; a rival of a live one does not', () => {
     const core = live()
     core.handle({ type: 'dead', instance: A }, 0)
     expect(core.handle({ type: 'found', instance: B, rank: 0, startedAt: 2, dead: false }, 0)).toEqual([])
@@ -180,7 +184,8 @@ describe('uplink core', () => {
     expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 0, ended: true } }, 0)))
       .toEqual(['acked', 'done', 'hello'])
 
-    expect(kinds(live().handle({ type: 'found', instance: B, rank: 0, startedAt: 2, dead: false }, 0))).toEqual(['hello'])
+    const rival = live().handle({ type: 'found', instance: B, rank: 0, startedAt: 2, dead: false }, 0)
+    expect(kinds(rival)).toEqual(['hello'])
   })
 
   test('a head of a lower term is left, and its frames count for nothing', () => {
@@ -192,8 +197,8 @@ describe('uplink core', () => {
     expect(core.handle({ type: 'ack', term: 4, body: { instance: A, seq: 1 } }, 0)).toEqual([])
     core.handle({ type: 'down', why: 'cut' }, 0)
     core.handle({ type: 'head', at: 'old' }, 0)
-    const old = core.handle({ type: 'welcome', term: 4, body: welcome([{ instance: A, acked: 0, accepted: true }]) }, 0)
-    expect(kinds(old)).toEqual(['close', 'lost'])
+    const body = welcome([{ instance: A, acked: 0, accepted: true }])
+    expect(kinds(core.handle({ type: 'welcome', term: 4, body }, 0))).toEqual(['close', 'lost'])
   })
 
   test('a refusal is told once per answer and asked again rarely; a head that moved is asked at once', () => {
@@ -206,7 +211,8 @@ describe('uplink core', () => {
     expect(core.handle({ type: 'head', at: 'here' }, REFUSED_RETRY_MS - 1)).toEqual([])
     expect(kinds(core.handle({ type: 'head', at: 'here' }, REFUSED_RETRY_MS))).toEqual(['connect', 'hello'])
     core.handle({ type: 'refuse', body: { code: 'X', message: 'no', remedy: 'sync' } }, REFUSED_RETRY_MS)
-    expect(kinds(core.handle({ type: 'head', at: 'moved' }, REFUSED_RETRY_MS + 1))).toEqual(['connect', 'hello'])
+    const moved = core.handle({ type: 'head', at: 'moved' }, REFUSED_RETRY_MS + 1)
+    expect(kinds(moved)).toEqual(['connect', 'hello'])
   })
 
   test('a frame refused amid a good connection means a new connection, after pauses that grow', () => {
@@ -220,9 +226,9 @@ describe('uplink core', () => {
   test('a refused instance is kept back, the others go on', () => {
     const core = live()
     core.handle({ type: 'found', instance: B, rank: 1, startedAt: 2, dead: false }, 0)
-    const effects = core.handle(
-      { type: 'welcome', term: 1, body: welcome([{ instance: B, acked: 0, accepted: false, why: 'draining' }]) }, 0)
-    expect(effects).toContainEqual(expect.objectContaining({ do: 'refused', instance: B, message: 'draining' }))
+    const body = welcome([{ instance: B, acked: 0, accepted: false, why: 'draining' }])
+    const told = expect.objectContaining({ do: 'refused', instance: B, message: 'draining' })
+    expect(core.handle({ type: 'welcome', term: 1, body }, 0)).toContainEqual(told)
     expect(core.turns()).toEqual([A])
   })
 })

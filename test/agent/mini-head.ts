@@ -61,15 +61,18 @@ export class MiniHead {
     }
     const frame = decodeFrame(bytes)
     this.frames.push(frame.type)
-    if (this.refuseAll) return reply('REFUSE', { code: 'COLLISION', message: 'the key is held', remedy: 'sync --key' })
+    if (this.refuseAll) {
+      return reply('REFUSE', { code: 'COLLISION', message: 'the key is held', remedy: 'sync --key' })
+    }
     if (frame.type === 'HELLO') {
       for (const { origin, first } of frame.body.instances) {
         if (this.books.has(origin.instance)) continue
-        this.books.set(origin.instance, { origin, first, acked: first - 1, batches: [], skips: [], end: null })
+        const book = { origin, first, acked: first - 1, batches: [], skips: [], end: null }
+        this.books.set(origin.instance, book)
       }
       reply('WELCOME', {
-        run: 'run-1', ledger: this.#ledger, term: this.#term, key: 'k', dir: this.#dir, sentAt: frame.body.sentAt,
-        now: Date.now(), credit: 8 << 20,
+        run: 'run-1', ledger: this.#ledger, term: this.#term, key: 'k', dir: this.#dir,
+        sentAt: frame.body.sentAt, now: Date.now(), credit: 8 << 20,
         instances: frame.body.instances.map(({ origin: { instance } }) => ({
           instance, acked: this.books.get(instance)!.acked, accepted: true,
         })),
@@ -106,7 +109,8 @@ export class MiniHead {
 export function pointsOf(book: Book): [number, number][] {
   return book.batches.flatMap((batch) =>
     batch.groups
-      .flatMap(({ seqs, steps, columns }) => [...seqs].map((seq, i) => ({ seq, step: steps[i]!, value: columns[0]![i]! })))
+      .flatMap(({ seqs, steps, columns }) =>
+        [...seqs].map((seq, i) => ({ seq, step: steps[i]!, value: columns[0]![i]! })))
       .sort((a, b) => a.seq - b.seq)
       .map(({ step, value }): [number, number] => [step, value]))
 }

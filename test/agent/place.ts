@@ -38,9 +38,10 @@ const BOOT = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
 
 export function originOf({ options }: Place, over: Partial<Origin> = {}): Origin {
   return {
-    instance: newInstanceId(), meeting: options.meeting, run: null, role: 'worker', rank: 0, worldSize: 1, localRank: 0,
-    node: hostname(), bootId: BOOT, pidns: 0, pid: process.pid, procStart: procStart(process.pid), startedAt: Date.now(),
-    dir: options.dir, cli: '', ...over,
+    instance: newInstanceId(), meeting: options.meeting, run: null,
+    role: 'worker', rank: 0, worldSize: 1, localRank: 0,
+    node: hostname(), bootId: BOOT, pidns: 0, pid: process.pid, procStart: procStart(process.pid),
+    startedAt: Date.now(), dir: options.dir, cli: '', ...over,
   }
 }
 
@@ -51,11 +52,10 @@ export class Owner {
   logged = 0
   #step = 0
 
-  constructor(place: Place, over: Partial<Origin> = {}, o: { overflowCap?: number; ringBytes?: number } = {}) {
+  constructor(place: Place, over: Partial<Origin> = {}, o: { overflowCap?: number } = {}) {
     this.origin = originOf(place, over)
     this.journal = createJournal({
       origin: this.origin, env: place.options.env, overflowCap: o.overflowCap ?? 256 << 20, localWorldSize: 1,
-      ringBytes: o.ringBytes,
     })
     this.journal.payload(Kind.open, { source: 'single' }, Date.now())
     this.journal.define(0, ['loss'], Date.now())

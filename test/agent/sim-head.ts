@@ -12,14 +12,26 @@ export function randomOf(seed: number): () => number {
   }
 }
 
+interface Announced { instance: string; rank: number; first: number }
+
 type Up =
-  | { type: 'hello'; instances: { instance: string; rank: number; first: number }[] }
+  | { type: 'hello'; instances: Announced[] }
   | { type: 'unit'; instance: string; first: number; last: number }
   | { type: 'end'; instance: string; last: number }
 
-interface Book { rank: number; taken: number; durable: number; seqs: number[]; ended: boolean; endTaken: boolean }
+interface Book {
+  rank: number
+  taken: number
+  durable: number
+  seqs: number[]
+  ended: boolean
+  endTaken: boolean
+}
 
-/** A head as core-admit has it: takes whole units, in order, once; what it took is durable only after a commit. */
+/**
+ * A head as core-admit has it: takes whole units, in order, once; what it took is durable only after a
+ * commit.
+ */
 export class SimHead {
   books = new Map<string, Book>()
   readonly conflicts: string[] = []
@@ -71,7 +83,7 @@ export class SimHead {
     }
   }
 
-  #hello(instances: { instance: string; rank: number; first: number }[], answer: (event: UplinkEvent) => void): void {
+  #hello(instances: Announced[], answer: (event: UplinkEvent) => void): void {
     for (const { instance, rank, first } of instances) {
       if (this.books.has(instance)) continue
       for (const [other, book] of this.books) {

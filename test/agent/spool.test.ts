@@ -36,7 +36,8 @@ class QuietNotes extends Notes {
 function spoolAt(place: Place): { spool: Spool; notes: QuietNotes } {
   const notes = new QuietNotes()
   const directories = [join(place.options.dir, '.pending')]
-  return { notes, spool: new Spool({ directories, meeting: place.options.meeting, capBytes: 1 << 30, notes }) }
+  const spool = new Spool({ directories, meeting: place.options.meeting, capBytes: 1 << 30, notes })
+  return { notes, spool }
 }
 
 function place(): Place {
@@ -53,14 +54,15 @@ const filesOf = (at: Place): string[] => {
 describe('spool entries', () => {
   const bodies = [Uint8Array.of(), Uint8Array.of(1, 2, 3), new Uint8Array(40).fill(0x52)]
   const whole = Buffer.concat(bodies.map((body) => encodeEntry(A, Entry.batch, body)))
-  const read = (bytes: Uint8Array): string[] => scanEntries(A, bytes).entries.map(({ body }) => Buffer.from(body).toString('hex'))
-  const right = bodies.map((body) => Buffer.from(body).toString('hex'))
+  const hex = (body: Uint8Array): string => Buffer.from(body).toString('hex')
+  const read = (bytes: Uint8Array): string[] => scanEntries(A, bytes).entries.map(({ body }) => hex(body))
+  const right = bodies.map(hex)
 
   test('come back as they were written', () => {
     fc.assert(fc.property(fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 }), (list) => {
       const bytes = Buffer.concat(list.map((body) => encodeEntry(A, Entry.batch, body)))
       expect(scanEntries(A, bytes).damaged).toBe(0)
-      expect(read(bytes)).toEqual(list.map((body) => Buffer.from(body).toString('hex')))
+      expect(read(bytes)).toEqual(list.map(hex))
     }))
   })
 
@@ -112,7 +114,7 @@ describe('spool', () => {
     expect(again.notes.lines).toEqual([])
   })
 
-  test('a file that was torn at any length gives a prefix; one flipped byte never gives a wrong point', () => {
+  test('a file torn at any length gives a prefix; one flipped byte never gives a wrong point', () => {
     const at = place()
     const origin = originOf(at)
     const shelf = spoolAt(at).spool.shelf(origin)

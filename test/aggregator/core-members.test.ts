@@ -8,7 +8,8 @@ import { originOf, Sender } from './sender.ts'
 const life = (id: string, startedAt: number, more: Partial<Origin> = {}): Sender =>
   new Sender(originOf(id.repeat(32), more.rank ?? 0, { startedAt, worldSize: 1, ...more }))
 
-const states = (desk: Desk): string[] => desk.state.members().map(({ attempt, state }) => `${attempt} ${state}`)
+const states = (desk: Desk): string[] =>
+  desk.state.members().map(({ attempt, state }) => `${attempt} ${state}`)
 
 describe('the lives of a rank', () => {
   test('are attempts in order of start, also when an older one arrives late', () => {
@@ -19,7 +20,7 @@ describe('the lives of a rank', () => {
       .toEqual([['c', 1], ['b', 3], ['a', 2]])
   })
 
-  test('are ordered by id when they started at the same instant, and by the corrected clock across nodes', () => {
+  test('are ordered by id on equal starts, and by the corrected clock across nodes', () => {
     const desk = new Desk()
     const [x, y, z] = [life('b', 1000), life('a', 1000), life('c', 500, { bootId: 'elsewhere' })]
     for (const sender of [x, y]) desk.join(sender).end(sender).decide()
@@ -28,16 +29,27 @@ describe('the lives of a rank', () => {
       .toEqual([['b', 2], ['a', 1], ['c', 3]])
   })
 
+  test('of one node are ordered by its own clock, however late a HELLO came', () => {
+    const desk = new Desk()
+    const [first, second] = [life('a', 1000), life('b', 5000)]
+    desk.commit(desk.state.join(first.origin, 1, desk.now, { offset: 15_000 }))
+    desk.end(first)
+    desk.commit(desk.state.join(second.origin, 1, desk.now, { offset: 1 }))
+    desk.decide()
+    expect(states(desk)).toEqual(['1 ended', '2 live'])
+  })
+
   test('the later replaces what the earlier logged at the same step, whichever arrives first', () => {
     for (const late of [true, false]) {
       const desk = new Desk()
       const old = life('a', 1000).log({ loss: 1 }, 0).log({ loss: 1 }, 1)
       const young = life('b', 5000).log({ loss: 2 }, 1).log({ loss: 2 }, 2)
-      for (const sender of late ? [young, old] : [old, young]) desk.join(sender).take(sender).end(sender).decide()
+      const order = late ? [young, old] : [old, young]
+      for (const sender of order) desk.join(sender).take(sender).end(sender).decide()
       desk.drain()
       expect([...rows(desk.ledger)].map(({ step, value }) => [step, value])).toEqual([[0, 1], [1, 2], [2, 2]])
-      expect([...points(desk.ledger)].map(({ step, attempt, superseded }) => [step, attempt, superseded ?? false]))
-        .toEqual([[0, 1, false], [1, 1, true], [1, 2, false], [2, 2, false]])
+      const replaced = [...points(desk.ledger)].map((one) => [one.step, one.attempt, one.superseded ?? false])
+      expect(replaced).toEqual([[0, 1, false], [1, 1, true], [1, 2, false], [2, 2, false]])
     }
   })
 
@@ -120,7 +132,8 @@ describe('a rival', () => {
     rival.log({ loss: 2 }, 1)
     desk.take(rival).end(rival).end(holder).drain()
     expect(states(desk)).toEqual(['1 ended', '2 rank-conflict'])
-    expect([...rows(desk.ledger)].map(({ step, value, expected }) => [step, value, expected])).toEqual([[0, 1, 1]])
+    const merged = [...rows(desk.ledger)].map(({ step, value, expected }) => [step, value, expected])
+    expect(merged).toEqual([[0, 1, 1]])
     expect([...points(desk.ledger)].map(({ step, attempt, rejected }) => [step, attempt, rejected])).toEqual([
       [0, 1, undefined], [0, 2, 'rank-conflict'], [1, 2, 'rank-conflict'],
     ])
@@ -148,7 +161,7 @@ describe('a rival', () => {
     expect(states(desk)).toEqual(['3 rank-conflict', '1 live', '2 rank-conflict'])
   })
 
-  test('who joins late but started earlier does not take the rank from one whose points are in the rows', () => {
+  test('that started earlier and joins late leaves the rank to whose points are in the rows', () => {
     const desk = new Desk()
     const holder = life('b', 5000).log({ loss: 1 }, 0)
     const late = life('a', 1000).log({ loss: 9 }, 0, { time: 9000 })
@@ -171,20 +184,23 @@ describe('what a member says', () => {
   test('is kept for the session: open, end, last step, refused weights, lines of text', () => {
     const desk = new Desk()
     const sender = life('a', 1000)
-    sender.say(Kind.open, { source: 'test', key: 'k' }).log({ loss: 1 }, 7, { weight: -1, time: 1500 }).say(Kind.text, { line: 'hi' })
+    sender.say(Kind.open, { source: 'test', key: 'k' }).log({ loss: 1 }, 7, { weight: -1, time: 1500 })
+    sender.say(Kind.text, { line: 'hi' })
     sender.say(Kind.end, { exit: 3, logged: 1, refused: 0 }, 1600)
     desk.join(sender).take(sender)
     expect(desk.state.member(sender.instance)).toMatchObject({
-      open: { key: 'k' }, end: { exit: 3 }, lastStep: 7, lastTime: 1600, badWeights: 1, textLines: 1, state: 'live',
+      open: { key: 'k' }, end: { exit: 3 }, lastStep: 7, lastTime: 1600, badWeights: 1, textLines: 1,
+      state: 'live',
     })
     expect(desk.state.member('f'.repeat(32))).toBe(null)
   })
 
-  test('of params and views is what the newest life of a rank said, also when an older one speaks later', () => {
+  test('of params and views is the newest life\'s word, also when an older one speaks later', () => {
     const desk = new Desk()
     const [old, young] = [life('a', 1000), life('b', 5000)]
     old.say(Kind.params, { params: { lr: 1 } }).say(Kind.define, { metric: 'loss', reduce: 'min' })
-    young.say(Kind.params, { params: { lr: 2 } }).say(Kind.define, { metric: 'loss', reduce: 'sum' }).log({ loss: 3 }, 0)
+    young.say(Kind.params, { params: { lr: 2 } }).say(Kind.define, { metric: 'loss', reduce: 'sum' })
+    young.log({ loss: 3 }, 0)
     const peer = life('c', 1000, { rank: 1 }).log({ loss: 4 }, 0)
     for (const sender of [young, peer, old]) desk.join(sender).take(sender)
     expect(desk.state.params()).toEqual([{ key: 'lr', value: 2 }])

@@ -6,7 +6,9 @@ import { statistics, type Told } from './oracle.ts'
 
 type Figures = Stats & { median: number; p95: number }
 
-function figures(values: readonly number[], weights: readonly number[] = [], ranks?: readonly number[]): Figures {
+type Numbers = readonly number[]
+
+function figures(values: Numbers, weights: Numbers = [], ranks?: Numbers): Figures {
   const sample = newSample(Math.max(1, values.length))
   sample.n = values.length
   values.forEach((value, i) => {
@@ -25,14 +27,16 @@ describe('the statistics of a row', () => {
   test('agree with an independent computation', () => {
     // Below 1e-100 the naive squares underflow, not ours: see 'do not overflow'.
     const value = fc.oneof(
-      fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((x) => (Math.abs(x) < 1e-100 ? 0 : x)), fc.integer({ min: -5, max: 5 }),
-      fc.constantFrom(NaN, Infinity, -Infinity, -0, 0),
+      fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((x) => (Math.abs(x) < 1e-100 ? 0 : x)),
+      fc.integer({ min: -5, max: 5 }), fc.constantFrom(NaN, Infinity, -Infinity, -0, 0),
     )
-    const entry = fc.tuple(value, fc.oneof(fc.constantFrom(NaN, 0, -1, Infinity), fc.integer({ min: 1, max: 64 })))
+    const weights = fc.oneof(fc.constantFrom(NaN, 0, -1, Infinity), fc.integer({ min: 1, max: 64 }))
+    const entry = fc.tuple(value, weights)
     fc.assert(fc.property(fc.array(entry, { minLength: 1, maxLength: 40 }), (entries) => {
       const got = figures(entries.map(([v]) => v), entries.map(([, w]) => w))
       const told = entries.map(([v, weight], rank): Told => ({
-        metric: 'm', step: 0, seq: 1, time: 0, value: v, weight, sender: new Sender(originOf('0'.repeat(32), rank)),
+        metric: 'm', step: 0, seq: 1, time: 0, value: v, weight,
+        sender: new Sender(originOf('0'.repeat(32), rank)),
       }))
       const want = statistics(told, 'mean')
       expect([got.count, got.nan, got.inf]).toEqual([want.count, want.nan, want.inf])
@@ -48,7 +52,10 @@ describe('the statistics of a row', () => {
 
   // Printed by NumPy 2.4.6: percentile(x, 95), std, median, average with weights 1, 2, 3 …, sum.
   test.each([
-    [[3.5, -1.25, 8, 0.1, 2.75, 100, 7], 72.39999999999993, 33.961768721517984, 3.5, 24.576785714285712, 120.1],
+    [
+      [3.5, -1.25, 8, 0.1, 2.75, 100, 7],
+      72.39999999999993, 33.961768721517984, 3.5, 24.576785714285712, 120.1,
+    ],
     [[0, 1, 2, 3], 2.8499999999999996, 1.118033988749895, 1.5, 2, 6],
     [[0.1, 0.2, 0.3, 0.7, 1e9], 800000000.1399999, 399999999.87, 0.3, 333333333.61333334, 1000000001.3],
     [
@@ -129,6 +136,7 @@ describe('the declared view of a row', () => {
 
   test('is one of the statistics otherwise', () => {
     const stats = figures([1, 2, 6])
-    expect((['mean', 'sum', 'min', 'max', 'last'] as const).map((view) => viewOf(stats, view))).toEqual([3, 9, 1, 6, 6])
+    const views = ['mean', 'sum', 'min', 'max', 'last'] as const
+    expect(views.map((view) => viewOf(stats, view))).toEqual([3, 9, 1, 6, 6])
   })
 })

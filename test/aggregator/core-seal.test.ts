@@ -135,9 +135,11 @@ describe('a row seals by deadline', () => {
     expect(desk.decide()).toEqual([])
     desk.now += 1
     expect(told(desk.decide())).toEqual(['0-0:1+1x1/deadline'])
-    expect([...rows(desk.ledger)][1]).toMatchObject({ step: 1, count: 1, expected: 2, sealed: true, amended: false })
+    expect([...rows(desk.ledger)][1])
+      .toMatchObject({ step: 1, count: 1, expected: 2, sealed: true, amended: false })
     desk.take(b.log({ loss: 3 }, 1))
-    expect([...rows(desk.ledger)][1]).toMatchObject({ step: 1, count: 2, mean: 2, sealed: true, amended: true })
+    expect([...rows(desk.ledger)][1])
+      .toMatchObject({ step: 1, count: 2, mean: 2, sealed: true, amended: true })
     expect(desk.decide()).toEqual([])
   })
 
@@ -230,7 +232,8 @@ describe('a seal note', () => {
   test('is one line for 10,000 metrics and many steps', () => {
     const [desk, [a]] = joined(1)
     const names = Array.from({ length: 10_000 }, (_, i) => `m${i}`)
-    for (let step = 0; step < 3; step++) a!.log(Object.fromEntries(names.map((name) => [name, step])), 10 * step)
+    const values = Object.fromEntries(names.map((name) => [name, 1]))
+    for (let step = 0; step < 3; step++) a!.log(values, 10 * step)
     desk.take(a!)
     const notes = desk.decide()
     expect(told(notes)).toEqual(['0-9999:0+10x3/progress'])

@@ -98,8 +98,11 @@ export class Desk {
   }
 
   drain(): this {
-    for (let notes = this.state.drain(this.now); notes.length > 0; notes = this.state.drain(this.now)) this.commit(notes)
-    return this
+    for (;;) {
+      const notes = this.state.drain(this.now)
+      if (notes.length === 0) return this
+      this.commit(notes)
+    }
   }
 
   restart(): this {

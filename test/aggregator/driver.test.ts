@@ -6,7 +6,8 @@ import { Bookkeeper, difference, expectedPoints, expectedRows } from './oracle.t
 
 /** RANKZERO_TEST_SEED repeats one failure; RANKZERO_TEST_ROUNDS widens the search. */
 const seedBase = Number(process.env['RANKZERO_TEST_SEED'] ?? 20_261)
-const rounds = process.env['RANKZERO_TEST_SEED'] === undefined ? Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 5) : 1
+const repeats = process.env['RANKZERO_TEST_SEED'] !== undefined
+const rounds = repeats ? 1 : Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 5)
 
 function check(driver: Driver): void {
   const { desk, senders, keeper } = driver
@@ -14,7 +15,9 @@ function check(driver: Driver): void {
   expect([...points(desk.ledger)]).toEqual(wantPoints)
   const got = [...rows(desk.ledger)]
   const want = expectedRows(senders, keeper.rejected)
-  expect(got.map(({ metric, step }) => [metric, step])).toEqual(want.map(({ metric, step }) => [metric, step]))
+  const places = (list: readonly { metric: string; step: number }[]): unknown =>
+    list.map(({ metric, step }) => [metric, step])
+  expect(places(got)).toEqual(places(want))
   expect(got.map((row, i) => difference(row, want[i]!)).filter((text) => text !== '')).toEqual([])
   expect(got.every(({ sealed }) => sealed)).toBe(true)
   const naive = new Bookkeeper(desk.ledger.list, senders)
@@ -57,7 +60,8 @@ const trouble: Record<string, Partial<Knobs>> = {
   'when a second process takes a rank that is held': { rival: 0.02, delay: 200 },
   'when memory for open rows is short': { bytesMax: 4000, delay: 4000, silence: 0.01 },
   'when all of it happens at once': {
-    drop: 0.1, repeat: 0.1, delay: 800, restart: 0.03, crash: 0.01, rival: 0.005, silence: 0.01, bytesMax: 20_000,
+    drop: 0.1, repeat: 0.1, delay: 800, restart: 0.03, crash: 0.01, rival: 0.005, silence: 0.01,
+    bytesMax: 20_000,
   },
 }
 

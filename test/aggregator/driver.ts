@@ -135,7 +135,8 @@ export class Driver {
     const time = this.desk.now
     const chance = this.random()
     if (chance < 0.02) sender.say(Kind.resume, { step: life.step = Math.max(0, life.step - 5) }, time)
-    const values: Record<string, number> = { loss: this.number(), acc: this.random() < 0.5 ? 1 : this.number() }
+    const acc = this.random() < 0.5 ? 1 : this.number()
+    const values: Record<string, number> = { loss: this.number(), acc }
     if (rank === 0) values['lr'] = 0.1
     if (life.step % 5 === 0 && rank % 2 === 0) values['val'] = this.number()
     const weight = this.random() < 0.5 ? Math.floor(this.random() * 5) : undefined
@@ -201,7 +202,8 @@ export class Driver {
       life.joined = this.random() < 0.7
     }
     const first = life.sent + 1
-    const last = Math.min(sender.seq, life.sent + 1 + Math.floor(this.random() * WINDOW), life.acked + 3 * WINDOW)
+    const cut = life.sent + 1 + Math.floor(this.random() * WINDOW)
+    const last = Math.min(sender.seq, cut, life.acked + 3 * WINDOW)
     if (first <= last) {
       life.sent = last
       const data = sender.blob(first, last)
@@ -246,7 +248,8 @@ export class Driver {
     }
     if (admit(acked, firstSeq, lastSeq) !== 'take') return ack()
     this.cursors.set(instance, lastSeq)
-    this.queue.push({ draft: { type: 'batch', at: this.desk.now, instance, firstSeq, lastSeq, data }, done: ack })
+    const draft = { type: 'batch' as const, at: this.desk.now, instance, firstSeq, lastSeq, data }
+    this.queue.push({ draft, done: ack })
   }
 
   private end(life: Life): void {
@@ -321,7 +324,9 @@ export class LawKeeper {
     if (body.by !== 'progress') return
     for (const { metrics, steps } of body.groups) {
       const top = Math.max(...steps.map(([start, stride, count]) => start + stride * (count - 1)))
-      for (const [from, to] of metrics) for (let id = from; id <= to; id++) this.checkRow(this.names[id]!, top, desk)
+      for (const [from, to] of metrics) {
+        for (let id = from; id <= to; id++) this.checkRow(this.names[id]!, top, desk)
+      }
     }
   }
 

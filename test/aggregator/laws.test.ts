@@ -26,7 +26,8 @@ const job = fc.array(fc.tuple(fc.nat(3), fc.array(call, { maxLength: 12 })), { m
 function sendersOf(lives: readonly (readonly [number, readonly Call[]])[]): Sender[] {
   return lives.map(([rank, calls], i) => {
     const startedAt = 1000 + 1000 * i
-    const sender = new Sender(originOf(i.toString(16).padStart(32, '0'), rank, { startedAt, bootId: `b${i}` }))
+    const id = i.toString(16).padStart(32, '0')
+    const sender = new Sender(originOf(id, rank, { startedAt, bootId: `b${i}` }))
     for (const { step, names, value, weight } of calls) {
       sender.log(Object.fromEntries(names.map((name) => [name, value])), step, { weight, time: startedAt })
     }
@@ -42,7 +43,8 @@ function deliver(senders: readonly Sender[], choose: (n: number) => number): Des
   while (left.length > 0) order.push(...left.splice(choose(left.length), 1))
   for (const sender of order) desk.join(sender)
   desk.commit(desk.state.drain(desk.now).filter(({ kind }) => kind !== 'seal'))
-  for (let open = order; open.length > 0; open = open.filter((one) => desk.state.acked(one.instance) < one.seq)) {
+  const isOpen = (one: Sender): boolean => desk.state.acked(one.instance) < one.seq
+  for (let open = order; open.length > 0; open = open.filter(isOpen)) {
     const sender = open[choose(open.length)]!
     const acked = desk.state.acked(sender.instance)
     desk.take(sender, Math.min(sender.seq, acked + 1 + choose(5)))
@@ -80,7 +82,9 @@ describe('merging', () => {
       expect(replayed.books()).toEqual(desk.state.books())
       // What the live state saw last of each metric is what an export says of that row.
       const exported = new Map([...rows(desk.ledger)].map((row) => [`${row.metric} ${row.step}`, row]))
-      for (const view of desk.state.metrics(100)) expect(exported.get(`${view.metric} ${view.step}`)).toMatchObject(view)
+      for (const view of desk.state.metrics(100)) {
+        expect(exported.get(`${view.metric} ${view.step}`)).toMatchObject(view)
+      }
     }), { numRuns: 150 })
   })
 
@@ -95,7 +99,8 @@ describe('merging', () => {
 
 describe('admission', () => {
   test('takes every seq exactly once, whatever is repeated or lost on the way', () => {
-    const range = fc.tuple(fc.integer({ min: 1, max: 30 }), fc.nat(6)).map(([first, more]) => [first, first + more] as const)
+    const range = fc.tuple(fc.integer({ min: 1, max: 30 }), fc.nat(6))
+      .map(([first, more]) => [first, first + more] as const)
     fc.assert(fc.property(fc.array(range, { maxLength: 80 }), (ranges) => {
       let acked = 0
       const taken: number[] = []

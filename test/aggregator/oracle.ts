@@ -31,10 +31,13 @@ export function toldBy(senders: readonly Sender[]): Told[] {
       if (record.kind !== Kind.values) continue
       const names = sender.layouts[record.layout]!
       const { seq, step, weight, time } = record
-      names.forEach((metric, i) => all.push({ metric, step, sender, seq, value: record.values[i]!, weight, time }))
+      names.forEach((metric, i) => {
+        all.push({ metric, step, sender, seq, value: record.values[i]!, weight, time })
+      })
     }
   }
-  return all.sort((a, b) => text(a.metric, b.metric) || a.step - b.step || a.sender.origin.rank - b.sender.origin.rank
+  return all.sort((a, b) => text(a.metric, b.metric) || a.step - b.step
+    || a.sender.origin.rank - b.sender.origin.rank
     || (a.sender === b.sender ? a.seq - b.seq : byLife(a.sender, b.sender)))
 }
 
@@ -50,12 +53,14 @@ export function expectedPoints(senders: readonly Sender[], rejected: ReadonlySet
     const { rank } = sender.origin
     const rival = rejected.has(sender.instance)
     let superseded = false
-    for (let j = i + 1; j < all.length && sameRow(all[j]!, told) && all[j]!.sender.origin.rank === rank; j++) {
-      if (!rejected.has(all[j]!.sender.instance)) superseded = true
+    for (const later of all.slice(i + 1)) {
+      if (!sameRow(later, told) || later.sender.origin.rank !== rank) break
+      if (!rejected.has(later.sender.instance)) superseded = true
     }
     return {
       metric: told.metric, step: told.step, rank, value: shown(told.value),
-      weight: Number.isNaN(told.weight) ? null : shown(told.weight), time: told.time, instance: sender.instance,
+      weight: Number.isNaN(told.weight) ? null : shown(told.weight), time: told.time,
+      instance: sender.instance,
       attempt: lives.filter((life) => life.origin.rank === rank).indexOf(sender) + 1,
       ...(rival ? { rejected: 'rank-conflict' as const } : superseded ? { superseded: true as const } : {}),
     }
@@ -73,7 +78,8 @@ export function expectedRows(
     const first = all[i]!
     const winners = new Map<number, Told>()
     for (; i < all.length && sameRow(all[i]!, first); i++) winners.set(all[i]!.sender.origin.rank, all[i]!)
-    const ranks = new Set(all.filter(({ metric }) => metric === first.metric).map(({ sender }) => sender.origin.rank))
+    const same = all.filter(({ metric }) => metric === first.metric)
+    const ranks = new Set(same.map(({ sender }) => sender.origin.rank))
     out.push({
       metric: first.metric, step: first.step, expected: ranks.size,
       ...statistics([...winners.values()], view(first.metric)),
@@ -82,7 +88,9 @@ export function expectedRows(
   return out
 }
 
-export function statistics(row: readonly Told[], view: Reduce): Omit<NaiveRow, 'metric' | 'step' | 'expected'> {
+export function statistics(
+  row: readonly Told[], view: Reduce,
+): Omit<NaiveRow, 'metric' | 'step' | 'expected'> {
   const good = row.filter(({ value }) => Number.isFinite(value))
   const values = good.map(({ value }) => value)
   const weights = good.map(({ weight }) => (weight > 0 && weight < Infinity ? weight : 1))
@@ -110,7 +118,8 @@ export function statistics(row: readonly Told[], view: Reduce): Omit<NaiveRow, '
   const low = sorted[Math.floor(at)]!
   const high = sorted[Math.ceil(at)]!
   const middle = sorted.length / 2
-  const median = sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  const odd = sorted.length % 2 === 1
+  const median = odd ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2
   const rankOf = (value: number): number => good.find((told) => told.value === value)!.sender.origin.rank
   const figures = {
     count: good.length, mean, min, max, minRank: rankOf(min), maxRank: rankOf(max), std, sum, median,
@@ -122,7 +131,8 @@ export function statistics(row: readonly Told[], view: Reduce): Omit<NaiveRow, '
 
 /** '' when equal: exact where DESIGN 13 says so, else within 1e-12 of the largest value in the row. */
 export function difference(got: Row, want: NaiveRow): string {
-  const scale = Math.max(Math.abs(Number(want.min ?? 0)), Math.abs(Number(want.max ?? 0))) * Math.max(1, want.count)
+  const largest = Math.max(Math.abs(Number(want.min ?? 0)), Math.abs(Number(want.max ?? 0)))
+  const scale = largest * Math.max(1, want.count)
   for (const key of Object.keys(want) as (keyof NaiveRow)[]) {
     const a = got[key]
     const b = want[key]
@@ -165,14 +175,18 @@ export class Bookkeeper {
     for (const entry of entries) {
       if (entry.type === 'batch') this.batch(byId.get(entry.instance)!, entry.firstSeq, entry.lastSeq)
       else if (entry.kind === 'seal') this.seal(entry.body as SealBody)
-      else if (entry.kind === 'heir' || entry.kind === 'conflict') this.judge(entry.kind, entry.body as EndedBody)
+      else if (entry.kind === 'heir' || entry.kind === 'conflict') {
+        this.judge(entry.kind, entry.body as EndedBody)
+      }
     }
   }
 
   private batch(sender: Sender, first: number, last: number): void {
     for (const record of sender.records.slice(first - 1, last)) {
       if (record.kind !== Kind.layout) continue
-      for (const name of (record.body as { names: string[] }).names) if (!this.names.includes(name)) this.names.push(name)
+      for (const name of (record.body as { names: string[] }).names) {
+        if (!this.names.includes(name)) this.names.push(name)
+      }
     }
     const held = this.held.get(sender.instance)
     if (held !== undefined) held.batches.push([first, last])

@@ -2,15 +2,19 @@ import { Kind, type Origin } from '../../lib/record/index.ts'
 import { BatchBuilder } from '../../lib/wire/index.ts'
 
 export type LoggedRecord =
-  | { seq: number; kind: typeof Kind.values; layout: number; step: number; weight: number; time: number; values: number[] }
+  | {
+    seq: number; kind: typeof Kind.values; layout: number; step: number; weight: number; time: number
+    values: number[]
+  }
   | { seq: number; kind: Exclude<Kind, typeof Kind.values>; time: number; body: object }
 
 const encoder = new TextEncoder()
 
 export function originOf(instance: string, rank: number, more: Partial<Origin> = {}): Origin {
   return {
-    instance, meeting: '0'.repeat(32), run: null, role: 'worker', rank, worldSize: 4, localRank: rank, node: 'n0',
-    bootId: 'b0', pidns: 1, pid: 100 + rank, procStart: 1, startedAt: 1000, dir: '/tmp', cli: '', ...more,
+    instance, meeting: '0'.repeat(32), run: null, role: 'worker', rank, worldSize: 4, localRank: rank,
+    node: 'n0', bootId: 'b0',
+    pidns: 1, pid: 100 + rank, procStart: 1, startedAt: 1000, dir: '/tmp', cli: '', ...more,
   }
 }
 
@@ -39,7 +43,8 @@ export class Sender {
     const time = o.time ?? this.origin.startedAt
     const layout = this.layout(names, time)
     this.records.push({
-      seq: this.seq + 1, kind: Kind.values, layout, step, weight: o.weight ?? NaN, time, values: Object.values(values),
+      seq: this.seq + 1, kind: Kind.values, layout, step, weight: o.weight ?? NaN, time,
+      values: Object.values(values),
     })
     this.logged += names.length
     return this

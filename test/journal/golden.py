@@ -89,7 +89,7 @@ def read(vector, origin):
     version, endian = struct.unpack_from("<II", journal, 8)
     assert (version, endian) == (1, 0x01020304)
     instance = journal[16:32]
-    ring_bytes, header_bytes, origin_bytes, directories_bytes, lock_mode = struct.unpack_from("<5I", journal, 32)
+    ring_bytes, header_bytes, origin_bytes, directories_bytes = struct.unpack_from("<4I", journal, 32)
     (crc,) = struct.unpack_from("<I", journal, 60)
     text = journal[512 : 512 + origin_bytes + directories_bytes]
     assert crc == zlib.crc32(text, zlib.crc32(journal[:60]))

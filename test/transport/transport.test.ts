@@ -27,7 +27,9 @@ class Inbox<T> {
   }
 }
 
-async function router(onFrame: (r: Router, peer: Buffer, text: string) => void, onGone?: () => void): Promise<Router> {
+type OnText = (router: Router, peer: Buffer, text: string) => void
+
+async function router(onFrame: OnText, onGone?: () => void): Promise<Router> {
   const made: Router = await bindRouter({
     host: '127.0.0.1', port: 0, onGone,
     onFrame: (peer, frame) => onFrame(made, Buffer.from(peer), frame.toString()),
@@ -85,7 +87,7 @@ describe('dealer and router', () => {
     expect(await dealer(port).downs.take()).toBe('refused')
   })
 
-  test('a queue that nobody empties fills and then refuses frames; control frames fit after data waits', async () => {
+  test('a queue that nobody empties refuses frames in the end; data is told to wait before', async () => {
     // Accepts, never speaks ZMTP: the handshake never ends, so nothing may be sent.
     const accepted: Socket[] = []
     const mute = createServer((socket) => { accepted.push(socket) }).listen(0, '127.0.0.1')
@@ -145,7 +147,8 @@ describe('dealer and router', () => {
 
   test('a non-loopback bind is refused with the remedy', async () => {
     await expect(bindRouter({ host: '0.0.0.0', port: 0, onFrame() {} })).rejects.toMatchObject({
-      code: 'USAGE', message: expect.stringContaining('0.0.0.0'), remedy: expect.stringContaining('127.0.0.1'),
+      code: 'USAGE', message: expect.stringContaining('0.0.0.0'),
+      remedy: expect.stringContaining('127.0.0.1'),
     })
   })
 

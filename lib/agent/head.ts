@@ -1,0 +1,45 @@
+import { messageOf } from '../errors.ts'
+import { procStart } from '../journal/index.ts'
+import type { Origin } from '../record/index.ts'
+import { Starter } from './core-starter.ts'
+import type { Notes } from './notes.ts'
+import type { Uplink } from './uplink.ts'
+
+/** Sees to it that there is a head: starts one where the run's own rank 0, or its supervisor, is or was. */
+export class HeadKeeper {
+  readonly #starter = new Starter()
+  readonly #uplink: Uplink
+  readonly #notes: Notes
+  readonly #start: () => void
+  /** Stays true: the head is needed until all ranks of this node are delivered, also after rank 0 is. */
+  #mayStart = false
+
+  constructor(uplink: Uplink, notes: Notes, start: () => void) {
+    this.#uplink = uplink
+    this.#notes = notes
+    this.#start = start
+  }
+
+  seen({ role, rank }: Origin): void {
+    if (role === 'supervisor' || rank === 0) this.#mayStart = true
+  }
+
+  /** Its process is there, connected or not. */
+  alive(): boolean {
+    const { head } = this.#uplink
+    return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
+  }
+
+  /** `wanted`: there is something that a head would take. */
+  look(now: number, wanted: boolean): void {
+    const there = this.#uplink.core.live || this.alive()
+    if (!this.#starter.due(now, there, wanted && this.#mayStart)) return
+    this.#notes.say('starts an aggregator: none answers')
+    try {
+      this.#start()
+    } catch (error) {
+      this.#notes.once(`cannot start an aggregator: ${messageOf(error)}; ` +
+        'data waits until `rankzero sync` delivers it')
+    }
+  }
+}
