@@ -1,4 +1,5 @@
-// The trials as data: what runs, with which arguments, what its numbers mean. Budgets are those of the design.
+// The trials as data: what runs, with which arguments, what its numbers mean. Budgets are those of the
+// design.
 
 const CALLS = {
   'log()': 'log',

@@ -1,6 +1,6 @@
 /**
- * A daemon's own log: one line per fact, each text once in a row. Never throws: a diary that cannot be written (full
- * disk, read-only directory) must not stop what it tells about; its lines then go to stderr.
+ * A daemon's own log: one line per fact, each text once in a row. Never throws: a diary that cannot be
+ * written (full disk, read-only directory) must not stop what it tells about; its lines then go to stderr.
  */
 import { appendFileSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'

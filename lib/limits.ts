@@ -1,25 +1,32 @@
 /**
- * Every number of rankzero that is not a format offset: one home, its unit in the name or the comment, its reason.
- * Format offsets live beside their format (journal/format.ts, wire/*).
+ * Every number of rankzero that is not a format offset: one home, its unit in the name or the comment, its
+ * reason. Format offsets live beside their format (journal/format.ts, wire/*).
  */
 const KiB = 1024
 const MiB = 1024 * KiB
 
-// --- journal -------------------------------------------------------------------------------------------------
+// --- journal ---------------------------------------------------------------------------------------------
 /** Ring of one instance: ~0.1 s of the fastest trainer, hours of a normal one. */
 export const RING_BYTES = 4 * MiB
 /** One segment file; deleted as a whole when acknowledged or spooled. */
 export const SEGMENT_BYTES = 4 * MiB
 /** Outstanding segment bytes of one instance, after which loss is counted (RANKZERO_OVERFLOW_CAP). */
 export const OVERFLOW_CAP_BYTES = 256 * MiB
-/** No directory takes a segment (disk full): the next attempt after this (ms); until then calls are counted lost. */
+/**
+ * No directory takes a segment (disk full): the next attempt after this (ms); until then calls are counted
+ * lost.
+ */
 export const SEGMENT_RETRY_MS = 1000
-/** A record that its writer has counted but that does not check is damaged if it stays so for this long (ms). */
+/**
+ * A record that its writer has counted but that does not check is damaged if it stays so for this long (ms).
+ */
 export const HOLE_CONFIRM_MS = 50
 /** Shared memory is used only if this much is free, or SHM_FACTOR times what all local ranks need. */
 export const SHM_FREE_BYTES_MIN = 1024 * MiB
 export const SHM_FACTOR = 16
-/** Largest record; a longer payload is cut (text) or refused. A quarter of the ring, so that one always fits. */
+/**
+ * Largest record; a longer payload is cut (text) or refused. A quarter of the ring, so that one always fits.
+ */
 export const RECORD_BYTES_MAX = MiB
 /** Text over this is cut and marked (DESIGN 13). */
 export const TEXT_BYTES_MAX = MiB - 4 * KiB
@@ -35,7 +42,7 @@ export const STEP_MAX = Number.MAX_SAFE_INTEGER
 /** Nested log() calls (signal handlers) kept while an outer call writes. */
 export const REENTRANT_MAX = 1024
 
-// --- logger --------------------------------------------------------------------------------------------------
+// --- logger ----------------------------------------------------------------------------------------------
 /** The logger's one timer (ms): looks at the agent's beat, writes counted losses. */
 export const LOGGER_TICK_MS = 1000
 /** A beat older than this (ms) starts an agent; 5 ticks, so that a busy node is no false alarm. */
@@ -47,18 +54,21 @@ export const EXIT_TIMEOUT_MS = 10_000
 /** How often a synchronous exit hook looks for the ack (ms). */
 export const EXIT_POLL_MS = 5
 
-// --- agent ---------------------------------------------------------------------------------------------------
+// --- agent -----------------------------------------------------------------------------------------------
 /**
- * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch (DESIGN 6:
- * 50-250 ms). Waking up is most of its CPU.
+ * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch
+ * (DESIGN 6: 50-250 ms). Waking up is most of its CPU.
  */
 export const DRAIN_INTERVAL_MS = 200
-/** … and this often (ms) while much comes (a ring is full in 50 ms), or an owner leaves (a run's end waits for it). */
+/**
+ * … and this often (ms) while much comes (a ring is full in 50 ms), or an owner leaves (a run's end waits for
+ * it).
+ */
 export const DRAIN_BUSY_MS = 20
 /** A round that sends a unit of this many bytes counts as busy. */
 export const DRAIN_BUSY_BYTES = 16 * KiB
-/** Journals are looked at for damage, and for filling up, at most this often (ms): each look is system calls. */
-export const JOURNAL_CHECK_MS = 200
+/** Journals are looked at for damage, and for filling up, this often (ms): each look is system calls. */
+export const JOURNAL_CHECK_MS = 500
 /** A batch is cut when it may have this many bytes (DESIGN 6: 32-128 KiB). */
 export const BATCH_BYTES = 96 * KiB
 /** Directory scan for new journals (ms). */
@@ -86,25 +96,39 @@ export const ACK_STALL_MS = 10_000
 export const REWIND_PAUSE_MS = 500
 /** After a refusal the agent asks again this often (ms): another head may hold the meeting by then. */
 export const REFUSED_RETRY_MS = 10_000
-/** Unacknowledged bytes of one agent, below any credit: 8 ms of round trip at 250 MB/s, and it bounds memory. */
+/**
+ * Unacknowledged bytes of one agent, below any credit: 8 ms of round trip at 250 MB/s, and it bounds memory.
+ */
 export const FLIGHT_BYTES_MAX = 2 * MiB
-/** After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is known. */
+/**
+ * After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is
+ * known.
+ */
 export const DEATH_INFO_WAIT_MS = 500
-/** A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has gone. */
+/**
+ * A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has
+ * gone.
+ */
 export const HEAD_PATIENCE_MS = 60_000
 /** Bytes that one spool pass of one instance writes before its fsync. */
 export const SPOOL_PASS_BYTES = 4 * MiB
 
-// --- wire ----------------------------------------------------------------------------------------------------
+// --- wire ------------------------------------------------------------------------------------------------
 /** Largest frame; a bigger one disconnects the peer (ZMQ_MAXMSGSIZE). */
 export const FRAME_BYTES_MAX = 8 * MiB
 /** Bytes one agent may have in flight before the aggregator acknowledged them. */
 export const CREDIT_BYTES = 8 * MiB
 /** Socket queues, in messages: small, because what is not sent stays in the journal. */
 export const SOCKET_HWM = 64
-/** Queue of the one writer loop of a socket, in messages: for control frames, e.g. the ENDs of a whole node at once. */
+/**
+ * Queue of the one writer loop of a socket, in messages: for control frames, e.g. the ENDs of a whole node at
+ * once.
+ */
 export const WRITER_QUEUE_MAX = 4096
-/** ZMTP heartbeat (ms) and how long a silent connection lives (ms); they see dead connections, never a hung program. */
+/**
+ * ZMTP heartbeat (ms) and how long a silent connection lives (ms); they see dead connections, never a hung
+ * program.
+ */
 export const HEARTBEAT_MS = 1000
 export const HEARTBEAT_TIMEOUT_MS = 4000
 /** Pending connections at bind; the kernel's somaxconn may cap it. */
@@ -113,12 +137,18 @@ export const LISTEN_BACKLOG = 1024
 export const FDS_FREE_MIN = 256
 /** Levels of msgpack in a control frame; the deepest one (HELLO: map, instances, instance, origin) has 4. */
 export const WIRE_DEPTH_MAX = 8
-/** Records in one batch: 27 times what BATCH_BYTES of the smallest records hold, so only a forged batch has more. */
+/**
+ * Records in one batch: 27 times what BATCH_BYTES of the smallest records hold, so only a forged batch has
+ * more.
+ */
 export const BATCH_RECORDS_MAX = 65_536
-/** Points in one batch: at 8 bytes each it still fits a frame, and a forged batch of constants decodes to 4 MiB. */
+/**
+ * Points in one batch: at 8 bytes each it still fits a frame, and a forged batch of constants decodes to 4
+ * MiB.
+ */
 export const BATCH_POINTS_MAX = 524_288
 
-// --- ledger --------------------------------------------------------------------------------------------------
+// --- ledger ----------------------------------------------------------------------------------------------
 /** A statement on the ledger waits this long (ms) for another process: longer than any checkpoint. */
 export const LEDGER_BUSY_MS = 2000
 /** Entries read per step, 6 MiB of usual batches: a replay holds no more than this. */
@@ -129,7 +159,7 @@ export const LOCK_COMMIT_MS = 2000
 export const LOCK_TRIES = 3
 export const LOCK_TRY_PAUSE_MS = 4
 
-// --- aggregator ----------------------------------------------------------------------------------------------
+// --- aggregator ------------------------------------------------------------------------------------------
 /** Group commit (ms): one fsync for all frames that came in this window. */
 export const COMMIT_INTERVAL_MS = 8
 /** … or as soon as this much is waiting. */
@@ -142,9 +172,14 @@ export const SEAL_BACKLOG_MS = 60_000
 export const JOIN_TIMEOUT_MS = 30_000
 /** Memory of open rows; above it the oldest rows seal partial. */
 export const OPEN_ROWS_BYTES_MAX = 256 * MiB
-/** Large blocks kept for the next row (bytes): some seconds' worth at 4,096 ranks; more goes back to the heap. */
+/**
+ * Large blocks kept for the next row (bytes): some seconds' worth at 4,096 ranks; more goes back to the heap.
+ */
 export const SPARE_BLOCK_BYTES_MAX = 64 * MiB
-/** A life still seen alive this long (ms) after another of its rank began is its rival: above beat and clock skew. */
+/**
+ * A life still seen alive this long (ms) after another of its rank began is its rival: above beat and clock
+ * skew.
+ */
 export const RANK_OVERLAP_MS = 2000
 /** A life not heard of for this long (ms) is followed by the next of its rank: ten beats. */
 export const HEIR_AFTER_MS = 5000
@@ -159,15 +194,18 @@ export const SNAPSHOT_METRICS_MAX = 200
 /** All instances ended and nobody new for this long (ms): an unsupervised run drains. */
 export const RUN_LINGER_MS = 750
 
-// --- lock ----------------------------------------------------------------------------------------------------
+// --- lock ------------------------------------------------------------------------------------------------
 /** The holder of a key rewrites its particulars this often (ms). */
 export const HOLDER_BEAT_MS = 1000
 /** A key without an end mark may be taken after this (ms) without a beat. */
 export const KEY_FREE_MS = 10_000
 export const LOCK_POLL_MS = 250
 
-// --- launch --------------------------------------------------------------------------------------------------
-/** SIGTERM to SIGKILL for the other workers of a failed one (ms), as torchrun's own grace is longer but ours is ours. */
+// --- launch ----------------------------------------------------------------------------------------------
+/**
+ * SIGTERM to SIGKILL for the other workers of a failed one (ms), as torchrun's own grace is longer but ours
+ * is ours.
+ */
 export const STOP_GRACE_MS = 10_000
 /** The supervisor looks at its daemons this often (ms). */
 export const WATCH_INTERVAL_MS = 500
@@ -183,12 +221,16 @@ export const PROGRESS_AFTER_MS = 1000
 export const STATUS_REDRAW_MS = SNAPSHOT_INTERVAL_MS / 2
 /** `doctor` warns below this many open files: three per agent, a few hundred agents. */
 export const OPEN_FILES_MIN = 1024
-/** `sync` gives up when nothing moved for this long (ms): more than a resumed run waits for ranks that never come. */
+/**
+ * `sync` gives up when nothing moved for this long (ms): more than a resumed run waits for ranks that never
+ * come.
+ */
 export const SYNC_STALL_MS = JOIN_TIMEOUT_MS + EXIT_TIMEOUT_MS
 /** `export` writes in chunks of this many characters: few system calls, little memory. */
 export const EXPORT_CHUNK_CHARS = 64 * KiB
 
 // Relations that the code relies on.
-if (BATCH_BYTES * 4 > CREDIT_BYTES || RECORD_BYTES_MAX * 2 > FRAME_BYTES_MAX || RECORD_BYTES_MAX * 4 > RING_BYTES) {
+if (BATCH_BYTES * 4 > CREDIT_BYTES || RECORD_BYTES_MAX * 2 > FRAME_BYTES_MAX ||
+    RECORD_BYTES_MAX * 4 > RING_BYTES) {
   throw new Error('limits.ts: a batch must fit its credit, a record its frame and its ring')
 }

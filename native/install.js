@@ -14,8 +14,8 @@ const ownCopy = join(here, 'build', 'sqlite')
 const say = (text) => console.log(`rankzero: ${text}`)
 
 /**
- * As lib/ledger looks for it: our own copy first, then npm's. In a process of its own: a copy that was built for
- * another Node may crash, and Node remembers what it once did not find.
+ * As lib/ledger looks for it: our own copy first, then npm's. In a process of its own: a copy that was built
+ * for another Node may crash, and Node remembers what it once did not find.
  */
 function sqliteLoads() {
   const open = "new (require('module').createRequire(process.argv[1])('better-sqlite3'))(':memory:').close()"
@@ -38,7 +38,8 @@ function headersPrefix() {
 
 /**
  * better-sqlite3 downloads a built file from GitHub, or Node's headers from nodejs.org. Where neither can be
- * reached, npm has dropped it by now. The headers that came with Node do as well, if node-gyp is told of them.
+ * reached, npm has dropped it by now. The headers that came with Node do as well, if node-gyp is told of
+ * them.
  */
 function compileSqlite(prefix) {
   say(`compiling ${sqlite} with the headers in ${prefix}: 1 to 3 minutes, once`)

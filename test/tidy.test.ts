@@ -18,7 +18,8 @@ const README_CODE_BEFORE = 40
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
   'errors.ts', 'limits.ts', 'clock.ts', 'rank', 'record', 'config', 'native.ts', 'journal', 'spawn.ts',
-  'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator', 'launch',
+  'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator',
+  'launch',
   'cli', 'index.ts',
 ]
 /** The only rooms that may name a library; every library that lib/ uses is here. */
@@ -225,7 +226,8 @@ function readmeShape({ path, text }: Source): string[] {
   const codeAt = lines.findIndex((line) => line.startsWith('```')) + 1
   return [
     ...lines.length > README_LINES_MAX ? [`${path} has ${lines.length} lines`] : [],
-    ...codeAt > 0 && codeAt < README_CODE_BEFORE ? [] : [`${path}: no code before line ${README_CODE_BEFORE}`],
+    ...codeAt > 0 && codeAt < README_CODE_BEFORE ? []
+      : [`${path}: no code before line ${README_CODE_BEFORE}`],
   ]
 }
 

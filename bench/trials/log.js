@@ -1,5 +1,6 @@
-// ns per metric of one way to keep values, in bursts: the agent drains between them, as between training steps.
-// A burst is a quarter of the journal's ring, so this is the mapped path; flat out is what road.js measures.
+// ns per metric of one way to keep values, in bursts: the agent drains between them, as between training
+// steps. A burst is a quarter of the journal's ring, so this is the mapped path; flat out is what road.js
+// measures.
 import { openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'

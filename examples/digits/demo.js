@@ -46,7 +46,8 @@ function slowestRank(points) {
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1]
   const own = [...timesOf].map(([rank, times]) => ({ rank, ms: median(times) })).sort((a, b) => b.ms - a.ms)
   const [slowest, fastest] = [own[0], own.at(-1)]
-  return `rank ${slowest.rank}: ${short(slowest.ms)} ms of its own a step (rank ${fastest.rank}: ${short(fastest.ms)})`
+  const beside = `(rank ${fastest.rank}: ${short(fastest.ms)})`
+  return `rank ${slowest.rank}: ${short(slowest.ms)} ms of its own a step ${beside}`
 }
 
 const { exit, run, dir } = await train()

@@ -66,13 +66,15 @@ export class Drain {
 
   /** Journals that fill without progress go to disk. */
   relieve(now: number): void {
-    if (now - this.#relievedAt < JOURNAL_CHECK_MS) return
-    this.#relievedAt = now
+    if (now - this.#relievedAt < JOURNAL_CHECK_MS || now - this.#failedAt < SPOOL_AFTER_MS) return
+    let saved = false
     for (const feed of this.#options.feeds.values()) {
-      const stuck = now - feed.progressAt > SPOOL_AFTER_MS && now - this.#failedAt > SPOOL_AFTER_MS
+      const full = now - feed.progressAt > SPOOL_AFTER_MS && feed.backlog() > this.#fullBytes
       // One pass a round: beats and other feeds go on between two fsyncs.
-      if (stuck && feed.backlog() > this.#fullBytes) this.#save(feed, now)
+      if (full && this.#save(feed, now)) saved = true
     }
+    if (saved) this.busy = true
+    else this.#relievedAt = now
   }
 
   /**

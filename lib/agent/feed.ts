@@ -34,6 +34,8 @@ export class Feed implements RecordSink {
   #goal: number | null = null
   readonly #builder: BatchBuilder
   #holeAt = -Infinity
+  /** When the journal was last read to its end: no second look in the same round. */
+  #emptyAt = -Infinity
   #ready: Unit | null = null
   /** The journal holds what is due: no look at the shelf until a rewind. */
   #inJournal = false
@@ -58,36 +60,13 @@ export class Feed implements RecordSink {
 
   /** Seq after the last one written. */
   get next(): number {
-    return Math.max(this.reader?.counters().seq ?? 0, this.shelf.facts?.seq ?? 0, this.shelf.last) + 1
+    return this.counters().seq + 1
   }
 
   /** As the header has them, or as they were when the journal was last spooled. */
-  counters(): { logged: number; lost: number; refused: number } {
-    return this.reader?.counters() ?? this.shelf.facts ?? { logged: 0, lost: 0, refused: 0 }
-  }
-
-  /** What was built is void; the next unit starts elsewhere. */
-  rewind(): void {
-    this.#ready = null
-    this.#inJournal = false
-  }
-
-  /** The unit that starts at `seq`, or null when there is none yet. */
-  unit(seq: number, now: number): Unit | null {
-    if (this.#ready?.first !== seq) this.#ready = this.#make(seq, now)
-    return this.#ready
-  }
-
-  /** Everything up to `seq` is durable at the head, in this ledger. */
-  acked(seq: number, ledger: string | null, now: number): void {
-    this.shelf.ledger = ledger
-    if (seq > this.#acked) {
-      this.#acked = seq
-      this.progressAt = now
-    }
-    this.shelf.acked(seq, this.reader === null)
-    this.reader?.ack(seq)
-    this.reader?.trim(seq)
+  counters(): { seq: number; logged: number; lost: number; refused: number } {
+    const counters = this.reader?.counters() ?? this.shelf.facts ?? { seq: 0, logged: 0, lost: 0, refused: 0 }
+    return { ...counters, seq: Math.max(counters.seq, this.shelf.last) }
   }
 
   /** All that was written is acknowledged or on disk. */
@@ -131,8 +110,8 @@ export class Feed implements RecordSink {
   }
 
   facts(departure: Departure | null, at: number): FactsBody {
-    const { logged, lost, refused } = this.counters()
-    return { seq: this.next - 1, logged, lost, refused, departure, at }
+    const { seq, logged, lost, refused } = this.counters()
+    return { seq, logged, lost, refused, departure, at }
   }
 
   // RecordSink: what the journal delivers goes into the batch; the end record is also read here.
@@ -182,8 +161,12 @@ export class Feed implements RecordSink {
   #fromJournal(reader: JournalReader, seq: number, now: number): Unit | null {
     const builder = this.#builder
     if (reader.next !== seq) reader.seek(seq)
+    else if (this.#emptyAt === now && !this.dead) return null
     builder.reset(seq)
-    while (builder.bytes < BATCH_BYTES && reader.read(this, BATCH_BYTES) > 0);
+    for (let more = true; more && builder.bytes < BATCH_BYTES;) {
+      more = reader.read(this, BATCH_BYTES) >= BATCH_BYTES
+      if (!more) this.#emptyAt = now
+    }
     if (builder.count === 0) return this.#hole(reader, now)
     return { type: 'BATCH', first: builder.firstSeq, last: builder.lastSeq, body: builder.finish() }
   }

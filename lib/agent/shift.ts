@@ -44,7 +44,7 @@ export class Shift {
   #termAt: number | null = null
 
   constructor(options: AgentOptions, now: () => number) {
-    const { meeting, run, dir, env, lockDir, spoolCap, overflowCap } = options
+    const { meeting, run, dir, env, lockDir, node, spoolCap, overflowCap } = options
     const feeds = this.#feeds
     const notes = this.#notes
     this.#options = options
@@ -54,7 +54,7 @@ export class Shift {
     this.#scanner = new Scanner({ directories: [shmDir(env), ...pendingDirs(dir)], meeting, notes })
     this.#spool = new Spool({ directories: pendingDirs(dir), meeting, capBytes: spoolCap, notes })
     this.#uplink = new Uplink({
-      meeting, run, lockDir, feeds, notes,
+      meeting, run, lockDir, node, feeds, notes,
       welcomed: (body) => this.#welcomed(body),
       done: (feed) => this.#remove(feed),
       freed: () => this.#drain.resume(this.#now()),

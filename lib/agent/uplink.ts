@@ -27,6 +27,8 @@ export interface UplinkOptions {
   meeting: string
   run: string | null
   lockDir: string
+  /** Our host name. */
+  node: string
   feeds: ReadonlyMap<InstanceId, Feed>
   notes: Notes
   welcomed(body: Welcome): void
@@ -65,8 +67,11 @@ export class Uplink {
   /** Looks for the head while there is no connection. */
   seek(): void {
     if (this.core.live) return
-    const { lockDir, meeting } = this.#options
-    const head = readMeeting(lockDir, meeting)
+    const { lockDir, meeting, node, notes } = this.#options
+    const found = readMeeting(lockDir, meeting)
+    // Its port is on loopback, which means nothing on another node that shares the lock directory.
+    const head = found?.hostname === node ? found : null
+    if (found && !head) notes.once(`the aggregator is on ${found.hostname}, not on ${node}: data is kept here`)
     this.#head = head
     const at = head && `${head.host}:${head.port} pid ${head.pid} started ${head.procStart} term ${head.term}`
     this.#do({ type: 'head', at })
@@ -210,8 +215,8 @@ export class Uplink {
   #beat(now: number): void {
     this.#beatAt = now
     const instances = [...this.#options.feeds.values()].map((feed) => {
-      const { logged, lost } = feed.counters()
-      const backlog = Math.max(0, feed.next - 1 - this.core.acked(feed.instance))
+      const { seq, logged, lost } = feed.counters()
+      const backlog = Math.max(0, seq - this.core.acked(feed.instance))
       return { instance: feed.instance, alive: !feed.dead, logged, lost, backlog }
     })
     this.#send('BEAT', { sentAt: wallMs(), instances })

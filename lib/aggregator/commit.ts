@@ -15,8 +15,9 @@ interface Queued {
  * Group commit: what arrives within COMMIT_INTERVAL_MS shares one durable transaction, then is applied, then
  * acknowledged. Order of arrival is order in the ledger is order of application.
  *
- * A failed commit (disk full) keeps everything queued and tries again: nothing is acknowledged that is not durable.
- * The queue is bounded by the credits of the agents; `onFault` is told once per fault, with '' when it is over.
+ * A failed commit (disk full) keeps everything queued and tries again: nothing is acknowledged that is not
+ * durable. The queue is bounded by the credits of the agents; `onFault` is told once per fault, with '' when
+ * it is over.
  */
 export class Committer {
   private readonly ledger: Ledger
@@ -29,7 +30,9 @@ export class Committer {
   private retryAt = 0
 
   constructor(
-    ledger: Ledger, apply: (entry: Entry, decoded: Batch | undefined) => void, onFault: (fault: string) => void,
+    ledger: Ledger,
+    apply: (entry: Entry, decoded: Batch | undefined) => void,
+    onFault: (fault: string) => void,
   ) {
     this.ledger = ledger
     this.apply = apply

@@ -1,14 +1,16 @@
 /**
- * Room aggregator: one process per run, on the head; takes every rank's records once, merges them, holds the session.
+ * Room aggregator: one process per run, on the head; takes every rank's records once, merges them, holds the
+ * session.
  *
  * In: frames of agents. Out: the ledger, acknowledgements, status.json, the meeting file.
- * Invariants: everything it knows derives from ledger entries applied in order, live and on replay alike (core-state.ts);
- * nothing is acknowledged before it is durable (commit.ts); decisions are committed before anything follows from them;
- * the session ends once, with the status that its members prove.
+ * Invariants: everything it knows derives from ledger entries applied in order, live and on replay alike
+ * (core-state.ts); nothing is acknowledged before it is durable (commit.ts); decisions are committed before
+ * anything follows from them; the session ends once, with the status that its members prove.
  * It does not start anything, and it does not care whose child it is.
  */
 import { hostname } from 'node:os'
-import { localBackend, logPath, type Backend } from '../backend/index.ts'
+import type { Backend } from '../backend/index.ts'
+import { localBackend, logPath } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
@@ -49,7 +51,8 @@ export interface AggregatorOptions {
 
 /** Exit status of the process: 0, or that of the error that kept it from starting. */
 export async function runAggregator(options: AggregatorOptions): Promise<number> {
-  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const) process.on(signal, () => {})
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const)
+    process.on(signal, () => {})
   try {
     const won = winRun(options)
     if (won === null) return 0
@@ -89,15 +92,27 @@ class Aggregator {
     this.options = options
     this.won = won
     this.local = localBackend(won.dir)
-    this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax: OPEN_ROWS_BYTES_MAX, decode: decodeBatch })
+    this.state = new State({
+      sealAfterMs,
+      joinTimeoutMs,
+      openRowsBytesMax: OPEN_ROWS_BYTES_MAX,
+      decode: decodeBatch,
+    })
     if (won.ledger !== null) for (const entry of won.ledger.entries()) this.state.apply(entry)
-    const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
-    this.session = new Session({
-      run: won.run, dir: won.dir, lockDir, onCollision,
-      project: options.project ?? 'default', name: options.name ?? won.run,
-      commit: (note) => this.commitSession(note),
-      waiting: (holder: Holder) => options.tell({ waiting: holder }),
-    }, last)
+    const last = 'state' in this.state.session ? (this.state.session as unknown as SessionNote) : null
+    this.session = new Session(
+      {
+        run: won.run,
+        dir: won.dir,
+        lockDir,
+        onCollision,
+        project: options.project ?? 'default',
+        name: options.name ?? won.run,
+        commit: (note) => this.commitSession(note),
+        waiting: (holder: Holder) => options.tell({ waiting: holder }),
+      },
+      last,
+    )
   }
 
   /** Start, serve, end: the whole life on one screen. */
@@ -137,17 +152,27 @@ class Aggregator {
   private async listen(): Promise<void> {
     const { won, session } = this
     const served = {
-      run: won.run, dir: won.dir, meeting: won.meeting, ledger: this.ledger.id, term: this.term,
-      key: () => session.last.key, state: () => session.state,
+      run: won.run,
+      dir: won.dir,
+      meeting: won.meeting,
+      ledger: this.ledger.id,
+      term: this.term,
+      key: () => session.last.key,
+      state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
     }
     this.intake = new Intake(served, this.state, this.committer, this.diary)
     this.router = await bindRouter({
-      host: '127.0.0.1', port: 0,
+      host: '127.0.0.1',
+      port: 0,
       onFrame: (peer, frame) => {
         const route = Buffer.from(peer)
-        this.intake.take(frame, wallMs(), <T extends FrameType>(type: T, body: Bodies[T]) =>
-          void this.router.send(route, encodeFrame(type, this.term, body)))
+        this.intake.take(
+          frame,
+          wallMs(),
+          <T extends FrameType>(type: T, body: Bodies[T]) =>
+            void this.router.send(route, encodeFrame(type, this.term, body)),
+        )
       },
     })
   }
@@ -156,10 +181,18 @@ class Aggregator {
   private announce(): void {
     const { won, session, term } = this
     const endpoint = {
-      meeting: won.meeting, run: won.run, dir: won.dir,
-      host: '127.0.0.1', hostname: hostname(), port: this.router.port,
-      pid: process.pid, procStart: procStart(process.pid), term, ledger: this.ledger.id,
-      key: session.last.key, state: session.state,
+      meeting: won.meeting,
+      run: won.run,
+      dir: won.dir,
+      host: '127.0.0.1',
+      hostname: hostname(),
+      port: this.router.port,
+      pid: process.pid,
+      procStart: procStart(process.pid),
+      term,
+      ledger: this.ledger.id,
+      key: session.last.key,
+      state: session.state,
     }
     this.local.open(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
@@ -172,7 +205,10 @@ class Aggregator {
 
   private untilOver(): Promise<number> {
     return new Promise((resolve) => {
-      const timers = [setInterval(() => this.tick(), SEAL_INTERVAL_MS), setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS)]
+      const timers = [
+        setInterval(() => this.tick(), SEAL_INTERVAL_MS),
+        setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS),
+      ]
       this.stop = (status) => {
         timers.forEach(clearInterval)
         resolve(status)
@@ -204,15 +240,18 @@ class Aggregator {
     const opens = this.state.members().filter((view) => view.open !== null && view.origin.role === 'worker')
     if (opens.length === this.opensSeen) return
     this.opensSeen = opens.length
-    const asked = opens.map((view) => view.open as { key?: string; project?: string; name?: string })
+    const asked = opens
+      .map((view) => view.open as { key?: string; project?: string; name?: string })
       .find(({ key, project, name }) => key !== undefined || project !== undefined || name !== undefined)
     if (asked === undefined) return
     const { key, project, name } = this.options
-    void this.session.adopt({
-      key: key === null ? asked.key : undefined,
-      project: project === null ? asked.project : undefined,
-      name: name === null ? asked.name : undefined,
-    }).catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
+    void this.session
+      .adopt({
+        key: key === null ? asked.key : undefined,
+        project: project === null ? asked.project : undefined,
+        name: name === null ? asked.name : undefined,
+      })
+      .catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
   }
 
   private over(now: number): boolean {
@@ -221,11 +260,16 @@ class Aggregator {
     const supervisors = views.filter((view) => view.origin.role === 'supervisor')
     const live = (list: typeof views): number => list.filter((view) => view.ended === null).length
     return mayDrain({
-      now, openedAt: this.openedAt, worldSize: this.state.worldSize(),
-      liveWorkers: live(workers), liveSupervisors: live(supervisors), supervisors: supervisors.length,
+      now,
+      openedAt: this.openedAt,
+      worldSize: this.state.worldSize(),
+      liveWorkers: live(workers),
+      liveSupervisors: live(supervisors),
+      supervisors: supervisors.length,
       joinedRanks: new Set(workers.map((view) => view.rank)).size,
       firstJoinAt: views.length === 0 ? null : Math.min(...views.map((view) => view.joinedAt)),
-      lastChangeAt: this.lastChange, supervised: this.options.meeting === null,
+      lastChangeAt: this.lastChange,
+      supervised: this.options.meeting === null,
     })
   }
 
@@ -261,16 +305,30 @@ class Aggregator {
   private faulted(fault: string): void {
     this.fault = fault
     this.dirty = true
-    this.diary(fault === '' ? 'the ledger takes entries again' : `the ledger takes nothing: ${fault}; agents keep their data`)
+    this.diary(
+      fault === ''
+        ? 'the ledger takes entries again'
+        : `the ledger takes nothing: ${fault}; agents keep their data`,
+    )
   }
 
   private paint(): void {
     if (!this.dirty) return
     const { run, dir } = this.won
-    const picture = snapshot(this.state, {
-      run, dir, term: this.term, startedAt: this.startedAt, endedAt: this.endedAt, session: this.session.last,
-      agents: [...this.intake.agents.values()], fault: this.fault,
-    }, wallMs())
+    const picture = snapshot(
+      this.state,
+      {
+        run,
+        dir,
+        term: this.term,
+        startedAt: this.startedAt,
+        endedAt: this.endedAt,
+        session: this.session.last,
+        agents: [...this.intake.agents.values()],
+        fault: this.fault,
+      },
+      wallMs(),
+    )
     if (this.local.status(picture)) this.dirty = false
   }
 

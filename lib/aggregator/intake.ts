@@ -1,7 +1,14 @@
 import { messageOf, RankzeroError } from '../errors.ts'
 import { CREDIT_BYTES } from '../limits.ts'
 import {
-  decodeBatch, decodeFrame, type Bodies, type End, type Frame, type FrameType, type Hello, type Skip,
+  decodeBatch,
+  decodeFrame,
+  type Bodies,
+  type End,
+  type Frame,
+  type FrameType,
+  type Hello,
+  type Skip,
 } from '../wire/index.ts'
 import { admit } from './core-admit.ts'
 import type { State } from './core-state.ts'
@@ -33,8 +40,8 @@ export type Reply = <T extends FrameType>(type: T, body: Bodies[T]) => void
 /**
  * Frames in, drafts to the committer and replies out. Answers only after the commit: an ACK means durable.
  *
- * `reserved` runs ahead of the state by what is queued for the next commit, so that a batch and its successor may share
- * one transaction. It never runs behind.
+ * `reserved` runs ahead of the state by what is queued for the next commit, so that a batch and its successor
+ * may share one transaction. It never runs behind.
  */
 export class Intake {
   private readonly served: Served
@@ -65,7 +72,11 @@ export class Intake {
     } catch (error) {
       if (++this.malformed === 1) this.report(`dropped a frame: ${messageOf(error)}`)
       const known = error instanceof RankzeroError ? error : null
-      reply('REFUSE', { code: known?.code ?? 'DAMAGED', message: messageOf(error), remedy: known?.remedy ?? '' })
+      reply('REFUSE', {
+        code: known?.code ?? 'DAMAGED',
+        message: messageOf(error),
+        remedy: known?.remedy ?? '',
+      })
     }
   }
 
@@ -88,40 +99,57 @@ export class Intake {
     const { served } = this
     if (hello.meeting !== served.meeting) {
       const message = `meeting ${hello.meeting} is not that of run ${served.run}`
-      return reply('REFUSE', { code: 'PROTOCOL', message, remedy: 'start the agent with the meeting id of its run' })
+      return reply('REFUSE', {
+        code: 'PROTOCOL',
+        message,
+        remedy: 'start the agent with the meeting id of its run',
+      })
     }
     this.agents.set(hello.agent, { host: hello.host, pid: hello.pid })
     for (const { origin, first, ledger } of hello.instances) {
       if (!served.open() && this.state.member(origin.instance) === null) continue
-      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger })) this.committer.push(note)
+      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger }))
+        this.committer.push(note)
     }
     const instances = hello.instances.map(({ origin }) => origin.instance)
     this.committer.barrier(() => {
       reply('WELCOME', {
-        run: served.run, ledger: served.ledger, term: served.term, key: served.key(), dir: served.dir,
-        sentAt: hello.sentAt, now, credit: CREDIT_BYTES,
-        instances: instances.map((instance) => this.state.member(instance) !== null
-          ? { instance, acked: this.state.acked(instance), accepted: true }
-          : { instance, acked: 0, accepted: false, why: `run ${served.run} is ${served.state()}` }),
+        run: served.run,
+        ledger: served.ledger,
+        term: served.term,
+        key: served.key(),
+        dir: served.dir,
+        sentAt: hello.sentAt,
+        now,
+        credit: CREDIT_BYTES,
+        instances: instances.map((instance) =>
+          this.state.member(instance) !== null
+            ? { instance, acked: this.state.acked(instance), accepted: true }
+            : { instance, acked: 0, accepted: false, why: `run ${served.run} is ${served.state()}` },
+        ),
       })
     })
   }
 
   private batch(blob: Uint8Array, now: number, reply: Reply): void {
-    // Copied: the frame's buffer belongs to the socket once this call returns. Decoded before it is stored: a blob that
-    // replay could not read must never become durable.
+    // Copied: the frame's buffer belongs to the socket once this call returns. Decoded before it is stored: a
+    // blob that replay could not read must never become durable.
     const data = Uint8Array.prototype.slice.call(blob)
     const decoded = decodeBatch(data)
     const { instance, firstSeq, lastSeq } = decoded
     if (!this.place(instance, firstSeq, lastSeq, reply)) return
-    this.committer.push({ type: 'batch', instance, firstSeq, lastSeq, data, at: now }, () =>
-      reply('ACK', { instance, seq: this.state.acked(instance) }), decoded)
+    this.committer.push(
+      { type: 'batch', instance, firstSeq, lastSeq, data, at: now },
+      () => reply('ACK', { instance, seq: this.state.acked(instance) }),
+      decoded,
+    )
   }
 
   private skip(skip: Skip, now: number, reply: Reply): void {
     if (!this.place(skip.instance, skip.from, skip.to, reply)) return
     this.committer.push({ type: 'note', kind: 'skip', body: skip, at: now }, () =>
-      reply('ACK', { instance: skip.instance, seq: this.state.acked(skip.instance) }))
+      reply('ACK', { instance: skip.instance, seq: this.state.acked(skip.instance) }),
+    )
   }
 
   private end(end: End, now: number, reply: Reply): void {
@@ -136,7 +164,8 @@ export class Intake {
 
   /** True when these seqs come next; then they are reserved. Else the sender is told where to go on. */
   private place(instance: string, first: number, last: number, reply: Reply): boolean {
-    const verdict = this.state.member(instance) === null ? 'unknown' : admit(this.cursor(instance), first, last)
+    const verdict =
+      this.state.member(instance) === null ? 'unknown' : admit(this.cursor(instance), first, last)
     if (verdict === 'take') {
       this.reserved.set(instance, last)
       return true

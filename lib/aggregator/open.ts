@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createRunDirectory, ledgerPath } from '../backend/index.ts'
+import { createRunDirectory, ledgerPath } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
@@ -20,10 +20,16 @@ export interface Won {
 }
 
 /**
- * Wins the election of a meeting id, then re-reads the run that belongs to it or mints one. Null: another aggregator
- * has it. `meeting` null mints the run first and derives the meeting from it (a supervisor's new run).
+ * Wins the election of a meeting id, then re-reads the run that belongs to it or mints one. Null: another
+ * aggregator has it. `meeting` null mints the run first and derives the meeting from it (a supervisor's new
+ * run).
  */
-export function winRun(o: { meeting: string | null; run: string | null; parent: string; lockDir: string }): Won | null {
+export function winRun(o: {
+  meeting: string | null
+  run: string | null
+  parent: string
+  lockDir: string
+}): Won | null {
   const minted = runIdOf(wallMs(), randomBytes(3).toString('hex'))
   const meeting = o.meeting ?? meetingOfRun(minted, process.getuid?.() ?? 0)
   const election = elect(o.lockDir, `aggregator-${meeting}`)

@@ -29,15 +29,23 @@ export function endFacts(state: State): EndFacts {
   return {
     worldSize: state.worldSize(),
     members: views.filter((view) => view.origin.role === 'worker').map(memberEnd),
-    seen: state.events.map(({ instance, time, event }) => (
-      { host: hosts.get(instance) ?? '', at: time, event: event as unknown as SupervisorEvent })),
+    seen: state.events.map(({ instance, time, event }) => ({
+      host: hosts.get(instance) ?? '',
+      at: time,
+      event: event as unknown as SupervisorEvent,
+    })),
   }
 }
 
 function memberEnd(view: MemberView): MemberEnd {
   const { rank, attempt, instance, origin, lastStep } = view
   return {
-    rank, attempt, instance, host: origin.node, pid: origin.pid, lastStep,
+    rank,
+    attempt,
+    instance,
+    host: origin.node,
+    pid: origin.pid,
+    lastStep,
     state: view.state === 'rank-conflict' ? 'conflict' : view.state === 'ended' ? 'ended' : 'live',
     endRecord: view.end as Bodies['end'] | null,
     departure: view.ended?.departure ?? null,
@@ -55,10 +63,20 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   const supervisors = views.filter((view) => view.origin.role === 'supervisor' && view.state !== 'ended')
   const total = sum(workers.map((view) => books.get(view.instance)))
   return {
-    run: context.run, key: session.key, project: session.project, name: session.name,
-    state: session.state, status: session.status ?? null, reason: session.reason ?? null,
-    dir: context.dir, host: hostname(), term: context.term,
-    startedAt: context.startedAt, endedAt: context.endedAt, updatedAt: now, fault: context.fault || null,
+    run: context.run,
+    key: session.key,
+    project: session.project,
+    name: session.name,
+    state: session.state,
+    status: session.status ?? null,
+    reason: session.reason ?? null,
+    dir: context.dir,
+    host: hostname(),
+    term: context.term,
+    startedAt: context.startedAt,
+    endedAt: context.endedAt,
+    updatedAt: now,
+    fault: context.fault || null,
     ranks: state.worldSize(),
     failed: judged.failed,
     processes: [
@@ -75,15 +93,30 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   }
 }
 
-const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatus =>
-  ({ role, host: node, pid, procStart })
+const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatus => ({
+  role,
+  host: node,
+  pid,
+  procStart,
+})
 
 function memberRow(view: MemberView, book: InstanceBooks | undefined, now: number): MemberStatus {
   const { rank, instance, attempt, origin, state, lastStep, lastTime, backlog } = view
   return {
-    rank, instance, attempt, host: origin.node, pid: origin.pid, procStart: origin.procStart, state, lastStep,
-    logged: book?.logged ?? 0, admitted: book?.admitted ?? 0, lost: book?.lost ?? 0, pending: book?.pending ?? 0,
-    refused: book?.refused ?? 0, backlogBytes: backlog,
+    rank,
+    instance,
+    attempt,
+    host: origin.node,
+    pid: origin.pid,
+    procStart: origin.procStart,
+    state,
+    lastStep,
+    logged: book?.logged ?? 0,
+    admitted: book?.admitted ?? 0,
+    lost: book?.lost ?? 0,
+    pending: book?.pending ?? 0,
+    refused: book?.refused ?? 0,
+    backlogBytes: backlog,
     lagMs: state === 'live' && lastTime !== null ? Math.max(0, Math.round(now - lastTime)) : null,
   }
 }

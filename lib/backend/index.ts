@@ -11,10 +11,8 @@ export interface Backend {
   readonly name: string
   /** Opens the session, or opens it again after a restart of the aggregator. */
   open(endpoint: Endpoint): void
-  /** What people see from now on; the last call has state `ended`. False: not taken, the caller tries again. */
+  /**
+   * What people see from now on; the last call has state `ended`. False: not taken, the caller tries again.
+   */
   status(picture: RunStatus): boolean
 }
-
-export {
-  createRunDirectory, ledgerPath, localBackend, logPath, readEndpoint, readStatus, statusPath,
-} from './local.ts'

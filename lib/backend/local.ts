@@ -6,8 +6,9 @@ import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import type { Backend } from './index.ts'
 
 /**
- * `local`: the run directory. Rows need no sending, since they are read from the ledger (`rankzero export`); a row is
- * delivered when its seal is committed. What remains is the endpoint and the picture of the run, replaced by rename.
+ * `local`: the run directory. Rows need no sending, since they are read from the ledger (`rankzero export`);
+ * a row is delivered when its seal is committed. What remains is the endpoint and the picture of the run,
+ * replaced by rename.
  */
 export function localBackend(dir: string): Backend {
   return {

@@ -17,9 +17,10 @@ export function lookAt(found: FoundRun): ShownStatus {
   const head = processes.find((one) => one.role === 'aggregator')
   if (head?.alive === true || head?.alive === null) return { ...status, processes }
   const helper = processes.find((one) => one.alive === true)
-  const remedy = helper === undefined
-    ? `rankzero sync ${found.run} --dir ${parentOf(found)}`
-    : `its ${helper.role} (pid ${helper.pid}) starts a new aggregator; if that does not come: rankzero doctor`
+  const remedy =
+    helper === undefined
+      ? `rankzero sync ${found.run} --dir ${parentOf(found)}`
+      : `its ${helper.role} (pid ${helper.pid}) starts a new aggregator; else look with: rankzero doctor`
   // Nobody is left to say so: ranks of this host that are not there any more are not live.
   const members = status.members.map((member) => {
     const gone = member.state === 'live' && processAlive({ role: 'worker', ...member }) === false
@@ -31,9 +32,28 @@ export function lookAt(found: FoundRun): ShownStatus {
 /** A run whose aggregator was gone before its first picture. */
 function unknown({ run, dir }: FoundRun): RunStatus {
   return {
-    run, key: '', project: '', name: '', dir, host: '', term: 0, state: 'interrupted', status: null, reason: null,
-    fault: null, ranks: 0, startedAt: 0, endedAt: null, updatedAt: 0, failed: [], processes: [], members: [],
-    params: [], metricCount: 0, metrics: [], backends: [],
+    run,
+    key: '',
+    project: '',
+    name: '',
+    dir,
+    host: '',
+    term: 0,
+    state: 'interrupted',
+    status: null,
+    reason: null,
+    fault: null,
+    ranks: 0,
+    startedAt: 0,
+    endedAt: null,
+    updatedAt: 0,
+    failed: [],
+    processes: [],
+    members: [],
+    params: [],
+    metricCount: 0,
+    metrics: [],
+    backends: [],
     books: { logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0 },
   }
 }

@@ -39,6 +39,7 @@ export function readOwner(fd: number): OwnerCells {
     refused: cells[OWNER.refused - FIRST]!,
     epoch: cells[OWNER.epoch - FIRST]!,
     head: cells[OWNER.head - FIRST]!,
+    closed: cells[OWNER.closed - FIRST] === 1,
   }
 }
 

@@ -35,6 +35,7 @@ export interface OwnerCells {
   refused: number
   epoch: number
   head: number
+  closed: boolean
 }
 
 export interface JournalFiles {

@@ -41,7 +41,8 @@ export const PAGE_BYTES = 4096
 export const RUN_BYTES_MAX = HEADER.text - HEADER.run - 4
 
 /**
- * Cells of the owner: 8 doubles from byte 128, one cache line. Indexes into a Float64Array over the header.
+ * Cells of the owner: 9 doubles from byte 128, those of each commit in one cache line. Indexes into a
+ * Float64Array over the header.
  */
 export const OWNER = {
   /**
@@ -55,8 +56,10 @@ export const OWNER = {
   epoch: 22,
   /** Ring offset (ever growing) after the last record. */
   head: 23,
+  /** 1 when the owner has closed the journal, though its process may live on. */
+  closed: 24,
 } as const
-export const OWNER_CELLS = 8
+export const OWNER_CELLS = 9
 
 /** Cells of the agent: 6 doubles from byte 256, and the same again 64 bytes on. Written first copy first. */
 export const AGENT = { tail: 32, trimmed: 33, points: 34, acked: 35, overflowDone: 36, beat: 37 } as const

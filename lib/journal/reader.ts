@@ -213,6 +213,7 @@ class Reader implements JournalReader {
 
   ownerAlive(): boolean {
     const { origin, lockMode } = this.#files.header
+    if (this.#owner().closed) return false
     if (heldHere(origin.instance)) return true
     if (lockMode === LOCK_POSIX && native.kind === 'addon') {
       const lock = join(dirname(this.path), lockName(origin.instance))

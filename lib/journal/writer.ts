@@ -176,6 +176,7 @@ export class Writer implements JournalWriter {
   close(): void {
     if (this.#closed) return
     this.#reportLosses(wallMs())
+    this.#header.cells[OWNER.closed] = 1
     this.#header.store()
     this.#closed = true
     this.#room = 0

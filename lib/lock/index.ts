@@ -2,8 +2,9 @@
  * Room lock: who may be the agent, who the aggregator, and who holds an experiment key.
  *
  * In: names and the lock directory (`RANKZERO_LOCK_DIR`). Out: elections, meeting files, key locks.
- * Invariants: a lock is a kernel lock inside a SQLite file (ledger/lockdb.ts), freed with its process; the file beside
- * it only tells people and candidates who holds it, and is never trusted as the lock. A key's term never falls.
+ * Invariants: a lock is a kernel lock inside a SQLite file (ledger/lockdb.ts), freed with its process; the
+ * file beside it only tells people and candidates who holds it, and is never trusted as the lock. A key's
+ * term never falls.
  * It does not span hosts that do not share the lock directory (etcd does, in a later room).
  */
 export { elect, type Election } from './election.ts'

@@ -47,15 +47,16 @@ export interface KeyHold {
 }
 
 /**
- * Gets the key, or fails with COLLISION (its `detail.holder` is the Holder). One run may take its own key again at once
- * (its aggregator was restarted); another run only when the key was ended, or unheld without an end mark for KEY_FREE_MS.
+ * Gets the key, or fails with COLLISION (its `detail.holder` is the Holder). One run may take its own key
+ * again at once (its aggregator was restarted); another run only when the key was ended, or unheld without an
+ * end mark for KEY_FREE_MS.
  */
 export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   mkdirSync(request.lockDir, { recursive: true, mode: 0o700 })
   let key = request.key
   let seen = ''
   let told = ''
-  for (let suffix = 2, own = 0; ; ) {
+  for (let suffix = 2, own = 0; ;) {
     const got = tryKey(request, key)
     if ('hold' in got) return got.hold
     const { holder } = got
@@ -99,7 +100,16 @@ function hold(lock: LockDb, base: string, request: KeyRequest, key: string): Key
   const since = wallMs()
   const beat = (): void => {
     const { project, run, dir } = request
-    const holder: Holder = { project, key, run, dir, host: hostname(), pid: process.pid, since, beat: wallMs() }
+    const holder: Holder = {
+      project,
+      key,
+      run,
+      dir,
+      host: hostname(),
+      pid: process.pid,
+      since,
+      beat: wallMs(),
+    }
     replaceFile(`${base}.json`, JSON.stringify(holder))
   }
   beat()

@@ -5,8 +5,9 @@ import type { Endpoint } from '../record/run-status.ts'
 export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
 
 /**
- * Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next aggregator.
- * Null when there is none, or when it is not readable as one (a torn file cannot be: it is replaced by rename).
+ * Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next
+ * aggregator. Null when there is none, or when it is not readable as one (a torn file cannot be: it is
+ * replaced by rename).
  */
 export function readMeeting(lockDir: string, meeting: string): Endpoint | null {
   try {

@@ -1,8 +1,10 @@
 /**
- * Room session, its core: the states of the one open experiment and when it may close. Pure; time is an argument.
+ * Room session, its core: the states of the one open experiment and when it may close. Pure; time is an
+ * argument.
  *
  * In: facts about members and supervisors. Out: the next state.
- * Invariants: `ended` is reached once and is final; nothing is admitted after `draining` began that was not known before.
+ * Invariants: `ended` is reached once and is final; nothing is admitted after `draining` began that was not
+ * known before.
  * It does not talk to backends (session/index.ts) and does not decide how the run ended (core-status.ts).
  */
 import { JOIN_TIMEOUT_MS, RUN_LINGER_MS } from '../limits.ts'
@@ -22,7 +24,11 @@ const NEXT: Record<SessionState, readonly SessionState[]> = {
 
 export function checkTransition(from: SessionState, to: SessionState): void {
   if (NEXT[from].includes(to)) return
-  throw new RankzeroError('INTERNAL', `session cannot go from ${from} to ${to}`, 'report this with the run directory')
+  throw new RankzeroError(
+    'INTERNAL',
+    `session cannot go from ${from} to ${to}`,
+    'report this with the run directory',
+  )
 }
 
 export interface DrainFacts {

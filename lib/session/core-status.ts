@@ -1,9 +1,10 @@
 /**
  * How a run ended, from what its members and its supervisors said (DESIGN 8). Pure.
  *
- * In: the members with their departures, the supervisors' events. Out: the final status and the failures in time order.
- * Invariants: a failure that a later attempt of the same rank made good stays listed as recovered; workers that we
- * stopped ourselves are no failures.
+ * In: the members with their departures, the supervisors' events. Out: the final status and the failures in
+ * time order.
+ * Invariants: a failure that a later attempt of the same rank made good stays listed as recovered; workers
+ * that we stopped ourselves are no failures.
  */
 import type { Bodies, Departure, SupervisorEvent } from '../record/index.ts'
 import type { Failure } from '../record/run-status.ts'
@@ -51,7 +52,8 @@ function statusOf(facts: EndFacts, failed: readonly Failure[]): FinalStatus {
   if (failed.some((failure) => !failure.recovered)) return 'failed'
   const command = seen.findLast(({ event }) => event.type === 'command-exit')?.event
   if (command?.type === 'command-exit' && (command.exit !== 0 || command.signal !== null)) {
-    // A command that failed before any rank could log is a failed run; after a restart it would have exited with 0.
+    // A command that failed before any rank could log is a failed run; after a restart it would have exited
+    // with 0.
     if (failed.length === 0) return 'failed'
   }
   const last = lastAttempts(members)
@@ -94,8 +96,8 @@ interface Left extends Omit<Departure, 'cause'> {
 }
 
 /**
- * The first that knows: end record, parent, pidfd (DESIGN 8). An `end()` long before the exit knows no status (null), so
- * the parent is asked then. Null: not gone yet.
+ * The first that knows: end record, parent, pidfd (DESIGN 8). An `end()` long before the exit knows no status
+ * (null), so the parent is asked then. Null: not gone yet.
  */
 function leaving(member: MemberEnd, seen: readonly Seen[]): Left | null {
   const parent = seen.findLast(({ host, event }) =>

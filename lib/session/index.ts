@@ -2,8 +2,8 @@
  * Room session: the one open experiment of a run: its key, its state, its end.
  *
  * In: requests to claim a key, to drain, to end. Out: `session` notes for the ledger, the key's lock.
- * Invariants: transitions happen one at a time (async-mutex) and are in the ledger before anyone acts on them;
- * an explicit key is held from before the first backend opens until after the last one closed.
+ * Invariants: transitions happen one at a time (async-mutex) and are in the ledger before anyone acts on
+ * them; an explicit key is held from before the first backend opens until after the last one closed.
  * It does not decide when to drain (core-session.ts) nor how the run ended (core-status.ts).
  */
 import { Mutex } from 'async-mutex'
@@ -62,8 +62,8 @@ export class Session {
   }
 
   /**
-   * Takes the key, explicit or generated, before anything of the run is created. Throws COLLISION under `fail`.
-   * A second holder of the same run (a restarted aggregator) gets the key of its predecessor at once.
+   * Takes the key, explicit or generated, before anything of the run is created. Throws COLLISION under
+   * `fail`. A second holder of the same run (a restarted aggregator) gets the key of its predecessor at once.
    */
   claim(key: string | null): Promise<void> {
     return this.mutex.runExclusive(async () => {
@@ -84,7 +84,8 @@ export class Session {
 
   /**
    * What init() asked for, when no flag or variable did: a key replaces a generated one, once.
-   * A key that another run holds turns the session to `refused`: training goes on, the data stays in the ledger.
+   * A key that another run holds turns the session to `refused`: training goes on, the data stays in the
+   * ledger.
    */
   adopt(open: { key?: string; project?: string; name?: string }): Promise<void> {
     return this.mutex.runExclusive(async () => {

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { procStart } from '../../lib/journal/index.ts'
 import { removeMeeting, writeMeeting } from '../../lib/lock/meeting.ts'
 import type { Origin } from '../../lib/record/index.ts'
@@ -39,7 +40,8 @@ export class MiniHead {
       host: '127.0.0.1', port: 0, onFrame: (peer, frame) => this.#take(Buffer.from(peer), frame),
     })
     writeMeeting(lockDir, {
-      meeting, run: 'run-1', dir: this.#dir, host: '127.0.0.1', port: this.#router.port, pid: process.pid,
+      meeting, run: 'run-1', dir: this.#dir, host: '127.0.0.1', hostname: hostname(), port: this.#router.port,
+      pid: process.pid,
       procStart: procStart(process.pid), term: this.#term, ledger: this.#ledger, key: 'k', state: 'live',
     })
     this.#forget = () => removeMeeting(lockDir, meeting)

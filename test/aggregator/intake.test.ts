@@ -8,16 +8,27 @@ import { State } from '../../lib/aggregator/core-state.ts'
 import { Intake, type Reply } from '../../lib/aggregator/intake.ts'
 import { openLedger, type EntryDraft, type Ledger } from '../../lib/ledger/index.ts'
 import { Kind, type Origin } from '../../lib/record/index.ts'
-import {
-  BatchBuilder, decodeBatch, encodeFrame, type Bodies, type FrameType,
-} from '../../lib/wire/index.ts'
+import { BatchBuilder, decodeBatch, encodeFrame, type Bodies, type FrameType } from '../../lib/wire/index.ts'
 
 const MEETING = 'a'.repeat(32)
 const INSTANCE = 'b'.repeat(32)
 const TERM = 7
 const ORIGIN: Origin = {
-  instance: INSTANCE, meeting: MEETING, run: null, role: 'worker', rank: 0, worldSize: 1, localRank: 0, node: 'h',
-  bootId: '', pidns: 0, pid: 1, procStart: 1, startedAt: 1000, dir: '/', cli: '',
+  instance: INSTANCE,
+  meeting: MEETING,
+  run: null,
+  role: 'worker',
+  rank: 0,
+  worldSize: 1,
+  localRank: 0,
+  node: 'h',
+  bootId: '',
+  pidns: 0,
+  pid: 1,
+  procStart: 1,
+  startedAt: 1000,
+  dir: '/',
+  cli: '',
 }
 const DEPARTURE = { exit: 0, signal: null, cause: 'end-record' } as const
 
@@ -31,8 +42,10 @@ let intake: Intake
 let state: State
 
 const reply: Reply = (type, body) => void replies.push({ type, body, durable: durable() })
-const durable = (): number => Math.max(0, ...[...ledger.entries()].map((e) => (e.type === 'batch' ? e.lastSeq : 0)))
-const acks = (): number[] => replies.filter((r) => r.type === 'ACK').map((r) => (r.body as { seq: number }).seq)
+const durable = (): number =>
+  Math.max(0, ...[...ledger.entries()].map((e) => (e.type === 'batch' ? e.lastSeq : 0)))
+const acks = (): number[] =>
+  replies.filter((r) => r.type === 'ACK').map((r) => (r.body as { seq: number }).seq)
 const say = <T extends FrameType>(type: T, body: Bodies[T], term = TERM): void =>
   intake.take(encodeFrame(type, term, body), 2000, reply)
 
@@ -42,15 +55,27 @@ function batch(first: number, last: number): Uint8Array {
   builder.reset(first)
   for (let seq = first; seq <= last; seq++) {
     if (seq === 1) {
-      builder.payload(seq, Kind.layout, 1000, new TextEncoder().encode(JSON.stringify({ id: 0, names: ['m'] })))
+      builder.payload(
+        seq,
+        Kind.layout,
+        1000,
+        new TextEncoder().encode(JSON.stringify({ id: 0, names: ['m'] })),
+      )
     } else builder.values(seq, 0, seq, NaN, 1000, new Float64Array([seq]), 0, 1)
   }
   return builder.finish()
 }
-const hello = (): void => say('HELLO', {
-  agent: 'ab', host: 'h', pid: 2, run: null, meeting: MEETING, protocol: 1, sentAt: 1900,
-  instances: [{ origin: ORIGIN, first: 1, next: 1, logged: 0, ledger: null }],
-})
+const hello = (): void =>
+  say('HELLO', {
+    agent: 'ab',
+    host: 'h',
+    pid: 2,
+    run: null,
+    meeting: MEETING,
+    protocol: 1,
+    sentAt: 1900,
+    instances: [{ origin: ORIGIN, first: 1, next: 1, logged: 0, ledger: null }],
+  })
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'rz-intake-'))
@@ -58,17 +83,32 @@ beforeEach(() => {
   replies = []
   faults = []
   full = false
-  state = new State({ sealAfterMs: 10_000, joinTimeoutMs: 30_000, openRowsBytesMax: 2 ** 28, decode: decodeBatch })
+  state = new State({
+    sealAfterMs: 10_000,
+    joinTimeoutMs: 30_000,
+    openRowsBytesMax: 2 ** 28,
+    decode: decodeBatch,
+  })
   const tight: Ledger = Object.assign(Object.create(ledger) as Ledger, {
     append(entries: readonly EntryDraft[]) {
       if (full) throw Object.assign(new Error('disk full'), { code: 'ENOSPC' })
       return ledger.append(entries)
     },
   })
-  committer = new Committer(tight, (entry, decoded) => state.apply(entry, decoded), (fault) => faults.push(fault))
+  committer = new Committer(
+    tight,
+    (entry, decoded) => state.apply(entry, decoded),
+    (fault) => faults.push(fault),
+  )
   const served = {
-    run: 'r', dir, meeting: MEETING, ledger: ledger.id, term: TERM,
-    key: () => 'k', open: () => true, state: () => 'live',
+    run: 'r',
+    dir,
+    meeting: MEETING,
+    ledger: ledger.id,
+    term: TERM,
+    key: () => 'k',
+    open: () => true,
+    state: () => 'live',
   }
   intake = new Intake(served, state, committer, () => {})
 })
@@ -93,20 +133,25 @@ describe('frames of an agent', () => {
   })
 
   it('admit each record once, whatever is repeated, overlapped or left out', () => {
-    const ranges = fc.array(fc.tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 9 })), { maxLength: 40 })
+    const ranges = fc.array(fc.tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 9 })), {
+      maxLength: 40,
+    })
     hello()
     committer.flush()
-    fc.assert(fc.property(ranges, (list) => {
-      for (const [first, more] of list) say('BATCH', batch(first, first + more))
-      committer.flush()
-      const got = [...ledger.entries()].filter((entry) => entry.type === 'batch')
-      let next = 1
-      for (const { firstSeq, lastSeq } of got) {
-        expect(firstSeq).toBe(next)
-        next = lastSeq + 1
-      }
-      expect(state.acked(INSTANCE)).toBe(next - 1)
-    }), { numRuns: 30 })
+    fc.assert(
+      fc.property(ranges, (list) => {
+        for (const [first, more] of list) say('BATCH', batch(first, first + more))
+        committer.flush()
+        const got = [...ledger.entries()].filter((entry) => entry.type === 'batch')
+        let next = 1
+        for (const { firstSeq, lastSeq } of got) {
+          expect(firstSeq).toBe(next)
+          next = lastSeq + 1
+        }
+        expect(state.acked(INSTANCE)).toBe(next - 1)
+      }),
+      { numRuns: 30 },
+    )
   })
 
   it('of another term, of another meeting or with a flipped byte change nothing', () => {
@@ -152,7 +197,15 @@ describe('a ledger that takes nothing', () => {
 
 describe('the end of an instance', () => {
   const end = (seq: number): void =>
-    say('END', { instance: INSTANCE, seq, logged: seq - 1, lost: 0, refused: 0, departure: DEPARTURE, at: 1900 })
+    say('END', {
+      instance: INSTANCE,
+      seq,
+      logged: seq - 1,
+      lost: 0,
+      refused: 0,
+      departure: DEPARTURE,
+      at: 1900,
+    })
 
   it('is taken once, after its last record, and acknowledged as often as it is asked', () => {
     hello()
@@ -166,7 +219,9 @@ describe('the end of an instance', () => {
     end(5)
     committer.flush()
     expect(replies.filter((r) => (r.body as { ended?: boolean }).ended).length).toBe(2)
-    expect([...ledger.entries()].filter((entry) => entry.type === 'note' && entry.kind === 'ended').length).toBe(1)
+    expect(
+      [...ledger.entries()].filter((entry) => entry.type === 'note' && entry.kind === 'ended').length,
+    ).toBe(1)
     expect(state.member(INSTANCE)?.state).toBe('ended')
   })
 })

@@ -28,22 +28,62 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true }))
 
 const member = (rank: number, pid: number): RunStatus['members'][number] => ({
-  rank, instance: 'i', attempt: 1, host, pid, procStart: 0, state: 'live', lastStep: 41, logged: 84, admitted: 80,
-  lost: 0, pending: 4, refused: 0, backlogBytes: 0, lagMs: 250,
+  rank,
+  instance: 'i',
+  attempt: 1,
+  host,
+  pid,
+  procStart: 0,
+  state: 'live',
+  lastStep: 41,
+  logged: 84,
+  admitted: 80,
+  lost: 0,
+  pending: 4,
+  refused: 0,
+  backlogBytes: 0,
+  lagMs: 250,
 })
 
 function write(status: Partial<RunStatus>): void {
   const whole: RunStatus = {
-    run: RUN, key: 'k', project: 'p', name: 'n', dir: found.dir, host, term: 1, state: 'live', status: null,
-    reason: null, fault: null, ranks: 2, startedAt: 1000, endedAt: null, updatedAt: 4000, params: [], metricCount: 1,
-    failed: [], members: [member(0, process.pid), member(1, dead)],
-    metrics: [{
-      metric: 'loss', step: 41, value: 0.5, min: 0.25, max: 0.75, minRank: 1, maxRank: 0, count: 2,
-      expected: 2, sealed: false,
-    }],
+    run: RUN,
+    key: 'k',
+    project: 'p',
+    name: 'n',
+    dir: found.dir,
+    host,
+    term: 1,
+    state: 'live',
+    status: null,
+    reason: null,
+    fault: null,
+    ranks: 2,
+    startedAt: 1000,
+    endedAt: null,
+    updatedAt: 4000,
+    params: [],
+    metricCount: 1,
+    failed: [],
+    members: [member(0, process.pid), member(1, dead)],
+    metrics: [
+      {
+        metric: 'loss',
+        step: 41,
+        value: 0.5,
+        min: 0.25,
+        max: 0.75,
+        minRank: 1,
+        maxRank: 0,
+        count: 2,
+        expected: 2,
+        sealed: false,
+      },
+    ],
     processes: [{ role: 'aggregator', host, pid: process.pid, procStart: 0 }],
     backends: [{ name: 'local', state: 'live', pending: 3 }],
-    books: { logged: 168, admitted: 160, merged: 157, lost: 0, pending: 8, open: 3 }, ...status,
+    books: { logged: 168, admitted: 160, merged: 157, lost: 0, pending: 8, open: 3 },
+    ...status,
   }
   writeFileSync(join(found.dir, 'status.json'), JSON.stringify(whole))
 }
@@ -60,7 +100,7 @@ describe('status says what the aggregator cannot say of itself', () => {
     expect(status).toMatchObject({ state: 'interrupted', remedy: `rankzero sync ${RUN} --dir ${dir}` })
     expect(status.members.map(({ state }) => state)).toEqual(['live', 'gone'])
   })
-  test('its pid is someone else\'s by now: interrupted', () => {
+  test("its pid is someone else's by now: interrupted", () => {
     const { pid } = process
     write({ processes: [{ role: 'aggregator', host, pid, procStart: procStart(pid) - 1 }] })
     expect(lookAt(found).state).toBe('interrupted')
@@ -75,7 +115,11 @@ describe('status says what the aggregator cannot say of itself', () => {
     expect(lookAt(found)).toMatchObject({ state: 'live', processes: [{ alive: null }] })
   })
   test('the run has ended: that everyone is gone is as it should be', () => {
-    write({ state: 'ended', status: 'finished', processes: [{ role: 'aggregator', host, pid: dead, procStart: 0 }] })
+    write({
+      state: 'ended',
+      status: 'finished',
+      processes: [{ role: 'aggregator', host, pid: dead, procStart: 0 }],
+    })
     expect(lookAt(found)).toMatchObject({ state: 'ended', processes: [{ alive: false }] })
   })
   test('it died before its first picture', () => {

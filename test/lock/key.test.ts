@@ -12,16 +12,30 @@ const lockDir = (): string => {
   dirs.push(dir)
   return dir
 }
-const request = (lockDir: string, run: string, more: Partial<KeyRequest> = {}): KeyRequest =>
-  ({ lockDir, project: 'p', key: 'k', run, dir: `/runs/${run}`, onCollision: 'fail', ...more })
+const request = (lockDir: string, run: string, more: Partial<KeyRequest> = {}): KeyRequest => ({
+  lockDir,
+  project: 'p',
+  key: 'k',
+  run,
+  dir: `/runs/${run}`,
+  onCollision: 'fail',
+  ...more,
+})
 
 describe('the lock of an experiment key', () => {
   it('refuses a second run and names the holder', async () => {
     const dir = lockDir()
     const hold = await acquireKey(request(dir, 'a'))
-    const refused = await acquireKey(request(dir, 'b')).catch((error: RankzeroError) => error) as RankzeroError
+    const refused = (await acquireKey(request(dir, 'b')).catch(
+      (error: RankzeroError) => error,
+    )) as RankzeroError
     expect(refused).toMatchObject({ code: 'COLLISION', exit: 75 })
-    expect(refused.detail['holder'] as Holder).toMatchObject({ run: 'a', pid: process.pid, dir: '/runs/a', key: 'k' })
+    expect(refused.detail['holder'] as Holder).toMatchObject({
+      run: 'a',
+      pid: process.pid,
+      dir: '/runs/a',
+      key: 'k',
+    })
     expect(refused.message).toContain('held by run a')
     hold.end()
   })
@@ -72,7 +86,15 @@ describe('the lock of an experiment key', () => {
     const dir = lockDir()
     const first = await acquireKey(request(dir, 'a'))
     let stopped = false
-    const waiting = acquireKey(request(dir, 'b', { onCollision: 'wait', waiting: () => { stopped = true }, stopped: () => stopped }))
+    const waiting = acquireKey(
+      request(dir, 'b', {
+        onCollision: 'wait',
+        waiting: () => {
+          stopped = true
+        },
+        stopped: () => stopped,
+      }),
+    )
     await expect(waiting).rejects.toMatchObject({ code: 'COLLISION' })
     first.end()
   })

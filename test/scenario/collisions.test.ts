@@ -7,21 +7,33 @@ let place: Place
 afterEach(() => place?.dispose())
 
 const env = { T_STEPS: '20', T_RATE: '200' }
-const job = (more: string[], leave: string[] = [process.execPath, TRAINER]): string[] =>
-  ['run', '--nproc', '1', '--key', 'shared', ...more, '--', ...leave]
-const directories = (): string[] => ['a', 'b'].map((name) => {
-  const dir = join(place.root, name)
-  mkdirSync(dir, { recursive: true })
-  return dir
-})
+const job = (more: string[], leave: string[] = [process.execPath, TRAINER]): string[] => [
+  'run',
+  '--nproc',
+  '1',
+  '--key',
+  'shared',
+  ...more,
+  '--',
+  ...leave,
+]
+const directories = (): string[] =>
+  ['a', 'b'].map((name) => {
+    const dir = join(place.root, name)
+    mkdirSync(dir, { recursive: true })
+    return dir
+  })
 
 describe('two jobs with one key at once, from different directories', () => {
   it.each(Array.from({ length: ROUNDS }, (_, round) => SEED + round))(
-    'exactly one holds it; the other exits 75 before COMMAND starts and names the holder (seed %i)', async () => {
+    'exactly one holds it; the other exits 75 before COMMAND starts and names the holder (seed %i)',
+    async () => {
       place = new Place()
       const [a, b] = directories()
       const command = ['/bin/sh', '-c', `echo started >> ${place.root}/started; sleep 1`]
-      const jobs = await Promise.all([a!, b!].map((cwd) => place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd)))
+      const jobs = await Promise.all(
+        [a!, b!].map((cwd) => place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd)),
+      )
       expect(jobs.map((done) => done.code).sort()).toEqual([0, 75])
       const winner = jobs.find((done) => done.code === 0)!
       const loser = jobs.find((done) => done.code === 75)!
@@ -32,13 +44,17 @@ describe('two jobs with one key at once, from different directories', () => {
       const losing = jobs[0] === loser ? a! : b!
       const left = existsSync(join(losing, 'runs')) ? readdirSync(join(losing, 'runs')) : []
       expect(left.filter((name) => /^\d{8}-/.test(name))).toEqual([])
-    }, 60_000)
+    },
+    60_000,
+  )
 
   it('wait delays COMMAND until the holder has ended', async () => {
     place = new Place()
     const first = place.start(job([], ['/bin/sh', '-c', `sleep 2; echo first >> ${place.root}/order`]))
     await until('the first run', 20_000, () => place.runs().length === 1)
-    const second = await place.run(job(['--on-collision', 'wait'], ['/bin/sh', '-c', `echo second >> ${place.root}/order`]))
+    const second = await place.run(
+      job(['--on-collision', 'wait'], ['/bin/sh', '-c', `echo second >> ${place.root}/order`]),
+    )
     expect((await first.ended).code).toBe(0)
     expect(second.code, second.stderr).toBe(0)
     expect(second.stderr).toMatch(/waiting for key shared/)
@@ -57,10 +73,15 @@ describe('two jobs with one key at once, from different directories', () => {
   }, 60_000)
 
   it.each(['wait', 'rename', 'fail'] as const)(
-    '%s does what it says when every process of the holder is killed with SIGKILL', async (how) => {
+    '%s does what it says when every process of the holder is killed with SIGKILL',
+    async (how) => {
       place = new Place()
       const first = place.start(job([]), { ...env, T_STEPS: '100000' })
-      await until('the first run', 20_000, () => place.processes('trainer').length === 1 && place.runs().length === 1)
+      await until(
+        'the first run',
+        20_000,
+        () => place.processes('trainer').length === 1 && place.runs().length === 1,
+      )
       const killedAt = performance.now()
       for (const pid of place.processes()) kill(pid)
       await first.ended
@@ -70,7 +91,10 @@ describe('two jobs with one key at once, from different directories', () => {
         expect(second.code).toBe(75)
       } else {
         expect(second.code, second.stderr).toBe(0)
-        expect(place.status()).toMatchObject({ key: how === 'wait' ? 'shared' : 'shared-2', status: 'finished' })
+        expect(place.status()).toMatchObject({
+          key: how === 'wait' ? 'shared' : 'shared-2',
+          status: 'finished',
+        })
         if (how === 'wait') expect(waited, 'a key without an end mark rests for 10 s').toBeGreaterThan(9000)
       }
       const lost = place.runs()[0]!
@@ -78,5 +102,7 @@ describe('two jobs with one key at once, from different directories', () => {
       expect(synced.code, synced.stderr).toBe(0)
       expect(place.status(lost)).toMatchObject({ state: 'ended' })
       expect(place.audit(lost)).toMatchObject({ balanced: true, complete: true })
-    }, 90_000)
+    },
+    90_000,
+  )
 })

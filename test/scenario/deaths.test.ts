@@ -10,8 +10,17 @@ let place: Place
 afterEach(() => place?.dispose())
 
 const rounds = Array.from({ length: ROUNDS }, (_, round) => SEED + round)
-const train = (nproc: number, ...more: string[]): string[] =>
-  ['run', '--nproc', String(nproc), '--exit-timeout', '30', ...more, '--', process.execPath, TRAINER]
+const train = (nproc: number, ...more: string[]): string[] => [
+  'run',
+  '--nproc',
+  String(nproc),
+  '--exit-timeout',
+  '30',
+  ...more,
+  '--',
+  process.execPath,
+  TRAINER,
+]
 
 const truthOf = (base: string, rank: number): number =>
   readFileSync(`${base}.${rank}`, 'utf8').split('\n').filter(Boolean).length
@@ -26,45 +35,56 @@ function expectWhole(ranks: number, metrics: number, steps: number): void {
     if (!Object.is(point.value, valueOf(point.rank, point.step, metric))) wrong++
     seen.add(`${point.metric} ${point.step} ${point.rank}`)
   }
-  expect({ points: points.length, distinct: seen.size, wrong })
-    .toEqual({ points: ranks * metrics * steps, distinct: ranks * metrics * steps, wrong: 0 })
+  expect({ points: points.length, distinct: seen.size, wrong }).toEqual({
+    points: ranks * metrics * steps,
+    distinct: ranks * metrics * steps,
+    wrong: 0,
+  })
 }
 
 describe('a worker killed with SIGKILL', () => {
-  it.each(rounds)('leaves everything that log() returned from, and is named (seed %i)', async (seed) => {
-    const next = random(seed)
-    place = new Place()
-    const truth = join(place.root, 'truth')
-    const env = { T_METRICS: '3', T_STEPS: '1000000', T_RATE: '500', T_TRUTH: truth }
-    const started = place.start(train(3), env)
-    const pids = await until('three trainers', 20_000, () => {
-      const found = place.processes('trainer')
-      return found.length === 3 ? found : null
-    })
-    await until('a first log() of each rank', 20_000, () => [0, 1, 2].every((rank) => existsSync(`${truth}.${rank}`)))
-    await sleep(next() * 1500)
-    kill(pids[Math.floor(next() * 3)])
-    const done = await started.ended
-    expect(done.code, done.stderr).toBe(137)
+  it.each(rounds)(
+    'leaves everything that log() returned from, and is named (seed %i)',
+    async (seed) => {
+      const next = random(seed)
+      place = new Place()
+      const truth = join(place.root, 'truth')
+      const env = { T_METRICS: '3', T_STEPS: '1000000', T_RATE: '500', T_TRUTH: truth }
+      const started = place.start(train(3), env)
+      const pids = await until('three trainers', 20_000, () => {
+        const found = place.processes('trainer')
+        return found.length === 3 ? found : null
+      })
+      await until('a first log() of each rank', 20_000, () =>
+        [0, 1, 2].every((rank) => existsSync(`${truth}.${rank}`)),
+      )
+      await sleep(next() * 1500)
+      kill(pids[Math.floor(next() * 3)])
+      const done = await started.ended
+      expect(done.code, done.stderr).toBe(137)
 
-    const { status, failed } = place.status()
-    expect(status).toBe('failed')
-    expect(failed.length).toBe(1)
-    const { rank } = failed[0]!
-    const logged = truthOf(truth, rank)
-    expect(failed[0]).toMatchObject({ host: hostname(), exit: null, signal: 'SIGKILL', recovered: false })
-    // One more log() may have returned in the instant before the trainer could write its truth.
-    expect([logged - 1, logged]).toContain(failed[0]!.lastStep)
-    expect(done.stderr).toMatch(new RegExp(`rank ${rank}.*SIGKILL`))
-    const points = place.points()
-    for (let r = 0; r < 3; r++) {
-      const sure = truthOf(truth, r)
-      const got = points.filter((point) => point.rank === r)
-      expect([sure * 3, sure * 3 + 3]).toContain(got.length)
-      expect(got.every((point) => Object.is(point.value, valueOf(r, point.step, Number(point.metric.slice(1)))))).toBe(true)
-    }
-    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 90_000)
+      const { status, failed } = place.status()
+      expect(status).toBe('failed')
+      expect(failed.length).toBe(1)
+      const { rank } = failed[0]!
+      const logged = truthOf(truth, rank)
+      expect(failed[0]).toMatchObject({ host: hostname(), exit: null, signal: 'SIGKILL', recovered: false })
+      // One more log() may have returned in the instant before the trainer could write its truth.
+      expect([logged - 1, logged]).toContain(failed[0]!.lastStep)
+      expect(done.stderr).toMatch(new RegExp(`rank ${rank}.*SIGKILL`))
+      const points = place.points()
+      for (let r = 0; r < 3; r++) {
+        const sure = truthOf(truth, r)
+        const got = points.filter((point) => point.rank === r)
+        expect([sure * 3, sure * 3 + 3]).toContain(got.length)
+        expect(
+          got.every((point) => Object.is(point.value, valueOf(r, point.step, Number(point.metric.slice(1))))),
+        ).toBe(true)
+      }
+      expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+    },
+    90_000,
+  )
 })
 
 describe('our own processes killed with SIGKILL while 4 workers log', () => {
@@ -72,8 +92,13 @@ describe('our own processes killed with SIGKILL while 4 workers log', () => {
   const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '500' }
   let undisturbed: Row[] | null = null
 
-  it.each(rounds.flatMap((seed) => (['aggregator', 'agent', 'both'] as const).map((victim) => [victim, seed] as const)))(
-    'loses and doubles nothing: %s (seed %i)', async (victim, seed) => {
+  it.each(
+    rounds.flatMap((seed) =>
+      (['aggregator', 'agent', 'both'] as const).map((victim) => [victim, seed] as const),
+    ),
+  )(
+    'loses and doubles nothing: %s (seed %i)',
+    async (victim, seed) => {
       const next = random(seed)
       if (undisturbed === null) {
         place = new Place()
@@ -89,22 +114,29 @@ describe('our own processes killed with SIGKILL while 4 workers log', () => {
         if (victim !== 'agent') kill(await place.one('aggregator'))
         if (victim !== 'aggregator') kill(await place.one('agent'))
         const rival = await place.run(['run', '--key', 'the-key', '--', '/bin/true'])
-        expect(rival.code, 'the key stays the run\'s own').toBe(75)
+        expect(rival.code, "the key stays the run's own").toBe(75)
       }
       const done = await started.ended
       expect(done.code, done.stderr).toBe(0)
       expectWhole(ranks, metrics, steps)
-      expect(place.rows().map((row) => ({ ...row, sealed: 0, amended: 0 })))
-        .toEqual(undisturbed.map((row) => ({ ...row, sealed: 0, amended: 0 })))
+      expect(place.rows().map((row) => ({ ...row, sealed: 0, amended: 0 }))).toEqual(
+        undisturbed.map((row) => ({ ...row, sealed: 0, amended: 0 })),
+      )
       expect(place.audit()).toMatchObject({ balanced: true, complete: true, status: 'finished' })
-    }, 120_000)
+    },
+    120_000,
+  )
 })
 
 describe('the supervisor killed with SIGKILL', () => {
   it('leaves the workers to go on, and the session ends truthfully', async () => {
     place = new Place()
     const [ranks, metrics, steps] = [3, 2, 1000]
-    const started = place.start(train(ranks), { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '400' })
+    const started = place.start(train(ranks), {
+      T_METRICS: String(metrics),
+      T_STEPS: String(steps),
+      T_RATE: '400',
+    })
     await until('three trainers', 20_000, () => place.processes('trainer').length === ranks)
     await sleep(500)
     started.child.kill('SIGKILL')

@@ -1,6 +1,6 @@
 /**
- * Real processes for the scenarios: a place of its own per test (run, lock and shared-memory directories), the built
- * command line, seeded instants, and the oracle's reading of what came out.
+ * Real processes for the scenarios: a place of its own per test (run, lock and shared-memory directories),
+ * the built command line, seeded instants, and the oracle's reading of what came out.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
@@ -28,7 +28,11 @@ export function random(seed: number): () => number {
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
-export async function until<T>(what: string, ms: number, look: () => T | null | undefined | false): Promise<T> {
+export async function until<T>(
+  what: string,
+  ms: number,
+  look: () => T | null | undefined | false,
+): Promise<T> {
   const end = performance.now() + ms
   for (;;) {
     const got = look()
@@ -62,26 +66,46 @@ export class Place {
   readonly env: NodeJS.ProcessEnv
 
   constructor(extra: NodeJS.ProcessEnv = {}) {
-    const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
-      !/^(RANKZERO|RANK$|WORLD_SIZE|LOCAL_|SLURM|OMPI|PMI|MASTER_|VITEST)/.test(name)))
+    const clean = Object.fromEntries(
+      Object.entries(process.env).filter(
+        ([name]) => !/^(RANKZERO|RANK$|WORLD_SIZE|LOCAL_|SLURM|OMPI|PMI|MASTER_|VITEST)/.test(name),
+      ),
+    )
     mkdirSync(join(this.root, 'home'))
     this.env = {
-      ...clean, HOME: join(this.root, 'home'), RZ_TEST_TAG: this.root,
-      RANKZERO_DIR: this.dir, RANKZERO_SHM_DIR: this.shm, RANKZERO_LOCK_DIR: this.locks, ...extra,
+      ...clean,
+      HOME: join(this.root, 'home'),
+      RZ_TEST_TAG: this.root,
+      RANKZERO_DIR: this.dir,
+      RANKZERO_SHM_DIR: this.shm,
+      RANKZERO_LOCK_DIR: this.locks,
+      ...extra,
     }
   }
 
   /** `rankzero ARGS`, or another program when `args[0]` is a path. */
-  start(args: string[], env: NodeJS.ProcessEnv = {}, cwd = this.root, stdin: 'ignore' | 'pipe' = 'ignore'): Started {
+  start(
+    args: string[],
+    env: NodeJS.ProcessEnv = {},
+    cwd = this.root,
+    stdin: 'ignore' | 'pipe' = 'ignore',
+  ): Started {
     const [file, ...rest] = args[0]?.startsWith('/') ? args : [process.execPath, CLI, ...args]
     const begun = performance.now()
     const child = spawn(file!, rest, { cwd, env: { ...this.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] })
     let stdout = ''
     let stderr = ''
-    child.stdout!.on('data', (chunk) => { stdout += chunk })
-    child.stderr!.on('data', (chunk) => { stderr += chunk })
-    const ended = new Promise<Ended>((done) => child.on('close', (code, signal) =>
-      done({ code, signal, stdout, stderr, ms: performance.now() - begun })))
+    child.stdout!.on('data', (chunk) => {
+      stdout += chunk
+    })
+    child.stderr!.on('data', (chunk) => {
+      stderr += chunk
+    })
+    const ended = new Promise<Ended>((done) =>
+      child.on('close', (code, signal) =>
+        done({ code, signal, stdout, stderr, ms: performance.now() - begun }),
+      ),
+    )
     return { child, stderr: () => stderr, ended }
   }
 
@@ -90,17 +114,28 @@ export class Place {
   }
 
   json<T>(args: string[]): T {
-    const done = spawnSync(process.execPath, [CLI, ...args], { env: this.env, cwd: this.root, maxBuffer: 1 << 30 })
+    const done = spawnSync(process.execPath, [CLI, ...args], {
+      env: this.env,
+      cwd: this.root,
+      maxBuffer: 1 << 30,
+    })
     const text = done.stdout.toString()
-    if (text === '') throw new Error(`rankzero ${args.join(' ')} printed nothing, status ${done.status}: ${done.stderr}`)
+    if (text === '')
+      throw new Error(`rankzero ${args.join(' ')} printed nothing, status ${done.status}: ${done.stderr}`)
     return JSON.parse(text) as T
   }
 
   private lines<T>(args: string[]): T[] {
     const out = join(this.root, `export-${Math.random()}.jsonl`)
-    const done = spawnSync(process.execPath, [CLI, 'export', ...args, '--out', out], { env: this.env, cwd: this.root })
+    const done = spawnSync(process.execPath, [CLI, 'export', ...args, '--out', out], {
+      env: this.env,
+      cwd: this.root,
+    })
     if (done.status !== 0) throw new Error(`export ${args.join(' ')}: status ${done.status}: ${done.stderr}`)
-    return readFileSync(out, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line) as T)
+    return readFileSync(out, 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as T)
   }
 
   rows = (run = 'latest', ...args: string[]): Row[] => this.lines<Row>([run, ...args])
@@ -110,7 +145,9 @@ export class Place {
 
   runs(): string[] {
     try {
-      return readdirSync(this.dir).filter((name) => /^\d{8}-/.test(name)).sort()
+      return readdirSync(this.dir)
+        .filter((name) => /^\d{8}-/.test(name))
+        .sort()
     } catch {
       return []
     }
@@ -118,8 +155,11 @@ export class Place {
 
   /** Processes of this test that are alive, by what they are. */
   processes(kind?: 'agent' | 'aggregator' | 'trainer'): number[] {
-    return tagged(this.root).filter(({ cmd }) => kind === undefined ? true
-      : kind === 'trainer' ? cmd[1] === TRAINER : cmd[2] === kind).map(({ pid }) => pid)
+    return tagged(this.root)
+      .filter(({ cmd }) =>
+        kind === undefined ? true : kind === 'trainer' ? cmd[1] === TRAINER : cmd[2] === kind,
+      )
+      .map(({ pid }) => pid)
   }
 
   /** One live process of this kind. */

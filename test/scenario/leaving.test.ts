@@ -12,29 +12,41 @@ async function expectNothingLeft(): Promise<void> {
   expect(place.shmFiles()).toEqual([])
 }
 
-describe.each([['supervised', true], ['alone', false]] as const)('ways to leave, %s', (_, supervised) => {
+describe.each([
+  ['supervised', true],
+  ['alone', false],
+] as const)('ways to leave, %s', (_, supervised) => {
   const start = (more: NodeJS.ProcessEnv): ReturnType<Place['start']> =>
     place.start(supervised ? ['run', '--nproc', '1', '--', ...node] : node, { ...env, ...more })
 
   it.each([
-    ['end', 0, 'finished'], ['none', 0, 'finished'], ['exit3', 3, 'failed'], ['throw', 1, 'failed'],
+    ['end', 0, 'finished'],
+    ['none', 0, 'finished'],
+    ['exit3', 3, 'failed'],
+    ['throw', 1, 'failed'],
   ])('%s: exit status %i, status %s, every point there', async (leave, code, status) => {
     place = new Place()
     const done = await start({ T_LEAVE: leave }).ended
     expect(done.code, done.stderr).toBe(code)
-    await until('the end of the session', 15_000, () => place.runs().length === 1 && place.status().state === 'ended')
+    await until(
+      'the end of the session',
+      15_000,
+      () => place.runs().length === 1 && place.status().state === 'ended',
+    )
     expect(place.status().status).toBe(status)
     expect(place.points().length).toBe(100)
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
     if (leave === 'throw') {
-      expect(place.status().failed[0]).toMatchObject({ error: { type: 'TypeError', message: 'the trainer broke' } })
+      expect(place.status().failed[0]).toMatchObject({
+        error: { type: 'TypeError', message: 'the trainer broke' },
+      })
     }
     await expectNothingLeft()
   })
 })
 
 describe('signals', () => {
-  it('SIGTERM to the supervisor stops the workers; the status is killed and the last points are there', async () => {
+  it('SIGTERM to the supervisor stops the workers: killed, with the last points there', async () => {
     place = new Place()
     const started = place.start(['run', '--nproc', '2', '--', ...node], { ...env, T_LEAVE: 'linger' })
     await until('both trainers', 20_000, () => place.processes('trainer').length === 2)
@@ -51,7 +63,12 @@ describe('signals', () => {
     place = new Place()
     // `script` gives the command a terminal of its own; the character 0x03 is what Ctrl-C sends.
     const line = [process.execPath, place.cli, 'run', '--nproc', '2', '--', ...node].join(' ')
-    const terminal = place.start(['/usr/bin/script', '-qfec', line, '/dev/null'], { ...env, T_LEAVE: 'linger' }, undefined, 'pipe')
+    const terminal = place.start(
+      ['/usr/bin/script', '-qfec', line, '/dev/null'],
+      { ...env, T_LEAVE: 'linger' },
+      undefined,
+      'pipe',
+    )
     await until('both trainers', 20_000, () => place.processes('trainer').length === 2)
     await until('all points', 20_000, () => place.runs().length === 1 && place.status().books.logged === 200)
     terminal.child.stdin!.write('\x03')
@@ -71,8 +88,11 @@ describe('without rankzero run', () => {
     const line = `"${node[0]}" "${node[1]}" & "${node[0]}" "${node[1]}" & wait`
     const done = await place.run(['/bin/sh', '-c', line], env)
     expect(done.code, done.stderr).toBe(0)
-    await until('two ended runs', 15_000, () =>
-      place.runs().length === 2 && place.runs().every((run) => place.status(run).state === 'ended'))
+    await until(
+      'two ended runs',
+      15_000,
+      () => place.runs().length === 2 && place.runs().every((run) => place.status(run).state === 'ended'),
+    )
     for (const run of place.runs()) {
       expect(place.points(run).length).toBe(100)
       expect(place.status(run)).toMatchObject({ status: 'finished', ranks: 1 })

@@ -9,12 +9,29 @@ afterEach(() => place?.dispose())
 
 const [metrics, steps] = [3, 300]
 const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '600' }
-const train = (nproc = 2): string[] =>
-  [process.execPath, place.cli, 'run', '--nproc', String(nproc), '--', process.execPath, TRAINER]
+const train = (nproc = 2): string[] => [
+  process.execPath,
+  place.cli,
+  'run',
+  '--nproc',
+  String(nproc),
+  '--',
+  process.execPath,
+  TRAINER,
+]
 
 /** A private mount namespace: what is mounted there is seen by nobody else and goes with its processes. */
-const inMounts = (mounts: string, command: string[]): string[] =>
-  ['/usr/bin/unshare', '-m', '--propagation', 'private', '/bin/sh', '-c', `${mounts} && exec "$@"`, 'sh', ...command]
+const inMounts = (mounts: string, command: string[]): string[] => [
+  '/usr/bin/unshare',
+  '-m',
+  '--propagation',
+  'private',
+  '/bin/sh',
+  '-c',
+  `${mounts} && exec "$@"`,
+  'sh',
+  ...command,
+]
 
 function expectWhole(done: Ended): void {
   expect(done.code, done.stderr).toBe(0)
@@ -43,9 +60,21 @@ describe('the run directory', () => {
   it('on a disk that fills up harms no trainer, and the message says where the data waits', async () => {
     place = new Place()
     mkdirSync(place.dir)
-    const done = await place.run(inMounts(`mount -t tmpfs -o size=700k tmpfs ${place.dir}`, [
-      process.execPath, place.cli, 'run', '--nproc', '2', '--exit-timeout', '3', '--', process.execPath, TRAINER,
-    ]), { ...env, T_METRICS: '40', T_STEPS: '3000', T_RATE: '1500' })
+    const done = await place.run(
+      inMounts(`mount -t tmpfs -o size=700k tmpfs ${place.dir}`, [
+        process.execPath,
+        place.cli,
+        'run',
+        '--nproc',
+        '2',
+        '--exit-timeout',
+        '3',
+        '--',
+        process.execPath,
+        TRAINER,
+      ]),
+      { ...env, T_METRICS: '40', T_STEPS: '3000', T_RATE: '1500' },
+    )
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/pending|lost|waits/)
     expect(done.stderr).toMatch(/rankzero sync/)
@@ -54,9 +83,21 @@ describe('the run directory', () => {
   it('that is read-only harms no trainer, and sync delivers later', async () => {
     place = new Place()
     mkdirSync(place.dir)
-    const done = await place.run(inMounts(`mount -t tmpfs -o size=10m,ro tmpfs ${place.dir}`, [
-      process.execPath, place.cli, 'run', '--nproc', '2', '--exit-timeout', '3', '--', process.execPath, TRAINER,
-    ]), env)
+    const done = await place.run(
+      inMounts(`mount -t tmpfs -o size=10m,ro tmpfs ${place.dir}`, [
+        process.execPath,
+        place.cli,
+        'run',
+        '--nproc',
+        '2',
+        '--exit-timeout',
+        '3',
+        '--',
+        process.execPath,
+        TRAINER,
+      ]),
+      env,
+    )
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/read-only|EROFS|cannot/i)
     expect(done.stderr).toMatch(/rankzero sync/)
@@ -71,11 +112,16 @@ describe('the run directory', () => {
 describe('the aggregator stopped with SIGSTOP while 4 workers log at full speed', () => {
   const pause = Number(process.env['RANKZERO_TEST_PAUSE'] ?? 6) * 1000
 
-  async function stopped(caps: NodeJS.ProcessEnv, size: NodeJS.ProcessEnv): Promise<{ done: Ended; longest: number }> {
+  async function stopped(
+    caps: NodeJS.ProcessEnv,
+    size: NodeJS.ProcessEnv,
+  ): Promise<{ done: Ended; longest: number }> {
     place = new Place(caps)
     const longest = join(place.root, 'longest')
-    const begun = place.start(['run', '--nproc', '4', '--exit-timeout', '60', '--', process.execPath, TRAINER],
-      { ...size, T_LONGEST: longest })
+    const begun = place.start(
+      ['run', '--nproc', '4', '--exit-timeout', '60', '--', process.execPath, TRAINER],
+      { ...size, T_LONGEST: longest },
+    )
     await until('four trainers', 20_000, () => place.processes('trainer').length === 4)
     const aggregator = await place.one('aggregator')
     kill(aggregator, 'SIGSTOP')
@@ -90,12 +136,16 @@ describe('the aggregator stopped with SIGSTOP while 4 workers log at full speed'
     expect(done.code, done.stderr).toBe(0)
     expect(longest).toBeLessThan(pause / 2)
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-    expect(place.audit().ranks.map(({ logged, admitted, lost }) => [logged, admitted, lost]))
-      .toEqual(Array(4).fill([240_000, 240_000, 0]))
+    expect(place.audit().ranks.map(({ logged, admitted, lost }) => [logged, admitted, lost])).toEqual(
+      Array(4).fill([240_000, 240_000, 0]),
+    )
   }, 180_000)
 
   it('counts exactly what was lost above the caps, per metric', async () => {
-    const { done, longest } = await stopped({ RANKZERO_OVERFLOW_CAP: '256KiB', RANKZERO_SPOOL_CAP: '64KiB' }, { T_METRICS: '1', T_STEPS: '200000' })
+    const { done, longest } = await stopped(
+      { RANKZERO_OVERFLOW_CAP: '256KiB', RANKZERO_SPOOL_CAP: '64KiB' },
+      { T_METRICS: '1', T_STEPS: '200000' },
+    )
     expect(done.code, done.stderr).toBe(0)
     expect(longest).toBeLessThan(pause / 2)
     const audit = place.audit()
@@ -119,14 +169,18 @@ describe('the aggregator killed after partial rows were sealed by deadline and r
       if (run.rank === 0) await sleep(10000)`
     const script = join(import.meta.dirname, 'script.js')
     const begun = place.start(['run', '--nproc', '2', '--', process.execPath, script], { T_CODE: code })
-    const sealed = await until('the partial seal of step 2', 30_000, () =>
-      place.runs().length === 1 && place.rows().find((row) => row.step === 2 && row.sealed))
+    const sealed = await until(
+      'the partial seal of step 2',
+      30_000,
+      () => place.runs().length === 1 && place.rows().find((row) => row.step === 2 && row.sealed),
+    )
     expect(sealed).toMatchObject({ count: 1, expected: 2, amended: false, mean: 0 })
     kill(await place.one('aggregator'))
     const done = await begun.ended
     expect(done.code, done.stderr).toBe(0)
     expect(place.rows()).toMatchObject([
-      { step: 0, amended: false, sealed: true }, { step: 1, amended: false, sealed: true },
+      { step: 0, amended: false, sealed: true },
+      { step: 1, amended: false, sealed: true },
       { step: 2, amended: true, sealed: true, count: 2, mean: 0.5 },
     ])
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
@@ -139,9 +193,14 @@ describe('a ledger with one row of batches removed by hand', () => {
     const done = await place.run(train(), env)
     expect(done.code, done.stderr).toBe(0)
     const victim = place.audit().ranks.find((rank) => rank.rank === 1)!
-    const db = openSqlite(join(place.dir, place.runs()[0]!, 'ledger.sqlite'), { readonly: false, busyMs: 1000 })
-    db.prepare('DELETE FROM batches WHERE pos = (SELECT max(pos) FROM batches WHERE instance = ? AND last_seq - first_seq > 9)')
-      .run(victim.instance)
+    const db = openSqlite(join(place.dir, place.runs()[0]!, 'ledger.sqlite'), {
+      readonly: false,
+      busyMs: 1000,
+    })
+    db.prepare(
+      `DELETE FROM batches WHERE pos =
+        (SELECT max(pos) FROM batches WHERE instance = ? AND last_seq - first_seq > 9)`,
+    ).run(victim.instance)
     db.close()
     const points = victim.admitted - place.points().filter((point) => point.rank === 1).length
     expect(points).toBeGreaterThan(0)

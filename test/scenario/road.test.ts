@@ -18,11 +18,17 @@ function expected(values: number[], weights: number[]): Partial<Row> {
   const mean = sum / values.length
   const weightSum = weights.reduce((a, b) => a + b, 0)
   return {
-    count: values.length, sum, min: sorted[0]!, max: sorted.at(-1)!,
-    minRank: values.indexOf(sorted[0]!), maxRank: values.indexOf(sorted.at(-1)!),
+    count: values.length,
+    sum,
+    min: sorted[0]!,
+    max: sorted.at(-1)!,
+    minRank: values.indexOf(sorted[0]!),
+    maxRank: values.indexOf(sorted.at(-1)!),
     mean: values.reduce((a, v, i) => a + v * weights[i]!, 0) / weightSum,
     std: Math.sqrt(values.reduce((a, v) => a + (v - mean) ** 2, 0) / values.length),
-    median: at(0.5), p95: at(0.95), last: values.at(-1)!,
+    median: at(0.5),
+    p95: at(0.95),
+    last: values.at(-1)!,
   }
 }
 
@@ -34,7 +40,10 @@ describe('the road from log() to export', () => {
     place = new Place()
     const [ranks, metrics, steps] = [8, 50, 2000]
     const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_WEIGHTS: '1' }
-    const done = await place.run(['run', '--nproc', String(ranks), '--exit-timeout', '60', '--', process.execPath, TRAINER], env)
+    const done = await place.run(
+      ['run', '--nproc', String(ranks), '--exit-timeout', '60', '--', process.execPath, TRAINER],
+      env,
+    )
     expect(done.stderr.split('\n')[0]).toMatch(/^rankzero: run \S+ \/.+/)
     expect(done.code, done.stderr).toBe(0)
 
@@ -45,8 +54,12 @@ describe('the road from log() to export', () => {
       const rank = index % ranks
       const step = Math.floor(index / ranks) % steps
       const metric = Math.floor(index / ranks / steps)
-      const right = point.metric === nameOf(metric) && point.step === step && point.rank === rank &&
-        Object.is(point.value, valueOf(rank, step, metric)) && point.weight === weightOf(rank)
+      const right =
+        point.metric === nameOf(metric) &&
+        point.step === step &&
+        point.rank === rank &&
+        Object.is(point.value, valueOf(rank, step, metric)) &&
+        point.weight === weightOf(rank)
       if (!right) wrong++
     }
     expect(wrong).toBe(0)
@@ -61,9 +74,17 @@ describe('the road from log() to export', () => {
       const want = expected(values, weights)
       const exact = ['count', 'min', 'max', 'minRank', 'maxRank', 'last'] as const
       const near = ['mean', 'sum', 'std', 'median', 'p95'] as const
-      const right = row.metric === nameOf(metric) && row.step === step && row.sealed && !row.amended &&
-        row.expected === ranks && row.nan === 0 && row.inf === 0 && Object.is(row.value, row.mean) &&
-        exact.every((name) => row[name] === want[name]) && near.every((name) => close(row[name], want[name] as number))
+      const right =
+        row.metric === nameOf(metric) &&
+        row.step === step &&
+        row.sealed &&
+        !row.amended &&
+        row.expected === ranks &&
+        row.nan === 0 &&
+        row.inf === 0 &&
+        Object.is(row.value, row.mean) &&
+        exact.every((name) => row[name] === want[name]) &&
+        near.every((name) => close(row[name], want[name] as number))
       if (!right) bad.push({ row, want })
     }
     expect(bad.slice(0, 2)).toEqual([])

@@ -29,15 +29,24 @@ const logStep = (step) => {
 const begun = performance.now()
 for (let step = 0; step < steps; step++) {
   logStep(step)
-  const ahead = rate === 0 ? (step % 2000 === 1999 ? 1 : 0) : (step / rate) * 1000 - (performance.now() - begun)
+  const ahead =
+    rate === 0 ? (step % 2000 === 1999 ? 1 : 0) : (step / rate) * 1000 - (performance.now() - begun)
   if (ahead > 0) await new Promise((done) => setTimeout(done, ahead))
 }
 if (process.env.T_LONGEST !== undefined) appendFileSync(process.env.T_LONGEST, `${longest}\n`)
 
 switch (process.env.T_LEAVE ?? 'end') {
-  case 'end': await run.end(); break
-  case 'exit3': process.exit(3); break
-  case 'throw': throw new TypeError('the trainer broke')
-  case 'linger': await new Promise((done) => setTimeout(done, number('T_LINGER', 60_000))); break
-  case 'none': break
+  case 'end':
+    await run.end()
+    break
+  case 'exit3':
+    process.exit(3)
+    break
+  case 'throw':
+    throw new TypeError('the trainer broke')
+  case 'linger':
+    await new Promise((done) => setTimeout(done, number('T_LINGER', 60_000)))
+    break
+  case 'none':
+    break
 }

@@ -3,14 +3,32 @@ import { finalStatus, type MemberEnd, type Seen } from '../../lib/session/core-s
 import type { Departure } from '../../lib/record/index.ts'
 
 const member = (rank: number, more: Partial<MemberEnd> = {}): MemberEnd => ({
-  rank, attempt: 1, instance: `i${rank}`, host: 'h', pid: 100 + rank, state: 'ended',
-  endRecord: { exit: 0, logged: 10, refused: 0 }, departure: null, endedAt: 1000 + rank, lastStep: 9, ...more,
+  rank,
+  attempt: 1,
+  instance: `i${rank}`,
+  host: 'h',
+  pid: 100 + rank,
+  state: 'ended',
+  endRecord: { exit: 0, logged: 10, refused: 0 },
+  departure: null,
+  endedAt: 1000 + rank,
+  lastStep: 9,
+  ...more,
 })
-const gone = (departure: Partial<Departure>): Partial<MemberEnd> =>
-  ({ endRecord: null, departure: { exit: null, signal: null, cause: 'pidfd', ...departure } })
-const workerExit = (rank: number, more: object): Seen =>
-  ({ host: 'h', at: 1500, event: { type: 'worker-exit', rank, pid: 100 + rank, exit: 0, signal: null, stopped: false, ...more } })
-const commandExit = (exit: number): Seen => ({ host: 'h', at: 2000, event: { type: 'command-exit', exit, signal: null } })
+const gone = (departure: Partial<Departure>): Partial<MemberEnd> => ({
+  endRecord: null,
+  departure: { exit: null, signal: null, cause: 'pidfd', ...departure },
+})
+const workerExit = (rank: number, more: object): Seen => ({
+  host: 'h',
+  at: 1500,
+  event: { type: 'worker-exit', rank, pid: 100 + rank, exit: 0, signal: null, stopped: false, ...more },
+})
+const commandExit = (exit: number): Seen => ({
+  host: 'h',
+  at: 2000,
+  event: { type: 'command-exit', exit, signal: null },
+})
 const status = (members: MemberEnd[], seen: Seen[] = [], worldSize = 2): ReturnType<typeof finalStatus> =>
   finalStatus({ worldSize, members, seen })
 
@@ -22,17 +40,25 @@ describe('final status', () => {
   it('is failed and names the rank, host, pid, signal and last step of a killed worker', () => {
     const { status: s, failed } = status([member(0), member(1, gone({ signal: 'SIGKILL' }))])
     expect(s).toBe('failed')
-    expect(failed).toMatchObject([{ rank: 1, host: 'h', pid: 101, exit: null, signal: 'SIGKILL', lastStep: 9, recovered: false }])
+    expect(failed).toMatchObject([
+      { rank: 1, host: 'h', pid: 101, exit: null, signal: 'SIGKILL', lastStep: 9, recovered: false },
+    ])
   })
 
   it('takes the exit status from the parent when end() was called long before the exit', () => {
     const early = member(1, { endRecord: { exit: null, logged: 1, refused: 0 } })
-    expect(status([member(0), early], [workerExit(1, { exit: 3 })])).toMatchObject({ status: 'failed', failed: [{ exit: 3, cause: 'parent' }] })
+    expect(status([member(0), early], [workerExit(1, { exit: 3 })])).toMatchObject({
+      status: 'failed',
+      failed: [{ exit: 3, cause: 'parent' }],
+    })
   })
 
   it('does not count a worker that we stopped after another one failed', () => {
     const members = [member(0, gone({ signal: 'SIGTERM' })), member(1, gone({ signal: 'SIGKILL' }))]
-    const seen = [workerExit(0, { exit: null, signal: 'SIGTERM', stopped: true }), workerExit(1, { exit: null, signal: 'SIGKILL' })]
+    const seen = [
+      workerExit(0, { exit: null, signal: 'SIGTERM', stopped: true }),
+      workerExit(1, { exit: null, signal: 'SIGKILL' }),
+    ]
     expect(status(members, seen).failed.map((f) => f.rank)).toEqual([1])
   })
 
@@ -42,7 +68,10 @@ describe('final status', () => {
   })
 
   it('is finished after a restart that went well, with the failure listed as recovered', () => {
-    const members = [member(0, gone({ signal: 'SIGKILL' })), member(0, { attempt: 2, pid: 200, instance: 'i0b' })]
+    const members = [
+      member(0, gone({ signal: 'SIGKILL' })),
+      member(0, { attempt: 2, pid: 200, instance: 'i0b' }),
+    ]
     const result = status(members, [], 1)
     expect(result.status).toBe('finished')
     expect(result.failed).toMatchObject([{ recovered: true }])
@@ -58,7 +87,7 @@ describe('final status', () => {
     expect(status([], []).status).toBe('lost')
   })
 
-  it('is failed when the command failed before any rank could log, finished when there was nothing to log', () => {
+  it('is failed when the command failed before any rank could log, finished when nobody meant to', () => {
     expect(status([], [commandExit(1)], 0).status).toBe('failed')
     expect(status([], [commandExit(0)], 0).status).toBe('finished')
   })
@@ -69,7 +98,10 @@ describe('final status', () => {
   })
 
   it('orders failures by time', () => {
-    const members = [member(0, { ...gone({ exit: 1 }), endedAt: 5 }), member(1, { ...gone({ exit: 2 }), endedAt: 3 })]
+    const members = [
+      member(0, { ...gone({ exit: 1 }), endedAt: 5 }),
+      member(1, { ...gone({ exit: 2 }), endedAt: 3 }),
+    ]
     expect(status(members).failed.map((f) => f.rank)).toEqual([1, 0])
   })
 })
