@@ -69,6 +69,31 @@ export class Feed implements RecordSink {
     return { ...counters, seq: Math.max(counters.seq, this.shelf.last) }
   }
 
+  /** What was built is void; the next unit starts elsewhere. */
+  rewind(): void {
+    this.#ready = null
+    this.#inJournal = false
+    this.#emptyAt = -Infinity
+  }
+
+  /** The unit that starts at `seq`, or null when there is none yet. */
+  unit(seq: number, now: number): Unit | null {
+    if (this.#ready?.first !== seq) this.#ready = this.#make(seq, now)
+    return this.#ready
+  }
+
+  /** Everything up to `seq` is durable at the head, in this ledger. */
+  acked(seq: number, ledger: string | null, now: number): void {
+    this.shelf.ledger = ledger
+    if (seq > this.#acked) {
+      this.#acked = seq
+      this.progressAt = now
+    }
+    this.shelf.acked(seq, this.reader === null)
+    this.reader?.ack(seq)
+    this.reader?.trim(seq)
+  }
+
   /** All that was written is acknowledged or on disk. */
   get safe(): boolean {
     const trimmed = (this.reader?.first() ?? 1) - 1

@@ -71,7 +71,7 @@ export class Uplink {
     const found = readMeeting(lockDir, meeting)
     // Its port is on loopback, which means nothing on another node that shares the lock directory.
     const head = found?.hostname === node ? found : null
-    if (found && !head) notes.once(`the aggregator is on ${found.hostname}, not on ${node}: data is kept here`)
+    if (found && !head) notes.once(`the aggregator is on ${found.hostname}, not ${node}: data is kept here`)
     this.#head = head
     const at = head && `${head.host}:${head.port} pid ${head.pid} started ${head.procStart} term ${head.term}`
     this.#do({ type: 'head', at })
