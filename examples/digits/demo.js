@@ -1,8 +1,13 @@
 // npm run demo: trains with 4 workers under `rankzero run`, then reads the session back and prints one table.
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const cli = fileURLToPath(new URL('./cli/main.js', import.meta.resolve('rankzero')))
+if (!existsSync(cli)) {
+  console.error(`rankzero is not built (no ${cli}); run: npm install`)
+  process.exit(2)
+}
 const trainer = fileURLToPath(new URL('train.js', import.meta.url))
 
 /** Runs the training; our own messages pass through stderr, whose first line names the run. */

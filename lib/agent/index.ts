@@ -15,24 +15,9 @@ import { hostname } from 'node:os'
 import { monotonicMs } from '../clock.ts'
 import { elect } from '../lock/index.ts'
 import { spawnDaemon } from '../spawn.ts'
-import { Shift } from './shift.ts'
+import { Shift, type AgentOptions } from './shift.ts'
 
-export interface AgentOptions {
-  meeting: string
-  /** Known under a supervisor; else the aggregator says it. */
-  run: string | null
-  /** Parent of the run directories, absolute. */
-  dir: string
-  env: NodeJS.ProcessEnv
-  lockDir: string
-  spoolCap: number
-  overflowCap: number
-  exitTimeoutMs: number
-  /** Host name: whose journals and spools these are. */
-  node: string
-  /** Starts an aggregator of this meeting; a loser of its election exits. */
-  startHead(): void
-}
+export type { AgentOptions } from './shift.ts'
 
 /** The lock directory may be shared by nodes (a home directory): each has its own agent. */
 export const agentLockName = (meeting: string, node: string): string => `agent-${meeting}-${node}`

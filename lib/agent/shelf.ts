@@ -7,12 +7,21 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
-import type { Origin } from '../record/index.ts'
+import type { InstanceId, Origin } from '../record/index.ts'
 import {
   encodeEntry, encodeJsonEntry, Entry, entryAt, jsonOf, type FactsBody, type SkipBody,
 } from './core-spool.ts'
-import type { Spool } from './spool.ts'
 import type { Unit } from './unit.ts'
+
+/** What a shelf needs of the spool that it is part of. */
+export interface ShelfSpool {
+  /** Bytes on disk, of all shelves. */
+  bytes: number
+  /** Where a new file goes. @throws the system's error when no directory takes one. */
+  directory(): string
+  /** The shelf is empty for good. */
+  forget(instance: InstanceId): void
+}
 
 export interface ShelfFile {
   readonly path: string
@@ -34,14 +43,14 @@ export class Shelf {
   /** The ledger that acknowledged what lies before; for the origin entry of new files. */
   ledger: string | null = null
   facts: FactsBody | null = null
-  readonly #spool: Spool
+  readonly #spool: ShelfSpool
   #files: ShelfFile[] = []
   #units: StoredUnit[] = []
   #next = 1
   /** The file that is appended to: only ever one that this agent made, so a torn tail is never continued. */
   #open: { file: ShelfFile; fd: number } | null = null
 
-  constructor(origin: Origin, spool: Spool) {
+  constructor(origin: Origin, spool: ShelfSpool) {
     this.origin = origin
     this.#spool = spool
   }

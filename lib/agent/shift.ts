@@ -18,11 +18,27 @@ import { Deaths } from './deaths.ts'
 import { Drain } from './drain.ts'
 import { Feed } from './feed.ts'
 import { HeadKeeper } from './head.ts'
-import type { AgentOptions } from './index.ts'
 import { Notes } from './notes.ts'
 import { Scanner } from './scan.ts'
 import { Spool } from './spool.ts'
 import { Uplink } from './uplink.ts'
+
+export interface AgentOptions {
+  meeting: string
+  /** Known under a supervisor; else the aggregator says it. */
+  run: string | null
+  /** Parent of the run directories, absolute. */
+  dir: string
+  env: NodeJS.ProcessEnv
+  lockDir: string
+  spoolCap: number
+  overflowCap: number
+  exitTimeoutMs: number
+  /** Host name: whose journals and spools these are. */
+  node: string
+  /** Starts an aggregator of this meeting; a loser of its election exits. */
+  startHead(): void
+}
 
 export class Shift {
   readonly #options: AgentOptions

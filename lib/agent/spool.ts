@@ -17,7 +17,7 @@ import {
   Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody, type SkipBody,
 } from './core-spool.ts'
 import type { Notes } from './notes.ts'
-import { Shelf, type ShelfFile, type StoredUnit } from './shelf.ts'
+import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
 
 const FILE = /^([0-9a-f]{32})\.(\d+)\.spool$/
 
@@ -29,7 +29,7 @@ export interface SpoolOptions {
   notes: Notes
 }
 
-export class Spool {
+export class Spool implements ShelfSpool {
   /** Bytes on disk, of all instances. */
   bytes = 0
   readonly #options: SpoolOptions

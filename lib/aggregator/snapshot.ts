@@ -1,8 +1,10 @@
 import { hostname } from 'node:os'
-import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import { procStart } from '../journal/index.ts'
+import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Bodies, Origin, SupervisorEvent } from '../record/index.ts'
-import type { BooksStatus, MemberStatus, ProcessStatus, RunStatus } from '../record/run-status.ts'
+import {
+  NO_BOOKS, type BooksStatus, type MemberStatus, type ProcessStatus, type RunStatus,
+} from '../record/run-status.ts'
 import { finalStatus, type EndFacts, type MemberEnd } from '../session/core-status.ts'
 import type { SessionNote } from '../session/index.ts'
 import type { State } from './core-state.ts'
@@ -60,7 +62,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   const views = state.members()
   const books = new Map(state.books().map((book) => [book.instance, book]))
   const workers = views.filter((view) => view.origin.role === 'worker')
-  const supervisors = views.filter((view) => view.origin.role === 'supervisor' && view.state !== 'ended')
+  const supervisors = views.filter((view) => view.origin.role === 'supervisor')
   const total = sum(workers.map((view) => books.get(view.instance)))
   return {
     run: context.run,
@@ -73,7 +75,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     dir: context.dir,
     host: hostname(),
     term: context.term,
-    startedAt: context.startedAt,
+    startedAt: Math.min(context.startedAt, ...views.map((view) => view.origin.startedAt)),
     endedAt: context.endedAt,
     updatedAt: now,
     fault: context.fault || null,
@@ -122,7 +124,7 @@ function memberRow(view: MemberView, book: InstanceBooks | undefined, now: numbe
 }
 
 function sum(books: readonly (InstanceBooks | undefined)[]): BooksStatus {
-  const total: BooksStatus = { logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0 }
+  const total: BooksStatus = { ...NO_BOOKS }
   for (const book of books) {
     if (book === undefined) continue
     total.logged += book.logged
@@ -131,6 +133,9 @@ function sum(books: readonly (InstanceBooks | undefined)[]): BooksStatus {
     total.lost += book.lost
     total.pending += book.pending
     total.open += book.local.pending
+    total.superseded += book.local.superseded
+    total.rejected += book.local.rejected
+    total.refused += book.refused
   }
   return total
 }

@@ -18,6 +18,8 @@ export interface Target {
   runDir: string | null
   meeting: string | null
   left: Leftover | null
+  /** For a run whose own key was refused: the key to deliver it under. */
+  key: string | null
 }
 
 export interface Delivered {
@@ -48,12 +50,14 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
       pending: now?.books.pending ?? 0, lost: now?.books.lost ?? 0,
     }
   }
-  if (before?.state === 'ended' && left === null && before.books.pending === 0) return result(runDir)
+  const refused = target.key !== null && before !== null && before.reason !== null
+  const whole = before?.state === 'ended' && before.books.pending === 0
+  if (whole && left === null && !refused) return result(runDir)
   if ((left?.live ?? 0) > 0) return result(runDir, 'live')
   try {
     let dir = runDir
     if (before === null || before.state === 'ended' || before.state === 'interrupted') {
-      dir = await serve(place, meeting, run)
+      dir = await serve(place, meeting, target)
     }
     startAgent(place, meeting, run)
     await untilEnded(dir ?? '', run ?? meeting)
@@ -66,8 +70,9 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
 }
 
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
-async function serve(place: DaemonPlace, meeting: string, run: string | null): Promise<string> {
+async function serve(place: DaemonPlace, meeting: string, { run, key }: Target): Promise<string> {
   const args = ['--meeting', meeting, ...(run === null ? [] : ['--resume', run])]
+  if (key !== null) args.push(`--key=${key}`)
   try {
     const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {
       say(`waiting for key ${key} held by run ${holder} (host ${host}, pid ${pid})`)

@@ -1,6 +1,6 @@
 import { processAlive } from '../launch/processes.ts'
 import { readStatus } from '../backend/local.ts'
-import type { ProcessStatus, RunStatus } from '../record/run-status.ts'
+import { NO_BOOKS, type ProcessStatus, type RunStatus } from '../record/run-status.ts'
 import { parentOf, type FoundRun } from './runs.ts'
 
 export interface ShownStatus extends RunStatus {
@@ -54,6 +54,6 @@ function unknown({ run, dir }: FoundRun): RunStatus {
     metricCount: 0,
     metrics: [],
     backends: [],
-    books: { logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0 },
+    books: NO_BOOKS,
   }
 }

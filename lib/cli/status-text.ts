@@ -1,6 +1,6 @@
 import { howItFailed } from '../launch/core-outcome.ts'
 import { count } from '../launch/progress.ts'
-import type { MemberStatus, MetricStatus } from '../record/run-status.ts'
+import type { BooksStatus, Failure, MemberStatus, MetricStatus } from '../record/run-status.ts'
 import { brief, duration, style, table } from './output.ts'
 import type { ShownStatus } from './look.ts'
 
@@ -20,26 +20,40 @@ export function statusText(status: ShownStatus, now: number): string {
   const live = members.filter((member) => member.state === 'live').length
   const joined = new Set(members.map((member) => member.rank)).size
   const work = workLine(status)
-  const title = [status.project, status.name].filter((part) => part !== '').join(' · ')
+  const named = [status.project, status.name].filter((part) => part !== '' && part !== status.run)
+  const title = named.join(' · ')
   const fields: [string, string][] = [
     ['run', `${style('bold', status.run)}${title === '' ? '' : `  ${title}`}`],
     ['state', `${paint(status.state)}${status.status === null ? '' : `, ${paint(status.status)}`}${time}`],
     ['key', status.key],
     ['ranks', `${joined} of ${status.ranks}${live > 0 ? `, ${live} live` : ''}`],
-    ['points', `${count(books.logged)} logged, ${count(books.merged)} merged, ${count(books.lost)} lost, `
-      + `${count(books.pending)} pending`],
+    ['points', pointsLine(books)],
     ...status.backends.map((backend): [string, string] =>
       ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
     ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
     ['directory', status.dir],
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
+    ...(status.fault === null ? [] : [['fault', style('red', status.fault)] satisfies [string, string]]),
+    ...(status.reason === null ? []
+      : [['refused', refusal(status.reason, status.run)] satisfies [string, string]]),
     ...(status.remedy === undefined ? [] : [['to do', status.remedy] satisfies [string, string]]),
   ]
   const head = fields.map(([name, text]) => `${style('dim', name.padEnd(9))}  ${text}\n`).join('')
-  return head + section(memberTable(members), members.length, 'ranks')
+  return head + section(memberTable(members, status.failed), members.length, 'ranks')
     + section(metricTable(status.metrics), status.metrics.length, 'metrics')
 }
+
+/** Where each logged point is; what is unusual is said only when there is any. */
+function pointsLine(books: BooksStatus): string {
+  const always = ['logged', 'merged', 'lost', 'pending'] as const
+  const rare = (['open', 'superseded', 'rejected'] as const).filter((name) => books[name] > 0)
+  const line = [...always, ...rare].map((name) => `${count(books[name])} ${name}`).join(', ')
+  return books.refused === 0 ? line : `${line}; ${count(books.refused)} values refused`
+}
+
+const refusal = (reason: string, run: string): string =>
+  `${style('red', reason)}; the data is in this run: rankzero sync ${run} --key OTHER`
 
 /** Who works on the run. That the processes of an ended run are gone is as it should be. */
 function workLine({ processes, state }: ShownStatus): string {
@@ -56,16 +70,24 @@ const section = (text: string, all: number, what: string): string => {
 }
 
 /** Those that need a look first: not live or ended, then the furthest behind. */
-function memberTable(members: readonly MemberStatus[]): string {
+function memberTable(members: readonly MemberStatus[], failed: readonly Failure[]): string {
   const odd = (member: MemberStatus): number => GOOD.has(member.state) ? 1 : 0
   const listed = members.length <= LISTED_MAX ? members : [...members]
     .sort((a, b) => odd(a) - odd(b) || (a.lastStep ?? -1) - (b.lastStep ?? -1)).slice(0, LISTED_MAX)
   const rows = [...listed].sort((a, b) => a.rank - b.rank || a.attempt - b.attempt).map((member) => [
-    member.rank, member.attempt, member.state, member.lastStep === null ? null : count(member.lastStep),
+    member.rank, member.attempt, stateOf(member, failed),
+    member.lastStep === null ? null : count(member.lastStep),
     count(member.logged), count(member.pending), member.lagMs === null ? null : duration(member.lagMs),
     member.host, member.pid,
   ])
   return table(['rank', 'try', 'state', 'step', 'logged', 'pending', 'lag', 'host', 'pid'], rows)
+}
+
+/** An ended rank that failed says how. */
+function stateOf({ rank, pid, host, state }: MemberStatus, failed: readonly Failure[]): string {
+  const how = failed.find((one) => one.rank === rank && one.pid === pid && one.host === host)
+  if (state !== 'ended' || how === undefined) return state
+  return how.signal ?? (how.exit === null ? 'failed' : `exit ${how.exit}`)
 }
 
 function metricTable(metrics: readonly MetricStatus[]): string {

@@ -11,6 +11,7 @@ import { findRun, listRuns, parentOf, type FoundRun } from './runs.ts'
 
 interface Flags extends Shared {
   all?: true
+  key?: string
   json?: true
 }
 
@@ -19,6 +20,7 @@ export const syncCommand = (exit: Exit): Command => command('sync')
   .description('Delivers what a finished or broken run left behind on this node, and closes its session.')
   .argument('[RUN...]', 'run ids, run directories, or latest (the default)')
   .option('--all', 'every run below the directory, and what waits there without one')
+  .option('--key <K>', 'deliver a run whose own key was refused under this one')
   .option('--json', 'one JSON object per run: run, dir, state, status, delivered, pending, lost')
   .addHelpText('after', `
 Per run it says: its state and final status, points delivered now, points still pending, points lost.
@@ -27,6 +29,9 @@ A run whose processes still live is left to them. Exits with 4 when something is
 Example:
   rankzero sync --all --dir ./rankzero`)
   .action(async (names: string[], flags: Flags) => {
+    if (flags.key !== undefined && names.length !== 1) {
+      throw new RankzeroError('USAGE', '--key needs one RUN', 'name the run whose key was refused')
+    }
     if (flags.all === true && names.length > 0) {
       throw new RankzeroError('USAGE', `--all and RUN ${names[0]} exclude each other`, 'give one of them')
     }
@@ -35,7 +40,7 @@ Example:
     const cli = cliOf(process.env)
     if (cli === null) throw new RankzeroError('USAGE', 'rankzero cannot be found', 'set RANKZERO_CLI')
     const lockDir = findSetting('lockDir', { env: process.env }).value
-    for (const target of targets(dir, names, flags.all === true)) {
+    for (const target of targets(dir, names, flags.all === true, flags.key ?? null)) {
       const place = { cli, lockDir, env: process.env, dir: target.parent }
       const one = await deliver(place, target)
       process.stdout.write(flags.json === true ? `${JSON.stringify(one)}\n` : line(one))
@@ -45,17 +50,17 @@ Example:
   })
 
 /** Whom to deliver for: named runs, or every run and every meeting that left something. */
-function targets(dir: string, names: readonly string[], all: boolean): Target[] {
+function targets(dir: string, names: readonly string[], all: boolean, key: string | null): Target[] {
   const { leftovers, damaged } = findLeftovers(dir, process.env)
   for (const text of damaged) say(`cannot be read and stays: ${text}`)
   const target = (found: FoundRun): Target => {
     const meeting = readEndpoint(found.dir)?.meeting
     const left = leftovers.find((one) => one.meeting === meeting || one.run === found.run) ?? null
     const { run, dir: runDir } = found
-    return { parent: parentOf(found), run, runDir, left, meeting: meeting ?? left?.meeting ?? null }
+    return { parent: parentOf(found), run, runDir, left, meeting: meeting ?? left?.meeting ?? null, key }
   }
   const orphan = (left: Leftover): Target =>
-    ({ parent: dir, run: left.run, runDir: null, left, meeting: left.meeting })
+    ({ parent: dir, run: left.run, runDir: null, left, meeting: left.meeting, key })
   if (!all) {
     return (names.length > 0 ? names : ['latest']).map((name) => {
       // A run that never got a directory is known by what its processes left.

@@ -113,6 +113,16 @@ export interface BooksStatus {
   pending: number
   /** Admitted, in rows that are not sealed yet. */
   open: number
+  /** Admitted and replaced by a later value of the same rank and step. */
+  superseded: number
+  /** Admitted and out of the rows, since another life held the rank. */
+  rejected: number
+  /** Values that are no points. */
+  refused: number
+}
+
+export const NO_BOOKS: Readonly<BooksStatus> = {
+  logged: 0, admitted: 0, merged: 0, lost: 0, pending: 0, open: 0, superseded: 0, rejected: 0, refused: 0,
 }
 
 /** Where the aggregator of a run is, or was. */

@@ -42,7 +42,8 @@ export interface SessionOptions {
 export class Session {
   private readonly options: SessionOptions
   private readonly mutex = new Mutex()
-  private hold: KeyHold | null = null
+  /** More than one when init() named another project than the one that the key was taken in first. */
+  private readonly holds: KeyHold[] = []
   private closing = false
   private note: SessionNote
 
@@ -77,24 +78,27 @@ export class Session {
     return this.mutex.runExclusive(async () => {
       const refused = this.note.state === 'refused'
       checkTransition(this.note.state, 'acquiring')
-      this.note = { ...this.note, state: 'acquiring', status: undefined }
+      const reason = refused ? this.note.reason : undefined
+      this.note = { ...this.note, state: 'acquiring', status: undefined, reason }
       await this.move(refused ? 'refused' : 'live')
     })
   }
 
   /**
-   * What init() asked for, when no flag or variable did: a key replaces a generated one, once.
-   * A key that another run holds turns the session to `refused`: training goes on, the data stays in the
-   * ledger.
+   * What init() asked for, where no flag or variable said otherwise: a key replaces a generated one, and a
+   * project moves the key into its own domain. A key that another run holds turns the session to `refused`:
+   * training goes on, the data stays in the ledger until `rankzero sync RUN --key OTHER`.
    */
   adopt(open: { key?: string; project?: string; name?: string }): Promise<void> {
     return this.mutex.runExclusive(async () => {
-      if (this.note.explicit || this.note.state !== 'live') return
-      const { key, project, name } = open
-      if (key === undefined && project === undefined && name === undefined) return
-      this.note = { ...this.note, project: project ?? this.note.project, name: name ?? this.note.name }
+      const { note } = this
+      if (note.state !== 'live') return
+      const { key = note.key, project = note.project, name = note.name } = open
+      const moved = key !== note.key || project !== note.project
+      if (!moved && name === note.name) return
+      this.note = { ...note, project, name }
       try {
-        if (key !== undefined) await this.lock(key)
+        if (moved && (note.explicit || open.key !== undefined)) await this.lock(key)
         await this.options.commit(this.note)
       } catch (error) {
         if (!(error instanceof RankzeroError) || error.code !== 'COLLISION') throw error
@@ -112,24 +116,23 @@ export class Session {
   end(status: FinalStatus): Promise<void> {
     return this.mutex.runExclusive(async () => {
       await this.move('ended', { status })
-      this.hold?.end()
-      this.hold = null
+      for (const hold of this.holds.splice(0)) hold.end()
     })
   }
 
   /** Leaves without an end mark: the key rests (KEY_FREE_MS) before another run may take it. */
   release(): void {
     this.closing = true
-    this.hold?.release()
-    this.hold = null
+    for (const hold of this.holds.splice(0)) hold.release()
   }
 
   private async lock(key: string): Promise<void> {
     const { run, dir, lockDir, onCollision, waiting } = this.options
     const { project } = this.note
     const stopped = (): boolean => this.closing
-    this.hold = await acquireKey({ lockDir, project, key, run, dir, onCollision, waiting, stopped })
-    this.note = { ...this.note, key: this.hold.key, keyTerm: this.hold.term, explicit: true }
+    const hold = await acquireKey({ lockDir, project, key, run, dir, onCollision, waiting, stopped })
+    this.holds.push(hold)
+    this.note = { ...this.note, key: hold.key, keyTerm: hold.term, explicit: true }
   }
 
   private async move(state: SessionState, more: Partial<SessionNote> = {}): Promise<void> {

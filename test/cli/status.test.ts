@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { lookAt } from '../../lib/cli/look.ts'
 import { statusText } from '../../lib/cli/status-text.ts'
 import { procStart } from '../../lib/journal/index.ts'
-import type { RunStatus } from '../../lib/record/run-status.ts'
+import { NO_BOOKS, type RunStatus } from '../../lib/record/run-status.ts'
 
 const RUN = '20260101-000000-abcdef'
 const host = hostname()
@@ -82,7 +82,7 @@ function write(status: Partial<RunStatus>): void {
     ],
     processes: [{ role: 'aggregator', host, pid: process.pid, procStart: 0 }],
     backends: [{ name: 'local', state: 'live', pending: 3 }],
-    books: { logged: 168, admitted: 160, merged: 157, lost: 0, pending: 8, open: 3 },
+    books: { ...NO_BOOKS, logged: 168, admitted: 160, merged: 157, pending: 8, open: 3 },
     ...status,
   }
   writeFileSync(join(found.dir, 'status.json'), JSON.stringify(whole))
@@ -138,7 +138,7 @@ describe('for people', () => {
       'state      live, for 3.2 s',
       'key        k',
       'ranks      2 of 2, 2 live',
-      'points     168 logged, 157 merged, 0 lost, 8 pending',
+      'points     168 logged, 157 merged, 0 lost, 8 pending, 3 open',
       'backend    local live, 3 pending',
       `work       aggregator ${process.pid} on ${host}`,
       `directory  ${found.dir}`,

@@ -106,3 +106,24 @@ describe('two jobs with one key at once, from different directories', () => {
     90_000,
   )
 })
+
+describe('a key that init() names and another run holds', () => {
+  it('refuses the session, not the training: the data stays local, sync --key delivers it', async () => {
+    place = new Place()
+    const holder = place.start([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine', T_STEPS: '2000' })
+    await until('the holder', 20_000, () => place.runs().length === 1 && place.status().key === 'mine')
+    const [first] = place.runs()
+    const second = await place.run([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine' })
+    expect(second.code, second.stderr).toBe(0)
+    const refused = await until('the second run', 15_000, () => place.runs()[1])
+    await until('its end', 15_000, () => place.status(refused).state === 'ended')
+    expect(place.status(refused)).toMatchObject({ key: refused, reason: expect.stringContaining(first!) })
+    expect((await place.run(['status', refused])).stdout).toMatch(/refused .*sync .* --key/)
+    expect(place.points(refused).length).toBe(40)
+    expect((await place.run(['sync', refused, '--key', 'other'])).code).toBe(0)
+    const delivered = { key: 'other', reason: null, state: 'ended', status: 'finished' }
+    expect(place.status(refused)).toMatchObject(delivered)
+    expect(place.points(refused).length).toBe(40)
+    expect((await holder.ended).code).toBe(0)
+  }, 60_000)
+})

@@ -62,7 +62,7 @@ describe('signals', () => {
   it('Ctrl-C on a terminal reaches the trainer once and ends the session as killed', async () => {
     place = new Place()
     // `script` gives the command a terminal of its own; the character 0x03 is what Ctrl-C sends.
-    const line = [process.execPath, place.cli, 'run', '--nproc', '2', '--', ...node].join(' ')
+    const line = ['exec', process.execPath, place.cli, 'run', '--nproc', '2', '--', ...node].join(' ')
     const terminal = place.start(
       ['/usr/bin/script', '-qfec', line, '/dev/null'],
       { ...env, T_LEAVE: 'linger' },
