@@ -4,6 +4,7 @@
 const CALLS = {
   'log()': 'log',
   'empty loop': 'empty',
+  'Date.now(), once a call': 'clock',
   'array push': 'push',
   'JSON.stringify': 'json',
   'fs.writeSync of a line': 'write',

@@ -211,7 +211,8 @@ type Hand = (shown: () => string, press: (text: string) => void) => Promise<void
 /** On a terminal of its own; `script` keeps the pty. Returns what appeared there. */
 function onTerminal(command: string, hand: Hand): Promise<{ code: number | null; shown: string }> {
   // exec: a shell between would take the Ctrl-C for itself and hide the status.
-  const child = spawn('script', ['-qefc', `exec ${command}`, '/dev/null'], { env: place.env, cwd: place.root })
+  const words = ['-qefc', `exec ${command}`, '/dev/null']
+  const child = spawn('script', words, { env: place.env, cwd: place.root })
   let shown = ''
   child.stdout.on('data', (chunk) => { shown += chunk })
   const ended = new Promise<{ code: number | null; shown: string }>((resolve) =>
