@@ -5,7 +5,7 @@
  * number of ranks; the newest life of a rank speaks for it, so the order of arrival does not matter.
  */
 import { isOlder, type Member, type Rank } from './core-model.ts'
-import type { ParamView } from './core-types.ts'
+import type { ParamStatus } from '../record/run-status.ts'
 
 interface Param {
   /** Distinct values as JSON, and the id of each. */
@@ -29,7 +29,7 @@ export class Params {
     }
   }
 
-  view(): ParamView[] {
+  view(): ParamStatus[] {
     return [...this.byKey].map(([key, param]) => viewOf(key, param)).sort((a, b) => (a.key < b.key ? -1 : 1))
   }
 }
@@ -44,7 +44,7 @@ function idOf(param: Param, json: string): number {
   return id
 }
 
-function viewOf(key: string, param: Param): ParamView {
+function viewOf(key: string, param: Param): ParamStatus {
   const ranks = new Map<number, number[]>()
   for (const [rank, { id, member }] of param.said) {
     if (member.state === 'rank-conflict') continue

@@ -5,10 +5,11 @@
  * In: entries (`apply`), and the time as an argument of what asks for decisions. Out: notes to append, views.
  * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes
  * nothing. Beats are soft state: they bear on a decision, and the decision is a note.
- * It does not talk to agents, ledger or backends (server.ts), and keeps no values of sealed rows (replay.ts
+ * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
  * reads them).
  */
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
+import type { MetricStatus, ParamStatus } from '../record/run-status.ts'
 import { booksOf } from './core-books.ts'
 import { Members, renewCurrent } from './core-members.ts'
 import { Merge, pointsFrom } from './core-merge.ts'
@@ -18,8 +19,8 @@ import { Params } from './core-params.ts'
 import { jsonOf, sumOf } from './core-payload.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
 import type {
-  Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, MetricView, NoteDraft, Notes,
-  ParamView, SealBody, StateOptions,
+  Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, NoteDraft, Notes,
+  SealBody, StateOptions,
 } from './core-types.ts'
 import { memberView, metricView, newestOf } from './core-views.ts'
 
@@ -118,7 +119,7 @@ export class State {
   }
 
   /** The newest row of each metric, in order of first appearance. */
-  metrics(limit: number): MetricView[] {
+  metrics(limit: number): MetricStatus[] {
     return this.catalogue.list.slice(0, limit).map((metric) => metricView(metric, this.merge, this.catalogue))
       .filter((view) => view !== null)
   }
@@ -129,7 +130,7 @@ export class State {
       .map((member) => booksOf(member, open.get(member.index) ?? 0))
   }
 
-  params(): ParamView[] {
+  params(): ParamStatus[] {
     return this.collapsed.view()
   }
 

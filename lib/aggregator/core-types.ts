@@ -135,28 +135,6 @@ export interface InstanceBooks {
   local: { delivered: number; superseded: number; rejected: number; pending: number }
 }
 
-/** The newest row of a metric, as `status` shows it. */
-export interface MetricView {
-  metric: string
-  step: number
-  value: number | string | null
-  min: number | null
-  max: number | null
-  count: number
-  expected: number
-  minRank: number | null
-  maxRank: number | null
-  sealed: boolean
-}
-
-export interface ParamView {
-  key: string
-  /** The value of most ranks (of the lowest rank on a tie). */
-  value: unknown
-  /** Present when ranks disagree: every value with its ranks. */
-  divergence?: { value: unknown; ranks: string }[]
-}
-
 export interface EventView {
   instance: InstanceId
   seq: number

@@ -5,7 +5,8 @@ import type { Merge } from './core-merge.ts'
 import type { Metrics } from './core-metrics.ts'
 import type { Family, Member, Metric, Newest } from './core-model.ts'
 import { reduce, viewOf, type Sample } from './core-reduce.ts'
-import type { MemberView, MetricView } from './core-types.ts'
+import type { MetricStatus } from '../record/run-status.ts'
+import type { MemberView } from './core-types.ts'
 
 export function memberView(member: Member): MemberView {
   const { instance, origin, state, joinedAt, acked, lastStep, lastTime, soft } = member
@@ -27,7 +28,7 @@ export function newestOf(step: number, sample: Sample, view: Reduce): Newest {
 }
 
 /** null while the metric is only defined, not logged. */
-export function metricView(metric: Metric, merge: Merge, metrics: Metrics): MetricView | null {
+export function metricView(metric: Metric, merge: Merge, metrics: Metrics): MetricStatus | null {
   const { family, name } = metric
   const step = newestOpen(family)
   const sealed = metric.newest !== null && metric.newest.step > step

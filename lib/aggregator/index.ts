@@ -16,19 +16,19 @@ import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import type { LockDb } from '../ledger/lockdb.ts'
 import { OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
-import { removeMeeting, writeMeeting, type Holder } from '../lock/index.ts'
+import { removeMeeting, writeMeeting } from '../lock/index.ts'
 import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
 import { bindRouter, type Router } from '../transport/index.ts'
 import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/index.ts'
 import { Committer } from './commit.ts'
+import { askedByInit, drainFacts, endFacts } from './core-facts.ts'
 import { State } from './core-state.ts'
 import { Intake } from './intake.ts'
-import { createRun, takeTerm, winRun, type Won } from './open.ts'
-import { endFacts, snapshot } from './snapshot.ts'
+import { createRun, takeFence, winRun, type Fence, type Won } from './open.ts'
+import { snapshot } from './snapshot.ts'
 
 export interface AggregatorOptions {
   /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
@@ -49,14 +49,15 @@ export interface AggregatorOptions {
   tell: (line: object) => void
 }
 
+/** Deaf to what a terminal or a launcher sends to everybody: the session is closed by its members' ends. */
+const DEAF = ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const
+
 /** Exit status of the process: 0, or that of the error that kept it from starting. */
 export async function runAggregator(options: AggregatorOptions): Promise<number> {
-  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const)
-    process.on(signal, () => {})
+  for (const signal of DEAF) process.on(signal, () => {})
   try {
     const won = winRun(options)
-    if (won === null) return 0
-    return await new Aggregator(options, won).serve()
+    return won === null ? 0 : await new Aggregator(options, won).serve()
   } catch (error) {
     const known = error instanceof RankzeroError ? error : null
     const { code, remedy, detail, exit } = known ?? { code: 'INTERNAL', remedy: '', detail: {}, exit: 1 }
@@ -68,14 +69,13 @@ export async function runAggregator(options: AggregatorOptions): Promise<number>
 class Aggregator {
   private readonly options: AggregatorOptions
   private readonly won: Won
+  private readonly local: Backend
   private readonly state: State
   private readonly session: Session
-  private readonly local: Backend
   private readonly openedAt = wallMs()
   private diary: Diary = openDiary('aggregator', null)
   private ledger!: Ledger
-  private fence!: LockDb
-  private term = 0
+  private fence!: Fence
   private committer!: Committer
   private intake!: Intake
   private router!: Router
@@ -89,30 +89,20 @@ class Aggregator {
 
   constructor(options: AggregatorOptions, won: Won) {
     const { sealAfterMs, joinTimeoutMs, lockDir, onCollision } = options
+    const { run, dir } = won
     this.options = options
     this.won = won
-    this.local = localBackend(won.dir)
-    this.state = new State({
-      sealAfterMs,
-      joinTimeoutMs,
-      openRowsBytesMax: OPEN_ROWS_BYTES_MAX,
-      decode: decodeBatch,
-    })
+    this.local = localBackend(dir)
+    const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
+    this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch })
     if (won.ledger !== null) for (const entry of won.ledger.entries()) this.state.apply(entry)
-    const last = 'state' in this.state.session ? (this.state.session as unknown as SessionNote) : null
-    this.session = new Session(
-      {
-        run: won.run,
-        dir: won.dir,
-        lockDir,
-        onCollision,
-        project: options.project ?? 'default',
-        name: options.name ?? won.run,
-        commit: (note) => this.commitSession(note),
-        waiting: (holder: Holder) => options.tell({ waiting: holder }),
-      },
-      last,
-    )
+    const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
+    this.session = new Session({
+      run, dir, lockDir, onCollision, project: options.project ?? 'default', name: options.name ?? run,
+      commit: (body) => new Promise((resolve) =>
+        this.committer.push({ type: 'note', kind: 'session', body, at: wallMs() }, resolve)),
+      waiting: (holder) => options.tell({ waiting: holder }),
+    }, last)
   }
 
   /** Start, serve, end: the whole life on one screen. */
@@ -131,76 +121,53 @@ class Aggregator {
 
   /** False: another aggregator works in this run directory. */
   private openDirectory(): boolean {
-    const { won } = this
-    this.ledger = won.ledger ?? createRun(won.dir)
-    const fence = takeTerm(won.dir, won.meeting)
+    const { run, dir, meeting, ledger } = this.won
+    this.ledger = ledger ?? createRun(dir)
+    const fence = takeFence(dir, meeting)
     if (fence === null) return false
-    this.fence = fence.lock
-    this.term = fence.term
-    this.diary = openDiary('aggregator', logPath(won.dir, 'aggregator'))
-    const created = this.ledger.meta()['startedAt']
-    if (created === undefined) this.ledger.setMeta('startedAt', String(this.openedAt))
-    else this.startedAt = Number(created)
-    this.ledger.setMeta('run', won.run)
-    this.ledger.setMeta('meeting', won.meeting)
+    this.fence = fence
+    this.diary = openDiary('aggregator', logPath(dir, 'aggregator'))
+    process.on('uncaughtExceptionMonitor', (error) => this.diary(`dies of ${error.stack ?? error.message}`))
+    this.startedAt = Number(this.ledger.meta()['startedAt'] ?? this.openedAt)
+    for (const [key, value] of Object.entries({ run, meeting, startedAt: this.startedAt })) {
+      this.ledger.setMeta(key, String(value))
+    }
     const applied = (...entry: Parameters<State['apply']>): void => this.applied(...entry)
     this.committer = new Committer(this.ledger, applied, (fault) => this.faulted(fault))
-    this.committer.push({ type: 'note', kind: 'term', body: { term: this.term }, at: this.openedAt })
+    this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
     return true
   }
 
   private async listen(): Promise<void> {
-    const { won, session } = this
-    const served = {
-      run: won.run,
-      dir: won.dir,
-      meeting: won.meeting,
-      ledger: this.ledger.id,
-      term: this.term,
-      key: () => session.last.key,
-      state: () => session.state,
+    const { session, won: { run, dir, meeting }, fence: { term } } = this
+    this.intake = new Intake({
+      run, dir, meeting, term, ledger: this.ledger.id,
+      key: () => session.last.key, state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
-    }
-    this.intake = new Intake(served, this.state, this.committer, this.diary)
+    }, this.state, this.committer, this.diary)
     this.router = await bindRouter({
-      host: '127.0.0.1',
-      port: 0,
+      host: '127.0.0.1', port: 0,
       onFrame: (peer, frame) => {
         const route = Buffer.from(peer)
-        this.intake.take(
-          frame,
-          wallMs(),
-          <T extends FrameType>(type: T, body: Bodies[T]) =>
-            void this.router.send(route, encodeFrame(type, this.term, body)),
-        )
+        this.intake.take(frame, wallMs(), <T extends FrameType>(type: T, body: Bodies[T]) =>
+          void this.router.send(route, encodeFrame(type, term, body)))
       },
     })
   }
 
   /** From now on agents, `sync` and the supervisor find this run. */
   private announce(): void {
-    const { won, session, term } = this
+    const { won: { run, dir, meeting }, session: { last, state }, fence: { term }, router: { port } } = this
+    const { pid } = process
     const endpoint = {
-      meeting: won.meeting,
-      run: won.run,
-      dir: won.dir,
-      host: '127.0.0.1',
-      hostname: hostname(),
-      port: this.router.port,
-      pid: process.pid,
-      procStart: procStart(process.pid),
-      term,
-      ledger: this.ledger.id,
-      key: session.last.key,
-      state: session.state,
+      meeting, run, dir, host: '127.0.0.1', hostname: hostname(), port, pid, procStart: procStart(pid), term,
+      ledger: this.ledger.id, key: last.key, state,
     }
     this.local.open(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
     this.paint()
-    this.diary(`serves run ${won.run} under term ${term} on port ${endpoint.port}, key '${session.last.key}'`)
-    const { project, key } = session.last
-    const { run, dir, meeting } = won
-    this.options.tell({ ready: { run, dir, meeting, project, key, term, pid: process.pid } })
+    this.diary(`serves run ${run} under term ${term} on port ${port}, key '${last.key}'`)
+    this.options.tell({ ready: { run, dir, meeting, project: last.project, key: last.key, term, pid } })
   }
 
   private untilOver(): Promise<number> {
@@ -231,46 +198,23 @@ class Aggregator {
     const now = wallMs()
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
     if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
-    this.adoptOpens()
-    if (this.session.state !== 'draining' && this.over(now)) void this.finish()
-  }
-
-  /** What init() asked for: the first instance that names a key decides. */
-  private adoptOpens(): void {
-    const opens = this.state.members().filter((view) => view.open !== null && view.origin.role === 'worker')
-    if (opens.length === this.opensSeen) return
-    this.opensSeen = opens.length
-    const asked = opens
-      .map((view) => view.open as { key?: string; project?: string; name?: string })
-      .find(({ key, project, name }) => key !== undefined || project !== undefined || name !== undefined)
-    if (asked === undefined) return
-    const { key, project, name } = this.options
-    void this.session
-      .adopt({
-        key: key === null ? asked.key : undefined,
-        project: project === null ? asked.project : undefined,
-        name: name === null ? asked.name : undefined,
-      })
-      .catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
-  }
-
-  private over(now: number): boolean {
-    const views = this.state.members()
-    const workers = views.filter((view) => view.origin.role === 'worker')
-    const supervisors = views.filter((view) => view.origin.role === 'supervisor')
-    const live = (list: typeof views): number => list.filter((view) => view.ended === null).length
-    return mayDrain({
-      now,
-      openedAt: this.openedAt,
-      worldSize: this.state.worldSize(),
-      liveWorkers: live(workers),
-      liveSupervisors: live(supervisors),
-      supervisors: supervisors.length,
-      joinedRanks: new Set(workers.map((view) => view.rank)).size,
-      firstJoinAt: views.length === 0 ? null : Math.min(...views.map((view) => view.joinedAt)),
-      lastChangeAt: this.lastChange,
+    this.adoptAsked()
+    if (this.session.state !== 'draining' && mayDrain({
+      ...drainFacts(this.state), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null,
-    })
+    })) void this.finish()
+  }
+
+  /** Flags and variables come before what init() asked for. */
+  private adoptAsked(): void {
+    const { seen, asked } = askedByInit(this.state)
+    if (seen === this.opensSeen || asked === null) return
+    this.opensSeen = seen
+    const { key, project, name } = this.options
+    const open = <T>(said: string | null, wanted: T): T | undefined => said === null ? wanted : undefined
+    this.session.adopt({
+      key: open(key, asked.key), project: open(project, asked.project), name: open(name, asked.name),
+    }).catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
   }
 
   /** Drains, seals everything, states how it ended. */
@@ -280,7 +224,7 @@ class Aggregator {
       await this.sealAll()
       this.endedAt = wallMs()
       await this.session.end(finalStatus(endFacts(this.state)).status)
-      this.diary(`ended: ${String(this.session.last.status)}`)
+      this.diary(`ended: ${this.session.last.status}`)
       this.stop(0)
     } catch (error) {
       this.diary(`could not end the session: ${messageOf(error)}; rankzero sync ${this.won.run} will`)
@@ -296,52 +240,30 @@ class Aggregator {
     }
   }
 
-  private commitSession(note: SessionNote): Promise<void> {
-    return new Promise((resolve) => {
-      this.committer.push({ type: 'note', kind: 'session', body: note, at: wallMs() }, resolve)
-    })
-  }
-
   private faulted(fault: string): void {
     this.fault = fault
     this.dirty = true
-    this.diary(
-      fault === ''
-        ? 'the ledger takes entries again'
-        : `the ledger takes nothing: ${fault}; agents keep their data`,
-    )
+    this.diary(fault === '' ? 'the ledger takes entries again'
+      : `the ledger takes nothing: ${fault}; agents keep their data`)
   }
 
   private paint(): void {
     if (!this.dirty) return
-    const { run, dir } = this.won
-    const picture = snapshot(
-      this.state,
-      {
-        run,
-        dir,
-        term: this.term,
-        startedAt: this.startedAt,
-        endedAt: this.endedAt,
-        session: this.session.last,
-        agents: [...this.intake.agents.values()],
-        fault: this.fault,
-      },
-      wallMs(),
-    )
-    if (this.local.status(picture)) this.dirty = false
+    const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault } = this
+    const context = { run, dir, term, startedAt, endedAt, fault, session: this.session.last }
+    const agents = [...this.intake.agents.values()]
+    this.dirty = !this.local.status(snapshot(this.state, { ...context, agents }, wallMs()))
   }
 
   private close(): void {
-    const { won, session } = this
-    const ended = session.state === 'ended'
+    const ended = this.session.state === 'ended'
     this.router?.close()
     this.dirty = true
     if (this.intake !== undefined) this.paint()
-    session.release()
-    if (ended) removeMeeting(this.options.lockDir, won.meeting)
+    this.session.release()
+    if (ended) removeMeeting(this.options.lockDir, this.won.meeting)
     this.fence?.release()
     this.ledger?.close()
-    won.election.release()
+    this.won.election.release()
   }
 }

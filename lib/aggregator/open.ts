@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createRunDirectory, ledgerPath } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
-import { tryLock, type LockDb } from '../ledger/lockdb.ts'
+import { tryLock } from '../ledger/lockdb.ts'
 import { elect, readMeeting, type Election } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
@@ -47,11 +47,15 @@ export function createRun(dir: string): Ledger {
   return openLedger(ledgerPath(dir))
 }
 
-/**
- * The fence of a run directory: held as long as the aggregator lives, its term grows with every holder.
- * Null: another aggregator, perhaps of another host, works in this directory.
- */
-export function takeTerm(dir: string, meeting: string): { term: number; lock: LockDb } | null {
+/** Held as long as the aggregator lives; the term grows with every holder. */
+export interface Fence {
+  readonly term: number
+  release(): void
+}
+
+/** The fence of a run directory. Null: another aggregator, perhaps of another host, works in it. */
+export function takeFence(dir: string, meeting: string): Fence | null {
   const lock = tryLock(join(dir, 'term.lock'))
-  return lock === null ? null : { term: lock.advance({ meeting, pid: String(process.pid) }), lock }
+  if (lock === null) return null
+  return { term: lock.advance({ meeting, pid: String(process.pid) }), release: () => lock.release() }
 }

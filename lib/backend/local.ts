@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { replaceFile } from '../lock/meeting.ts'
@@ -36,8 +36,7 @@ export function createRunDirectory(dir: string): void {
   try {
     mkdirSync(dirname(dir), { recursive: true })
     // Not recursive: on a read-only file system that says ENOENT instead of EROFS.
-    mkdirSync(dir)
-    mkdirSync(join(dir, 'log'))
+    for (const each of [dir, join(dir, 'log')]) if (!existsSync(each)) mkdirSync(each)
   } catch (error) {
     throw new RankzeroError('LEDGER', `cannot create the run directory ${dir}: ${messageOf(error)}`,
       'give a directory that can be written with --dir or RANKZERO_DIR', { cause: error })

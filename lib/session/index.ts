@@ -22,8 +22,10 @@ export interface SessionNote {
   keyTerm: number
   /** The key came from a flag, the environment or init(), not from us. */
   explicit: boolean
-  status?: FinalStatus
-  reason?: string
+  /** Null, not absent: a later note takes back what an earlier one said. */
+  status: FinalStatus | null
+  /** Why the session was refused. */
+  reason: string | null
 }
 
 export interface SessionOptions {
@@ -50,7 +52,8 @@ export class Session {
   constructor(options: SessionOptions, last: SessionNote | null) {
     const { project, name, run } = options
     this.options = options
-    const fresh: SessionNote = { state: 'closed', key: run, project, name, keyTerm: 0, explicit: false }
+    const unsaid = { keyTerm: 0, explicit: false, status: null, reason: null }
+    const fresh: SessionNote = { state: 'closed', key: run, project, name, ...unsaid }
     this.note = last ?? fresh
   }
 
@@ -78,8 +81,8 @@ export class Session {
     return this.mutex.runExclusive(async () => {
       const refused = this.note.state === 'refused'
       checkTransition(this.note.state, 'acquiring')
-      const reason = refused ? this.note.reason : undefined
-      this.note = { ...this.note, state: 'acquiring', status: undefined, reason }
+      const reason = refused ? this.note.reason : null
+      this.note = { ...this.note, state: 'acquiring', status: null, reason }
       await this.move(refused ? 'refused' : 'live')
     })
   }

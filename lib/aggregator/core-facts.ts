@@ -1,0 +1,55 @@
+/** What the state says to the session: may it drain, how did it end, what did init() ask for. Pure. */
+import type { Bodies, SupervisorEvent } from '../record/index.ts'
+import type { DrainFacts } from '../session/core-session.ts'
+import type { EndFacts, MemberEnd } from '../session/core-status.ts'
+import type { State } from './core-state.ts'
+import type { MemberView } from './core-types.ts'
+
+/** The part of DrainFacts that the applied entries tell. */
+export function drainFacts(
+  state: State,
+): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised'> {
+  const views = state.members()
+  const { workers, supervisors } = byRole(views)
+  const live = (list: readonly MemberView[]): number => list.filter((view) => view.ended === null).length
+  return {
+    worldSize: state.worldSize(), liveWorkers: live(workers),
+    supervisors: supervisors.length, liveSupervisors: live(supervisors),
+    joinedRanks: new Set(workers.map((view) => view.rank)).size,
+    firstJoinAt: views.length === 0 ? null : Math.min(...views.map((view) => view.joinedAt)),
+  }
+}
+
+export function endFacts(state: State): EndFacts {
+  const views = state.members()
+  const hosts = new Map(views.map((view) => [view.instance, view.origin.node]))
+  return {
+    worldSize: state.worldSize(),
+    members: byRole(views).workers.map(memberEnd),
+    seen: state.events.map(({ instance, time, event }) => (
+      { host: hosts.get(instance) ?? '', at: time, event: event as unknown as SupervisorEvent })),
+  }
+}
+
+/** What the first worker asked for that asked for anything; null while none did. `seen`: opens looked at. */
+export function askedByInit(state: State): { seen: number; asked: Bodies['open'] | null } {
+  const opens = byRole(state.members()).workers.map((view) => view.open as Bodies['open'] | null)
+    .filter((open) => open !== null)
+  const asked = opens.find(({ key, project, name }) => (key ?? project ?? name) !== undefined)
+  return { seen: opens.length, asked: asked ?? null }
+}
+
+export function byRole(views: readonly MemberView[]): { workers: MemberView[]; supervisors: MemberView[] } {
+  const of = (role: string): MemberView[] => views.filter((view) => view.origin.role === role)
+  return { workers: of('worker'), supervisors: of('supervisor') }
+}
+
+function memberEnd(view: MemberView): MemberEnd {
+  const { rank, attempt, instance, origin, lastStep, state, ended } = view
+  return {
+    rank, attempt, instance, host: origin.node, pid: origin.pid, lastStep,
+    state: state === 'rank-conflict' ? 'conflict' : state === 'ended' ? 'ended' : 'live',
+    endRecord: view.end as Bodies['end'] | null,
+    departure: ended?.departure ?? null, endedAt: ended?.at ?? null,
+  }
+}
