@@ -110,7 +110,7 @@ describe('the run directory', () => {
 })
 
 describe('the aggregator stopped with SIGSTOP while 4 workers log at full speed', () => {
-  const pause = Number(process.env['RANKZERO_TEST_PAUSE'] ?? 6) * 1000
+  const pause = Number(process.env['RANKZERO_TEST_PAUSE'] ?? 15) * 1000
 
   async function stopped(
     caps: NodeJS.ProcessEnv,
