@@ -161,7 +161,8 @@ describe('for people', () => {
     expect(text).toContain('… 24 more ranks (--json has all)')
   })
   test('failures say who, where, how and how far', () => {
-    write({ failed: [{ ...member(1, 77), exit: null, signal: 'SIGKILL', recovered: true }] })
+    const left = { exit: null, signal: 'SIGKILL', cause: 'pidfd', at: 4000, recovered: true }
+    write({ failed: [{ ...member(1, 77), ...left }] })
     const text = statusText(lookAt(found), 4200)
     const how = 'was killed by SIGKILL, last step 41 (recovered)'
     expect(text).toContain(`failed     rank 1 on ${host} (pid 77) ${how}\n`)

@@ -61,7 +61,7 @@ function vector(title: string, ringBytes: number, write: Act): Vector {
   })
   const sink = new Collector()
   const flush = (): void => {
-    const bytes = Buffer.from(map ?? page)
+    const bytes = Buffer.from(map === null ? page : new Uint8Array(map))
     bytes.set(page.subarray(0, 128))
     bytes.set(page.subarray(512), 512)
     writeFileSync(path, bytes)

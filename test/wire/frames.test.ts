@@ -26,7 +26,7 @@ function framed(type: number, payload: Uint8Array, version = 1, reserved = 0): U
 
 describe('a frame', () => {
   it.each(samples)('$type is read as it was written', ({ type, term, body }) => {
-    expect(decodeFrame(encodeFrame(type, term, body as Bodies[FrameType]))).toEqual({ type, term, body })
+    expect(decodeFrame(encodeFrame(type as FrameType, term, body as Bodies[FrameType]))).toEqual({ type, term, body })
   })
 
   it('carries any names, numbers and times', () => {
@@ -69,7 +69,7 @@ describe('a frame', () => {
 
 describe('what is no frame', () => {
   it.each(samples)('$type: damage of any one byte is found', ({ type, term, body }) => {
-    const bytes = encodeFrame(type, term, body as Bodies[FrameType])
+    const bytes = encodeFrame(type as FrameType, term, body as Bodies[FrameType])
     for (let at = 0; at < bytes.length; at++) {
       const damaged = bytes.slice()
       damaged[at]! ^= 1 + at % 255
@@ -134,7 +134,7 @@ describe('hostile msgpack with a true crc', () => {
     const flips = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 5 })
     fc.assert(fc.property(fc.constantFrom(...samples), flips, ({ type, term, body }, changes) => {
       if (type === 'BATCH') return
-      const payload = encodeFrame(type, term, body as Bodies[FrameType]).slice(8, -4)
+      const payload = encodeFrame(type as FrameType, term, body as Bodies[FrameType]).slice(8, -4)
       for (const [at, byte] of changes) payload[at % payload.length] = byte
       try {
         expect(decodeFrame(framed(FRAME_TYPES[type], payload)).type).toBe(type)
