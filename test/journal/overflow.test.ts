@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { openReader } from '../../lib/journal/index.ts'
-import { native } from '../../lib/native.ts'
 import { Kind } from '../../lib/record/index.ts'
-import { Collector, journalIn, log, originIn, readAll, scratch } from './helpers.ts'
+import { Collector, journalIn, log, originIn, readAll, scratch, TWIN_CHOSEN } from './helpers.ts'
 
 const segmentsIn = (dir: string): string[] => readdirSync(dir).filter((name) => name.endsWith('.seg'))
 
@@ -19,7 +18,7 @@ function reported(sink: Collector): Map<string, number> {
   return sum
 }
 
-describe.skipIf(native.kind === 'twin')('a full ring', () => {
+describe.skipIf(TWIN_CHOSEN)('a full ring', () => {
   test('goes on in segments and comes back when the agent has emptied it, in order of seq', () => {
     const dir = scratch()
     const writer = journalIn(dir, { ringBytes: 8192 })

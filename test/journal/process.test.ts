@@ -8,7 +8,7 @@ import { listJournals, openReader, procStart } from '../../lib/journal/index.ts'
 import { pidNamespace } from '../../lib/journal/process.ts'
 import { native } from '../../lib/native.ts'
 import type { RecordSink } from '../../lib/record/index.ts'
-import { Collector, journalIn, log, readOverHoles, scratch } from './helpers.ts'
+import { Collector, journalIn, log, readOverHoles, scratch, TWIN_CHOSEN } from './helpers.ts'
 
 const OWNER = new URL('./owner.mjs', import.meta.url).pathname
 const ROUNDS = Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 3)
@@ -131,7 +131,7 @@ test('an owner killed at its cap has its losses in the counters', async () => {
   reader.close()
 })
 
-test.skipIf(native.kind === 'twin')('a child process does not hold its dead owner alive', async () => {
+test.skipIf(TWIN_CHOSEN)('a child process does not hold its dead owner alive', async () => {
   const options = { dir: scratch(), ringBytes: 65536, steps: 10, overflowCap: 1e6 }
   const script = `
     import { spawn } from 'node:child_process'

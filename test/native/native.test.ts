@@ -20,10 +20,11 @@ function scratch(parent: string): string {
   return path
 }
 
-const hasCompiler = spawnSync('cc', ['--version']).status === 0
+/** A choice of whoever runs the tests; an addon that is merely missing fails them. */
+const twinChosen = process.env['RANKZERO_NATIVE'] === '0'
 
-test.skipIf(!hasCompiler)('the addon is built, loaded, and does what its twin cannot', () => {
-  expect(native.kind).toBe(process.env['RANKZERO_NATIVE'] === '0' ? 'twin' : 'addon')
+test('the addon is built, loaded, and does what its twin cannot', () => {
+  expect(native.kind).toBe(twinChosen ? 'twin' : 'addon')
   const args = ['--expose-gc', EXERCISE, ADDON_PATH, scratch('/dev/shm')]
   const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   expect([stdout, stderr]).toEqual(['ok\n', ''])
@@ -33,7 +34,7 @@ interface Build {
   compilerArguments(out: string, extra: string[]): string[]
 }
 
-test.skipIf(!hasCompiler)('the C code is clean under AddressSanitizer and UBSan', async () => {
+test('the C code is clean under AddressSanitizer and UBSan', async () => {
   const { compilerArguments } = (await import(BUILD)) as Build
   const out = join(scratch(tmpdir()), 'rankzero-asan.node')
   const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer']
@@ -57,7 +58,7 @@ test('an install without a compiler says so in one line and succeeds', () => {
   expect(stdout).toMatch(/^rankzero: no C compiler \(\/nowhere\/cc\); without the addon .+\n$/)
 })
 
-describe.skipIf(native.kind === 'twin')('a mapping', () => {
+describe.skipIf(twinChosen)('a mapping', () => {
   test('is refused when the file system cannot hold all of it, and leaves no file', () => {
     const small = scratch('/dev/shm')
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'rz', small])

@@ -9,16 +9,8 @@ afterEach(() => place?.dispose())
 
 const [metrics, steps] = [3, 300]
 const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '600' }
-const train = (nproc = 2): string[] => [
-  process.execPath,
-  place.cli,
-  'run',
-  '--nproc',
-  String(nproc),
-  '--',
-  process.execPath,
-  TRAINER,
-]
+const train = (...options: string[]): string[] =>
+  [process.execPath, place.cli, 'run', '--nproc', '2', ...options, '--', process.execPath, TRAINER]
 
 /** A private mount namespace: what is mounted there is seen by nobody else and goes with its processes. */
 const inMounts = (mounts: string, command: string[]): string[] => [
@@ -61,18 +53,7 @@ describe('the run directory', () => {
     place = new Place()
     mkdirSync(place.dir)
     const done = await place.run(
-      inMounts(`mount -t tmpfs -o size=700k tmpfs ${place.dir}`, [
-        process.execPath,
-        place.cli,
-        'run',
-        '--nproc',
-        '2',
-        '--exit-timeout',
-        '3',
-        '--',
-        process.execPath,
-        TRAINER,
-      ]),
+      inMounts(`mount -t tmpfs -o size=700k tmpfs ${place.dir}`, train('--exit-timeout', '3')),
       { ...env, T_METRICS: '40', T_STEPS: '3000', T_RATE: '1500' },
     )
     expect(done.code, done.stderr).toBe(0)
@@ -84,18 +65,7 @@ describe('the run directory', () => {
     place = new Place()
     mkdirSync(place.dir)
     const done = await place.run(
-      inMounts(`mount -t tmpfs -o size=10m,ro tmpfs ${place.dir}`, [
-        process.execPath,
-        place.cli,
-        'run',
-        '--nproc',
-        '2',
-        '--exit-timeout',
-        '3',
-        '--',
-        process.execPath,
-        TRAINER,
-      ]),
+      inMounts(`mount -t tmpfs -o size=10m,ro tmpfs ${place.dir}`, train('--exit-timeout', '3')),
       env,
     )
     expect(done.code, done.stderr).toBe(0)
