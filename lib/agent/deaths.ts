@@ -8,7 +8,7 @@
  */
 import { closeSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { pidNamespace, procStart } from '../journal/process.ts'
+import { bootId, pidNamespace, procStart } from '../journal/process.ts'
 import { DEATH_INFO_WAIT_MS } from '../limits.ts'
 import { native } from '../native.ts'
 import type { Departure, InstanceId, Origin } from '../record/index.ts'
@@ -97,12 +97,4 @@ function fromZombie({ pid, procStart: start }: Origin): Departure | null {
   const code = Number(fields.at(-1))
   const signal = code & 0x7f
   return { exit: signal === 0 ? code >> 8 : null, signal: SIGNALS.get(signal) ?? null, cause: 'pidfd' }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
-  } catch {
-    return ''
-  }
 }

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { replaceFile } from '../lock/meeting.ts'
+import { readJson, replaceFile } from '../lock/meeting.ts'
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import type { Backend } from './index.ts'
 
@@ -46,11 +46,3 @@ export function createRunDirectory(dir: string): void {
 /** Null: not written yet. */
 export const readStatus = (dir: string): RunStatus | null => readJson<RunStatus>(statusPath(dir))
 export const readEndpoint = (dir: string): Endpoint | null => readJson<Endpoint>(endpointPath(dir))
-
-function readJson<T>(path: string): T | null {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T
-  } catch {
-    return null
-  }
-}

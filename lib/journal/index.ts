@@ -13,7 +13,7 @@ import type { JournalOptions, JournalWriter } from './types.ts'
 import { Writer } from './writer.ts'
 
 export { pendingDirs, shmDir } from './place.ts'
-export { procStart } from './process.ts'
+export { bootId, pidNamespace, procStart } from './process.ts'
 export { listJournals, openReader } from './reader.ts'
 export type { Counters, Hole, JournalOptions, JournalReader, JournalWriter } from './types.ts'
 

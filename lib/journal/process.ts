@@ -15,6 +15,7 @@ export function procStart(pid: number): number {
   return Number(statOf(pid)[19]) || 0
 }
 
+/** Inode of our pid namespace, 0 when unknown. */
 export function pidNamespace(): number {
   try {
     return statSync('/proc/self/ns/pid').ino
@@ -33,7 +34,8 @@ function statOf(pid: number): string[] {
   }
 }
 
-function bootId(): string {
+/** '' when unknown. */
+export function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
   } catch {

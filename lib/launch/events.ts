@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
 import { wallMs } from '../clock.ts'
-import { createJournal, newInstanceId, procStart, type JournalWriter } from '../journal/index.ts'
+import {
+  bootId, createJournal, newInstanceId, pidNamespace, procStart, type JournalWriter,
+} from '../journal/index.ts'
 import { LOGGER_TICK_MS, SUPERVISOR_RING_BYTES } from '../limits.ts'
-import { bootId, pidNamespace } from '../logger/facts.ts'
 import { Kind, type SupervisorEvent } from '../record/index.ts'
 
 export interface EventLogOptions {

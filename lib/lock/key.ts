@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { sleep, wallMs } from '../clock.ts'
 import { RankzeroError } from '../errors.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
-import { replaceFile } from './meeting.ts'
+import { readJson, replaceFile } from './meeting.ts'
 
 /** Who holds a key: for messages, and for the rule that an unended key rests before another run takes it. */
 export interface Holder {
@@ -83,9 +83,9 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
 function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder: Holder | null } {
   const base = join(request.lockDir, createHash('sha256').update(`${request.project}\0${key}`).digest('hex'))
   const lock = tryLock(`${base}.lock`)
-  if (lock === null) return { holder: readHolder(`${base}.json`) }
+  if (lock === null) return { holder: readJson<Holder>(`${base}.json`) }
   const last = lock.state()
-  const holder = readHolder(`${base}.json`)
+  const holder = readJson<Holder>(`${base}.json`)
   const own = last['run'] === undefined || last['run'] === request.run
   const rested = holder === null || wallMs() - holder.beat >= KEY_FREE_MS
   if (!own && last['ended'] !== '1' && !rested) {
@@ -133,14 +133,6 @@ function hold(lock: LockDb, base: string, request: KeyRequest, key: string): Key
     lock.release()
   }
   return { key, term, end: () => free(true), release: () => free(false) }
-}
-
-function readHolder(path: string): Holder | null {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Holder
-  } catch {
-    return null
-  }
 }
 
 function collision(project: string, key: string, holder: Holder): RankzeroError {

@@ -6,16 +6,10 @@ export const meetingPath = (lockDir: string, meeting: string): string => join(lo
 
 /**
  * Where the run of a meeting id is: written by its aggregator, read by agents, `sync` and the next
- * aggregator. Null when there is none, or when it is not readable as one (a torn file cannot be: it is
- * replaced by rename).
+ * aggregator. Null when there is none.
  */
-export function readMeeting(lockDir: string, meeting: string): Endpoint | null {
-  try {
-    return JSON.parse(readFileSync(meetingPath(lockDir, meeting), 'utf8')) as Endpoint
-  } catch {
-    return null
-  }
-}
+export const readMeeting = (lockDir: string, meeting: string): Endpoint | null =>
+  readJson<Endpoint>(meetingPath(lockDir, meeting))
 
 export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
   replaceFile(meetingPath(lockDir, endpoint.meeting), JSON.stringify(endpoint))
@@ -23,6 +17,15 @@ export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
 
 export function removeMeeting(lockDir: string, meeting: string): void {
   rmSync(meetingPath(lockDir, meeting), { force: true })
+}
+
+/** Null when the file is not there, or is no JSON (which `replaceFile` never leaves behind). */
+export function readJson<T>(path: string): T | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T
+  } catch {
+    return null
+  }
 }
 
 /** Readers see the old text or the new one, never a part. Owner-only, since it may name paths of the user. */

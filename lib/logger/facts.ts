@@ -2,8 +2,8 @@
  * What a process knows about itself besides its environment: read once at init(), from /proc where there is
  * one.
  */
-import { readFileSync, statSync } from 'node:fs'
-import { procStart } from '../journal/index.ts'
+import { readFileSync } from 'node:fs'
+import { bootId, procStart } from '../journal/index.ts'
 import type { Env, Facts, ProcessFact } from '../rank/index.ts'
 
 /** More ancestors than any launcher stacks up; ends a loop that a racing /proc could show. */
@@ -38,20 +38,6 @@ function statOf(pid: number): { name: string; parent: number; start: number } | 
   const fields = text.slice(close + 2).split(' ')
   const name = text.slice(text.indexOf('(') + 1, close)
   return { name, parent: Number(fields[1]), start: Number(fields[19]) }
-}
-
-/** '' when unknown. */
-export function bootId(): string {
-  return contentOf('/proc/sys/kernel/random/boot_id').trim()
-}
-
-/** Inode of our pid namespace, 0 when unknown. */
-export function pidNamespace(): number {
-  try {
-    return statSync('/proc/self/ns/pid').ino
-  } catch {
-    return 0
-  }
 }
 
 /**

@@ -6,14 +6,14 @@ import { wallMs } from '../clock.ts'
 // Not config/index.ts: it loads zod, which would cost each trainer some 80 ms.
 import { findSetting, type SettingName } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { createJournal, newInstanceId, type JournalWriter } from '../journal/index.ts'
+import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
   formatOwner, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Facts, type Identity,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
-import { hasEnded, isSupervised, pidNamespace, readFacts } from './facts.ts'
+import { hasEnded, isSupervised, readFacts } from './facts.ts'
 import { AgentKeeper } from './keeper.ts'
 import { jsonBytes, plain } from './plain.ts'
 import { SilentRun } from './silent-run.ts'

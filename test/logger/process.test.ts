@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { procStart } from '../../lib/journal/index.ts'
-import { bootId } from '../../lib/logger/index.ts'
+import { bootId, procStart } from '../../lib/journal/index.ts'
 import { Kind } from '../../lib/record/index.ts'
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
