@@ -2,7 +2,7 @@
  * Real processes for the scenarios: a place of its own per test (run, lock and shared-memory directories),
  * the built command line, seeded instants, and the oracle's reading of what came out.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -52,8 +52,29 @@ export interface Ended {
 
 export interface Started {
   child: ChildProcess
+  stdout: () => string
   stderr: () => string
   ended: Promise<Ended>
+}
+
+export function begin(argv: string[], options: SpawnOptions): Started {
+  const begun = performance.now()
+  const child = spawn(argv[0]!, argv.slice(1), options)
+  let stdout = ''
+  let stderr = ''
+  child.stdout!.on('data', (chunk) => {
+    stdout += chunk
+  })
+  child.stderr!.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const ended = new Promise<Ended>((done, fail) => {
+    child.on('error', fail)
+    child.on('close', (code, signal) =>
+      done({ code, signal, stdout, stderr, ms: performance.now() - begun }),
+    )
+  })
+  return { child, stdout: () => stdout, stderr: () => stderr, ended }
 }
 
 /** One test's own world; `dispose` sweeps its processes by the tag in their environment. */
@@ -90,23 +111,8 @@ export class Place {
     cwd = this.root,
     stdin: 'ignore' | 'pipe' = 'ignore',
   ): Started {
-    const [file, ...rest] = args[0]?.startsWith('/') ? args : [process.execPath, CLI, ...args]
-    const begun = performance.now()
-    const child = spawn(file!, rest, { cwd, env: { ...this.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] })
-    let stdout = ''
-    let stderr = ''
-    child.stdout!.on('data', (chunk) => {
-      stdout += chunk
-    })
-    child.stderr!.on('data', (chunk) => {
-      stderr += chunk
-    })
-    const ended = new Promise<Ended>((done) =>
-      child.on('close', (code, signal) =>
-        done({ code, signal, stdout, stderr, ms: performance.now() - begun }),
-      ),
-    )
-    return { child, stderr: () => stderr, ended }
+    const argv = args[0]?.startsWith('/') ? args : [process.execPath, CLI, ...args]
+    return begin(argv, { cwd, env: { ...this.env, ...env }, stdio: [stdin, 'pipe', 'pipe'] })
   }
 
   run(args: string[], env: NodeJS.ProcessEnv = {}, cwd?: string): Promise<Ended> {
