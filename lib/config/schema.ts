@@ -32,6 +32,8 @@ export const SettingsSchema = z.strictObject({
   spoolCap: bytes,
   sealAfterMs: ms,
   joinTimeoutMs: ms,
+  head: text.nullable(),
+  secretFile: path.nullable(),
 }) satisfies z.ZodType<Settings>
 
 export interface Resolved {

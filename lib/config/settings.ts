@@ -14,7 +14,7 @@ import {
   EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES,
 } from '../limits.ts'
 import {
-  readBytes, readChoice, readCount, readFlag, readList, readPath, readSeconds, readText,
+  readBytes, readChoice, readCount, readFlag, readHost, readList, readPath, readSeconds, readText,
 } from './values.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -44,6 +44,10 @@ export interface Settings {
   spoolCap: number
   sealAfterMs: number
   joinTimeoutMs: number
+  /** null: found (DESIGN 11). `host` or `host:port`. */
+  head: string | null
+  /** null: the head makes one in its run directory. */
+  secretFile: string | null
 }
 export type SettingName = keyof Settings
 
@@ -145,6 +149,15 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     'RANKZERO_SEAL_AFTER'),
   joinTimeoutMs: seconds(JOIN_TIMEOUT_MS, 'Rows wait this long for ranks that have not joined',
     'RANKZERO_JOIN_TIMEOUT'),
+  head: {
+    flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
+    initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',
+  },
+  secretFile: {
+    flag: '--secret-file', env: ['RANKZERO_SECRET_FILE'], form: 'path', shown: 'in the run directory',
+    initial: () => null, read: (raw, cwd) => readPath(raw, cwd),
+    about: 'File of mode 0600 with the run secret; needed on each node if nodes share no run directory',
+  },
 }
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
 
@@ -217,7 +230,7 @@ function shown(raw: unknown): string {
   return written.length > 200 ? `${written.slice(0, 200)}…` : written
 }
 
-const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir']
+const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir', 'secretFile']
 
 /**
  * The same environment for a process that works in another directory: our own relative paths made absolute.

@@ -5,6 +5,7 @@
  */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { parseHost } from '../rank/index.ts'
 
 /** Longest delay of a Node timer (ms): beyond it, a timer fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1
@@ -24,6 +25,12 @@ export function readText(raw: unknown): string {
 export function readPath(raw: unknown, cwd: string): string {
   const text = readText(raw)
   return text === '~' || text.startsWith('~/') ? join(homedir(), text.slice(1)) : resolve(cwd, text)
+}
+
+export function readHost(raw: unknown): string {
+  const text = readText(raw)
+  if (parseHost(text) === null) throw new Error('no host name or address, with or without a port')
+  return text
 }
 
 export function readList(raw: unknown): string[] {

@@ -4,6 +4,7 @@ import {
   bootId, createJournal, newInstanceId, pidNamespace, procStart, type JournalWriter,
 } from '../journal/index.ts'
 import { LOGGER_TICK_MS, SUPERVISOR_RING_BYTES } from '../limits.ts'
+import { headCandidates } from '../rank/index.ts'
 import { Kind, type SupervisorEvent } from '../record/index.ts'
 
 export interface EventLogOptions {
@@ -31,6 +32,8 @@ export class EventLog {
         node: hostname(), bootId: bootId(), pidns: pidNamespace(),
         pid: process.pid, procStart: procStart(process.pid),
         startedAt: now, dir: o.dir, cli: JSON.stringify(o.cli),
+        // A supervisor joins by its own node's agent: only what names the head outright is of use to it.
+        ...headCandidates(o.env, { worldSize: 1, localWorldSize: 1 }),
       },
       env: o.env, overflowCap: o.overflowCap, localWorldSize: o.nproc ?? 1, ringBytes: SUPERVISOR_RING_BYTES,
     })

@@ -9,7 +9,8 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
-  formatOwner, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Facts, type Identity,
+  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Facts,
+  type Identity,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
@@ -80,6 +81,7 @@ function start(options: InitOptions): Run {
     rank: identity.rank, worldSize: identity.worldSize, localRank: identity.localRank, node,
     bootId: facts.bootId, pidns: pidNamespace(), pid: facts.pid, procStart: facts.procStart,
     startedAt: wallMs(), dir: settings.dir, cli: cli ? JSON.stringify(cli) : '',
+    ...headCandidates(env, identity),
   }
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
   let journal: JournalWriter

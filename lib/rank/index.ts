@@ -12,6 +12,7 @@ import { RankzeroError } from '../errors.ts'
 import { LAUNCHERS, TRIPLE, wholeNumber, type Launcher } from './launchers.ts'
 import type { Env, Facts, Identity } from './types.ts'
 
+export { firstHost, headCandidates, parseHost, type HeadCandidates, type HostPort } from './candidates.ts'
 export { NODE_LEVEL, wholeNumber } from './launchers.ts'
 export type { Claim, Env, Facts, Identity, ProcessFact } from './types.ts'
 export { isAlone, meetingId, meetingOfRun, type Meeting, type MeetingSource } from './meeting.ts'

@@ -85,6 +85,10 @@ export interface Origin {
   dir: string
   /** How to start an agent: argv as a JSON array, or ''. */
   cli: string
+  /** RANKZERO_HEAD, `host` or `host:port`: the head is there and nowhere else. */
+  head?: string
+  /** Hosts that may lead to the head; absent where the job is known to be on one node. */
+  candidates?: string[]
 }
 
 /** How an instance left, as far as known. `cause` names who knew. */

@@ -23,6 +23,8 @@ export const originSchema: z.ZodType<Origin> = z.object({
   startedAt: ms,
   dir: z.string(),
   cli: z.string(),
+  head: z.string().optional(),
+  candidates: z.array(z.string()).optional(),
 })
 
 const departureSchema = z.object({
