@@ -31,6 +31,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--exit-timeout <S>', 'seconds to wait after COMMAND for what is not delivered yet')
   .option('--forward-signals', 'send INT and TERM on to COMMAND, whoever else got them')
   .option('--no-forward-signals', 'never send them on')
+  .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
@@ -52,6 +53,8 @@ export function superviseOptions(
   words: readonly string[], flags: Flags, env: NodeJS.ProcessEnv,
 ): SuperviseOptions {
   const raw: Partial<Record<SettingName, unknown>> = { ...flags, exitTimeoutMs: flags.exitTimeout }
+  // An option that only has a --no form is true when it was not given at all.
+  if (flags.pythonPath !== false) delete raw.pythonPath
   const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
   for (const backend of get('backend')) {
     if (backend === 'local') continue
@@ -75,5 +78,6 @@ export function superviseOptions(
     dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
     onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',
     exitTimeoutMs: get('exitTimeoutMs'), overflowCap: get('overflowCap'), passKeys: get('passKeys'),
+    pythonPath: get('pythonPath'),
   }
 }

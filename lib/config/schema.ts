@@ -26,6 +26,7 @@ export const SettingsSchema = z.strictObject({
   nproc: z.number().int().min(1).nullable(),
   forwardSignals: z.boolean().nullable(),
   passKeys: z.boolean(),
+  pythonPath: z.boolean(),
   lockDir: path,
   shmDir: path.nullable(),
   overflowCap: bytes,

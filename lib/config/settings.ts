@@ -37,6 +37,7 @@ export interface Settings {
   /** null: decided by what COMMAND is (DESIGN 11). */
   forwardSignals: boolean | null
   passKeys: boolean
+  pythonPath: boolean
   lockDir: string
   /** null: /dev/shm/rankzero-<uid>. */
   shmDir: string | null
@@ -132,6 +133,10 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     flag: '--pass-keys', env: ['RANKZERO_PASS_KEYS'], form: 'yes or no', shown: 'no', initial: () => false,
     read: readFlag, about: 'Leave variables that hold API keys in the environment of COMMAND',
   },
+  pythonPath: {
+    flag: '--no-python-path', env: ['RANKZERO_PYTHON_PATH'], form: 'yes or no', shown: 'yes',
+    initial: () => true, read: readFlag, about: 'Append our Python client to PYTHONPATH of COMMAND',
+  },
   lockDir: {
     env: ['RANKZERO_LOCK_DIR'], form: 'path', shown: '~/.rankzero/locks',
     initial: () => join(homedir(), '.rankzero', 'locks'), read: (raw, cwd) => readPath(raw, cwd),
@@ -187,8 +192,8 @@ export interface Found<T> {
 const OF_THE_LAUNCH: ReadonlySet<SettingName> = new Set(['project', 'key', 'name', 'dir'])
 
 /**
- * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_RUN is set)
- * flags and environment come before code for project, key, name and directory.
+ * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_MEETING is
+ * set) flags and environment come before code for project, key, name and directory.
  * @throws RankzeroError USAGE for a value that cannot be used, unless `onInvalid` takes it.
  */
 export function findSetting<N extends SettingName>(name: N, sources: Sources): Found<Settings[N]> {
@@ -200,7 +205,8 @@ export function findSetting<N extends SettingName>(name: N, sources: Sources): F
   const env = {
     raw: variable && sources.env[variable], origin: { from: 'environment', place: variable ?? '' },
   } as const
-  const launchFirst = OF_THE_LAUNCH.has(name) && Boolean(sources.env.RANKZERO_RUN)
+  const launched = Boolean(sources.env.RANKZERO_RUN || sources.env.RANKZERO_MEETING)
+  const launchFirst = OF_THE_LAUNCH.has(name) && launched
   const found: { value: Settings[N]; origin: Origin }[] = []
   for (const { raw, origin } of launchFirst ? [flag, env, code] : [code, flag, env]) {
     if (raw === undefined) continue

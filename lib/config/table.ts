@@ -9,6 +9,7 @@ import { SETTING_NAMES, SETTINGS } from './settings.ts'
  */
 const VARIABLES: readonly (readonly [string, string])[] = [
   ['RANKZERO_RUN', 'Run id. Processes that have it belong to that run'],
+  ['RANKZERO_MEETING', 'Where the processes of one run find each other (32 hex digits); before RANKZERO_RUN'],
   ['RANKZERO_CLI', 'How to start an agent: a JSON array of arguments, or the path of the rankzero command'],
   ['RANKZERO_SUPERVISOR', 'Supervisor of this node (pid:start time:boot id); while it lives, no exit waits'],
   ['RANKZERO_RANK', 'Global rank; with RANKZERO_WORLD_SIZE, RANKZERO_LOCAL_RANK, RANKZERO_LOCAL_WORLD_SIZE'],

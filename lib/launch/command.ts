@@ -1,6 +1,7 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { RankzeroError } from '../errors.ts'
 
 type Env = NodeJS.ProcessEnv
@@ -34,7 +35,9 @@ function isExecutable(path: string): boolean {
 }
 
 export interface ChildFacts {
-  run: string
+  /** Null: a run that another node or task opens, not known yet. */
+  run: string | null
+  meeting: string
   /** Parent of the run directories, absolute. */
   dir: string
   cli: readonly string[]
@@ -42,17 +45,31 @@ export interface ChildFacts {
   supervisor: string
   passKeys: boolean
   secrets: readonly string[]
+  /** Directory of our Python client; null: PYTHONPATH stays as it is. */
+  python: string | null
 }
 
 /** What COMMAND sees: its own environment, less the keys of trackers, plus what finds this run. */
 export function childEnv(env: Env, facts: ChildFacts): Env {
   const child: Env = { ...env }
   if (!facts.passKeys) for (const name of facts.secrets) delete child[name]
-  child['RANKZERO_RUN'] = facts.run
+  delete child['RANKZERO_RUN']
+  if (facts.run !== null) child['RANKZERO_RUN'] = facts.run
+  child['RANKZERO_MEETING'] = facts.meeting
   child['RANKZERO_DIR'] = facts.dir
   child['RANKZERO_CLI'] = JSON.stringify(facts.cli)
   child['RANKZERO_SUPERVISOR'] = facts.supervisor
+  // Last, so that it shadows nothing that is installed.
+  if (facts.python !== null) {
+    child['PYTHONPATH'] = env['PYTHONPATH'] ? `${env['PYTHONPATH']}${delimiter}${facts.python}` : facts.python
+  }
   return child
+}
+
+/** Where our Python client is, seen from lib/ in a checkout and from dist/ in a package alike. */
+export function pythonDir(): string | null {
+  const dir = fileURLToPath(new URL('../../lib/python', import.meta.url))
+  return existsSync(dir) ? dir : null
 }
 
 /** The rank tuple of one of our own workers, in the common names and in ours, which win over leaked ones. */

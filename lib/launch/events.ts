@@ -28,7 +28,7 @@ export class EventLog {
     this.journal = createJournal({
       origin: {
         instance: newInstanceId(), meeting: o.meeting, run: o.run, role: 'supervisor',
-        rank: -1, worldSize: o.nproc ?? 1, localRank: -1,
+        rank: -1, worldSize: o.nproc ?? 1, localRank: -1, localWorldSize: o.nproc,
         node: hostname(), bootId: bootId(), pidns: pidNamespace(),
         pid: process.pid, procStart: procStart(process.pid),
         startedAt: now, dir: o.dir, cli: JSON.stringify(o.cli),

@@ -18,7 +18,7 @@ import type { Holder } from '../lock/key.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
-import { childEnv, commandLine, freePort, whyNotRunnable, workerEnv } from './command.ts'
+import { childEnv, commandLine, freePort, pythonDir, whyNotRunnable, workerEnv } from './command.ts'
 import { isFailure, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { openRun, startAgent, watchDaemons, type DaemonPlace, type Opened } from './daemons.ts'
 import { EventLog } from './events.ts'
@@ -50,6 +50,7 @@ export interface SuperviseOptions {
   exitTimeoutMs: number
   overflowCap: number
   passKeys: boolean
+  pythonPath: boolean
   /** Names of variables that hold keys of trackers. */
   secrets: readonly string[]
   /** argv that starts this program. */
@@ -187,10 +188,13 @@ class Job {
   }
 
   async start(): Promise<void> {
-    const { command, nproc, env, cli, dir, passKeys, secrets, onFailure } = this.options
+    const { command, nproc, env, cli, dir, passKeys, secrets, pythonPath, onFailure } = this.options
+    const { run, meeting } = this.run
     const port = nproc === null ? 0 : await freePort()
     const supervisor = `${process.pid}:${procStart(process.pid)}:${bootId()}`
-    const child = childEnv(env, { run: this.run.run, dir, cli, supervisor, passKeys, secrets })
+    const child = childEnv(env, {
+      run, meeting, dir, cli, supervisor, passKeys, secrets, python: pythonPath ? pythonDir() : null,
+    })
     this.log?.note({ type: 'started', command: commandLine(command), nproc })
     this.workers = new Workers({
       command, nproc, onFailure,

@@ -81,6 +81,7 @@ function start(options: InitOptions): Run {
     rank: identity.rank, worldSize: identity.worldSize, localRank: identity.localRank, node,
     bootId: facts.bootId, pidns: pidNamespace(), pid: facts.pid, procStart: facts.procStart,
     startedAt: wallMs(), dir: settings.dir, cli: cli ? JSON.stringify(cli) : '',
+    localWorldSize: identity.localWorldSize,
     ...headCandidates(env, identity),
   }
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
@@ -160,6 +161,8 @@ function readSettings(options: InitOptions, env: NodeJS.ProcessEnv, say: (line: 
   }
 }
 
+/** What a supervisor tells its children of its run: void together. */
+const OF_A_RUN = ['RANKZERO_RUN', 'RANKZERO_MEETING', 'RANKZERO_SUPERVISOR', 'RANKZERO_HEAD'] as const
 const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /** A RANKZERO_RUN that leaked in from a shell or an earlier job must not bring its run back to life. */
@@ -171,8 +174,7 @@ function forgetEndedRun(env: NodeJS.ProcessEnv, dir: string, say: (line: string)
   if (why === null) return
   say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. `
     + 'Unset RANKZERO_RUN.')
-  delete env.RANKZERO_RUN
-  delete env.RANKZERO_SUPERVISOR
+  for (const name of OF_A_RUN) delete env[name]
 }
 
 function tellConflicts(identity: Identity, say: (line: string) => void): void {

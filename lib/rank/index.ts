@@ -15,7 +15,9 @@ import type { Env, Facts, Identity } from './types.ts'
 export { firstHost, headCandidates, parseHost, type HeadCandidates, type HostPort } from './candidates.ts'
 export { NODE_LEVEL, wholeNumber } from './launchers.ts'
 export type { Claim, Env, Facts, Identity, ProcessFact } from './types.ts'
-export { isAlone, meetingId, meetingOfRun, type Meeting, type MeetingSource } from './meeting.ts'
+export {
+  isAlone, meetingId, meetingOfRun, namedMeeting, type Meeting, type MeetingSource,
+} from './meeting.ts'
 export { formatOwner, isOwnedTuple, parseOwner, type Owner } from './owner.ts'
 export { sha256 } from './sha256.ts'
 

@@ -50,11 +50,30 @@ function slurmLocalWorld(env: Env): number | null {
   return counts[wholeNumber(env.SLURM_NODEID)] ?? null
 }
 
-/** Our supervisor recorded itself as the workers' parent; what came by another way leaked in. */
-function notBelowRecordedParent(env: Env, facts: Facts): string | null {
+/**
+ * Launchers by the command name that the kernel shows (cut to 15 bytes). One such process is one launch per
+ * node.
+ */
+export const LAUNCHER_NAMES: ReadonlySet<string> = new Set([
+  'pt_elastic', 'torchrun', 'accelerate', 'deepspeed', 'composer', 'horovodrun', 'mpirun', 'mpirun.openmpi',
+  'mpirun.mpich', 'mpiexec', 'mpiexec.openmpi', 'mpiexec.mpich', 'mpiexec.hydra', 'orterun', 'prterun',
+  'orted', 'prted', 'hydra_pmi_proxy', 'hydra_bstrap_pr', 'jsrun', 'jsmd', 'flux-shell', 'slurmstepd',
+  'palsd',
+])
+
+/**
+ * Our supervisor recorded itself as the workers' parent and set the common names to the same numbers. What
+ * came by another way leaked in; what a launcher between it and us gave anew is the inner one's to say.
+ */
+function notOurWorker(env: Env, { ancestors }: Facts): string | null {
   const parent = wholeNumber(env.RANKZERO_PARENT_PID)
-  if (facts.ancestors.some((process) => process.pid === parent)) return null
-  return `RANKZERO_PARENT_PID=${env.RANKZERO_PARENT_PID ?? ''} is no ancestor of this process`
+  const height = ancestors.findIndex((process) => process.pid === parent)
+  if (height < 0) return `RANKZERO_PARENT_PID=${env.RANKZERO_PARENT_PID ?? ''} is no ancestor of this process`
+  const inner = ancestors.slice(0, height).find((process) => LAUNCHER_NAMES.has(process.name))
+  if (inner !== undefined) return `${inner.name} (pid ${inner.pid}) started this process anew below it`
+  const changed = (name: string): boolean => env[name] !== undefined && env[name] !== env[`RANKZERO_${name}`]
+  if (!changed('RANK') && !changed('WORLD_SIZE')) return null
+  return `RANK=${env.RANK ?? ''} WORLD_SIZE=${env.WORLD_SIZE ?? ''} were set anew below it`
 }
 
 /**
@@ -65,7 +84,7 @@ export const TRIPLE = 'env'
 
 export const LAUNCHERS: readonly Launcher[] = [
   {
-    source: 'rankzero', objection: notBelowRecordedParent,
+    source: 'rankzero', objection: notOurWorker,
     rank: 'RANKZERO_RANK', world: 'RANKZERO_WORLD_SIZE',
     local: ['RANKZERO_LOCAL_RANK'], localWorld: ['RANKZERO_LOCAL_WORLD_SIZE'], node: 'RANKZERO_NODE_RANK',
   },

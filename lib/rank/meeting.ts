@@ -2,13 +2,14 @@
  * Meeting id: what the processes of one job know before they know the run id (DESIGN 4). It finds a run, it
  * never names one. 32 hex digits of sha256 over kind, launcher, value and uid, so that two users never meet.
  */
-import { isSlurmStep, LAUNCHERS } from './launchers.ts'
+import { isSlurmStep, LAUNCHER_NAMES, LAUNCHERS } from './launchers.ts'
 import { parseOwner } from './owner.ts'
 import { sha256 } from './sha256.ts'
 import type { Env, Facts, Identity, ProcessFact } from './types.ts'
 
 export type MeetingSource =
-  | 'run' | 'owner' | 'slurm' | 'torchelastic' | 'launch' | 'launcher' | 'master' | 'parent' | 'alone'
+  | 'meeting' | 'run' | 'owner' | 'slurm' | 'torchelastic' | 'launch' | 'launcher' | 'master' | 'parent'
+  | 'alone'
 
 export interface Meeting {
   meeting: string
@@ -20,15 +21,6 @@ export interface Meeting {
 const WRAPPERS = new Set([
   'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice',
   'setsid', 'numactl', 'taskset', 'stdbuf', 'time', 'strace',
-])
-/**
- * Launchers by the command name that the kernel shows (cut to 15 bytes). One such process is one launch per
- * node.
- */
-const LAUNCHER_NAMES = new Set([
-  'pt_elastic', 'torchrun', 'accelerate', 'deepspeed', 'composer', 'horovodrun', 'mpirun', 'mpiexec',
-  'mpiexec.hydra', 'orterun', 'prterun', 'orted', 'prted', 'hydra_pmi_proxy', 'hydra_bstrap_pr', 'jsrun',
-  'jsmd', 'flux-shell', 'slurmstepd', 'palsd',
 ])
 /** Never a launch of ours: they start unrelated jobs side by side. */
 const STRANGERS = new Set([
@@ -42,7 +34,15 @@ export function meetingOfRun(run: string, uid: number): string {
   return sha256(`run\0${run}\0${uid}`).slice(0, 32)
 }
 
+/** The meeting that a supervisor named for its children; null when the variable is none. */
+export function namedMeeting(env: Env): string | null {
+  const named = env.RANKZERO_MEETING ?? ''
+  return /^[0-9a-f]{32}$/.test(named) ? named : null
+}
+
 export function meetingId(env: Env, facts: Facts, identity: Identity): Meeting {
+  const named = namedMeeting(env)
+  if (named !== null) return { meeting: named, from: 'meeting' }
   if (env.RANKZERO_RUN) return { meeting: meetingOfRun(env.RANKZERO_RUN, facts.uid), from: 'run' }
   const owner = parseOwner(env, facts)
   if (owner?.worldSize === identity.worldSize) return { meeting: owner.meeting, from: 'owner' }
@@ -60,12 +60,13 @@ export function isAlone(meeting: Meeting, identity: Identity): boolean {
 function meetingValue(env: Env, facts: Facts, identity: Identity): [MeetingSource, string] {
   const alone = `${facts.bootId} ${facts.pid} ${facts.procStart}`
   if (identity.launcher === 'single' && identity.worldSize === 1) return ['alone', alone]
+  // Before Slurm: of mpirun in an allocation, only the daemons on the other nodes run in a step.
+  const launch = launchOf(identity.launcher, env)
+  if (launch !== null) return ['launch', launch]
   if (env.SLURM_JOB_ID && isSlurmStep(env)) return ['slurm', `${env.SLURM_JOB_ID}.${env.SLURM_STEP_ID}`]
   if (identity.launcher === 'torchelastic' && env.TORCHELASTIC_RUN_ID !== 'none') {
     return ['torchelastic', env.TORCHELASTIC_RUN_ID ?? '']
   }
-  const launch = launchOf(identity.launcher, env)
-  if (launch !== null) return ['launch', launch]
   if (identity.worldSize === 1) return ['alone', alone]
 
   const master = env.MASTER_ADDR && env.MASTER_PORT ? `${env.MASTER_ADDR}:${env.MASTER_PORT}` : null

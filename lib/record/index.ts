@@ -71,6 +71,8 @@ export interface Origin {
   rank: number
   worldSize: number
   localRank: number
+  /** Ranks of this node, where the launcher says it. */
+  localWorldSize?: number | null
   /** Host name. */
   node: string
   bootId: string

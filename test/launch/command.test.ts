@@ -29,19 +29,33 @@ describe('COMMAND is looked for before anything starts', () => {
 
 describe('the environment of COMMAND', () => {
   const facts = {
-    run: 'r1', dir: '/runs', cli: ['node', '/x y/main.js'], supervisor: '1:2:b', passKeys: false,
-    secrets: ['COMET_API_KEY'],
+    run: 'r1', meeting: 'f'.repeat(32), dir: '/runs', python: null, cli: ['node', '/x y/main.js'],
+    supervisor: '1:2:b', passKeys: false, secrets: ['COMET_API_KEY'],
   }
   test('has what finds the run, and no key of a tracker', () => {
     const env = childEnv({ HOME: '/h', COMET_API_KEY: 'secret', OTHER_KEY: 'kept' }, facts)
     expect(env).toEqual({
-      HOME: '/h', OTHER_KEY: 'kept', RANKZERO_RUN: 'r1', RANKZERO_DIR: '/runs',
+      HOME: '/h', OTHER_KEY: 'kept', RANKZERO_RUN: 'r1', RANKZERO_MEETING: facts.meeting,
+      RANKZERO_DIR: '/runs',
       RANKZERO_CLI: '["node","/x y/main.js"]', RANKZERO_SUPERVISOR: '1:2:b',
     })
   })
   test('keeps the keys when asked to', () => {
     const env = childEnv({ COMET_API_KEY: 'secret' }, { ...facts, passKeys: true })
     expect(env).toMatchObject({ COMET_API_KEY: 'secret' })
+  })
+  test('names the meeting alone while the run is not known, and no run of somebody else', () => {
+    const env = childEnv({ RANKZERO_RUN: 'stale' }, { ...facts, run: null })
+    expect(env.RANKZERO_RUN).toBeUndefined()
+    expect(env.RANKZERO_MEETING).toBe(facts.meeting)
+  })
+  test('has our Python client last in its path', () => {
+    const path = (given?: string) =>
+      childEnv({ PYTHONPATH: given }, { ...facts, python: '/pkg/lib/python' }).PYTHONPATH
+    expect([path('/mine:/yours'), path(''), path()]).toEqual([
+      '/mine:/yours:/pkg/lib/python', '/pkg/lib/python', '/pkg/lib/python',
+    ])
+    expect(childEnv({ PYTHONPATH: '/mine' }, facts).PYTHONPATH).toBe('/mine')
   })
   test('of a worker has the rank tuple in the common names and in ours, over leaked ones', () => {
     expect(workerEnv({ RANK: '9', RANKZERO_RANK: '9' }, 2, 4, 1234)).toEqual({

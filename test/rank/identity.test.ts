@@ -101,6 +101,21 @@ describe('the order of sources', () => {
     }])
   })
 
+  it('takes the launcher that one of our own workers started', () => {
+    const torchrun = { ...triple(1, 2), TORCHELASTIC_RUN_ID: 'none' }
+    const me = identify({ ...ours(0, 1, 50), ...torchrun }, factsOf(100, 60, 50, 1))
+    expect(me).toMatchObject({ source: 'torchelastic', rank: 1, worldSize: 2 })
+    expect(me.rejected).toMatchObject([{ source: 'rankzero', why: expect.stringContaining('set anew') }])
+    // Nothing changed the common names, but mpirun stands between us and the recorded parent.
+    const below = { ...factsOf(100, 60, 50, 1), ancestors: [
+      { pid: 60, start: 1, name: 'mpirun' }, { pid: 50, start: 1, name: 'node' },
+    ] }
+    expect(identify({ ...ours(0, 2, 50), ...triple(0, 2), ...ompi(3, 4) }, below))
+      .toMatchObject({ source: 'openmpi', rank: 3, worldSize: 4 })
+    expect(identify({ ...ours(0, 2, 50), ...triple(0, 2), ...ompi(3, 4) }, factsOf(100, 50, 1)))
+      .toMatchObject({ source: 'rankzero', rank: 0, worldSize: 2 })
+  })
+
   it('takes torchrun inside an srun step, and names the step as the one that disagrees', () => {
     const me = identify({ ...slurm(0, 2), ...triple(3, 4, 1), TORCHELASTIC_RUN_ID: 'none' }, alone)
     expect(me).toMatchObject({ source: 'torchelastic', rank: 3, worldSize: 4, localRank: 1 })

@@ -46,6 +46,26 @@ describe('meeting id', () => {
     expect(meetingOfRun('r1', 1001)).not.toBe(meetingOfRun('r1', 1000))
   })
 
+  it('is the named one before anything else, if it is one', () => {
+    const named = 'ab'.repeat(16)
+    const env = { RANKZERO_RUN: 'r1', ...ranks(2, { TORCHELASTIC_RUN_ID: 'job' })[0] }
+    const me = meet({ ...env, RANKZERO_MEETING: named }, facts(7, bash))
+    expect(me).toEqual({ meeting: named, from: 'meeting' })
+    for (const bad of ['', 'ab', named.toUpperCase(), `${named}0`]) {
+      expect(meet({ ...env, RANKZERO_MEETING: bad }, facts(7, bash)).from).toBe('run')
+    }
+  })
+
+  it('is that of mpirun in an allocation, whose ranks on other nodes alone are in a step', () => {
+    const rank = (n: number) => ({
+      OMPI_COMM_WORLD_RANK: `${n}`, OMPI_COMM_WORLD_SIZE: '2', OMPI_COMM_WORLD_LOCAL_RANK: '0',
+      OMPI_MCA_orte_hnp_uri: '1;tcp://h0:5', SLURM_JOB_ID: '9',
+    })
+    const here = meet(rank(0), facts(7, process(50, 'mpirun')))
+    const there = meet({ ...rank(1), SLURM_STEP_ID: '0', SLURM_PROCID: '0' }, facts(8, process(51, 'orted')))
+    expect(here).toEqual(there)
+  })
+
   it('is its own for a lone process, also beside another from the same shell', () => {
     const two = [facts(7, bash), facts(8, bash)].map((of) => meet({ MASTER_ADDR: 'h', MASTER_PORT: '1' }, of))
     expect(two.map((one) => one.from)).toEqual(['alone', 'alone'])
