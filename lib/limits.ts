@@ -131,6 +131,8 @@ export const WRITER_QUEUE_MAX = 4096
  */
 export const HEARTBEAT_MS = 1000
 export const HEARTBEAT_TIMEOUT_MS = 4000
+/** A peer that has not shaken hands after this (ms) is closed: a stranger may not hold a place for long. */
+export const HANDSHAKE_MS = 3000
 /** Pending connections at bind; the kernel's somaxconn may cap it. */
 export const LISTEN_BACKLOG = 1024
 /** File descriptors that must be free at bind: at the limit libzmq spins and says nothing. */

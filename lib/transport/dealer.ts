@@ -2,11 +2,16 @@ import { Dealer as Socket } from 'zeromq'
 import { messageOf } from '../errors.ts'
 import { SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
 import { COMMON, endpoint, requireLoopback } from './options.ts'
+import type { RunKeys } from './keys.ts'
 import { Writer } from './writer.ts'
 
 export interface DealerOptions {
   host: string
   port: number
+  /** CURVE; without them only loopback is allowed. */
+  keys?: RunKeys | null
+  /** The connection stands: what is sent from now on goes at once. */
+  onUp?(): void
   /** The frame is valid only during the call. */
   onFrame(frame: Buffer): void
   /**
@@ -28,13 +33,17 @@ const DATA_QUEUE_MAX = 8
 /** zeromq's own pipe holds this many: what is not sent stays in the journal. */
 const PIPE_MESSAGES = 4
 
+/** A peer with another secret closes, and does not say why. */
+const NO_HANDSHAKE = 'let us not in (another run secret, or none on one side)'
+
 /**
  * One connection, one life: zeromq's own reconnect is off, because frames lost between two connections would
  * go unnoticed. The uplink opens a new socket after a randomised pause and resumes at the last acknowledged
  * record.
  */
 export function connectDealer(options: DealerOptions): Dealer {
-  requireLoopback(options.host, 'connect to')
+  const { keys } = options
+  if (!keys) requireLoopback(options.host, 'connect to')
   const socket = new Socket({
     ...COMMON,
     // Nothing is queued before the handshake: it would be lost with a process that is killed.
@@ -42,6 +51,11 @@ export function connectDealer(options: DealerOptions): Dealer {
     reconnectInterval: -1,
     sendHighWaterMark: PIPE_MESSAGES,
     receiveHighWaterMark: SOCKET_HWM,
+    ipv6: options.host.includes(':'),
+    ...keys ? {
+      curveServerKey: keys.server.publicKey,
+      curvePublicKey: keys.client.publicKey, curveSecretKey: keys.client.secretKey,
+    } : {},
   })
   let over = false
   const down = (why: string): void => {
@@ -68,8 +82,9 @@ export function connectDealer(options: DealerOptions): Dealer {
     for await (const event of socket.events) {
       if (event.type === 'end') return
       const { type } = event
-      const lost = type === 'disconnect' || type === 'close' || type.startsWith('handshake:error')
-      if (lost) down(type === 'close' ? 'refused' : type)
+      if (type === 'handshake' && !over) options.onUp?.()
+      else if (type.startsWith('handshake:error')) down(NO_HANDSHAKE)
+      else if (type === 'disconnect' || type === 'close') down(type === 'close' ? 'refused' : type)
     }
   }
 

@@ -18,12 +18,14 @@ export const COMMON = {
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|::1)$/
 
+export const isLoopback = (host: string): boolean => LOOPBACK.test(host)
+
 /** Plain frames may not leave the machine (DESIGN 6). */
 export function requireLoopback(host: string, doing: string): void {
-  if (LOOPBACK.test(host)) return
+  if (isLoopback(host)) return
   throw new RankzeroError(
     'USAGE', `cannot ${doing} ${host}: without a run secret only loopback addresses are allowed`,
-    'use 127.0.0.1, or put all ranks on one node',
+    'use 127.0.0.1, or give RANKZERO_SECRET_FILE, the path of a file of mode 0600, on every node',
   )
 }
 

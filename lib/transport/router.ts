@@ -1,14 +1,20 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { Router as Socket } from 'zeromq'
+import { monotonicMs } from '../clock.ts'
 import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
-import { FDS_FREE_MIN, LISTEN_BACKLOG, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import { FDS_FREE_MIN, HANDSHAKE_MS, LISTEN_BACKLOG, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import { Door } from './core-door.ts'
+import type { RunKeys } from './keys.ts'
 import { COMMON, endpoint, requireLoopback } from './options.ts'
 import { Writer } from './writer.ts'
+import { admitOnly } from './zap.ts'
 
 export interface RouterOptions {
   host: string
   /** 0: any free port. */
   port: number
+  /** CURVE, for who has the run secret alone; without them only loopback is allowed. */
+  keys?: RunKeys | null
   /**
    * `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during
    * the call.
@@ -26,6 +32,8 @@ export interface Router {
   send(peer: Buffer, frame: Uint8Array): boolean
   /** Frames that a peer did not take because its pipe was full, and messages that were not [peer, frame]. */
   readonly dropped: number
+  /** Connections that did not prove the run secret. */
+  readonly denied: number
   close(): void
 }
 
@@ -34,8 +42,10 @@ export interface Router {
  * swallowed).
  */
 export async function bindRouter(options: RouterOptions): Promise<Router> {
-  requireLoopback(options.host, 'bind')
+  const { host, port, keys } = options
+  if (!keys) requireLoopback(host, 'bind')
   requireFreeDescriptors()
+  const guard = keys ? await admitOnly(keys.client.bytes) : null
   const socket = new Socket({
     ...COMMON,
     // A frame to a peer that is gone or full fails aloud; zeromq's default is to drop it silently.
@@ -45,21 +55,43 @@ export async function bindRouter(options: RouterOptions): Promise<Router> {
     backlog: LISTEN_BACKLOG,
     sendHighWaterMark: SOCKET_HWM,
     receiveHighWaterMark: SOCKET_HWM,
+    handshakeInterval: HANDSHAKE_MS,
+    // [::] then takes IPv4 too.
+    ipv6: host.includes(':'),
+    ...keys && guard ? {
+      curveServer: true, curveSecretKey: keys.server.secretKey,
+      zapDomain: guard.domain, zapEnforceDomain: true,
+    } : {},
   })
+  const close = (): void => {
+    if (!socket.closed) socket.close()
+    guard?.close()
+  }
   try {
-    await socket.bind(endpoint(options.host, options.port))
+    await socket.bind(endpoint(host, port))
   } catch (error) {
-    socket.close()
+    close()
     throw new RankzeroError(
-      'PROTOCOL', `cannot bind ${endpoint(options.host, options.port)}: ${messageOf(error)}`,
+      'PROTOCOL', `cannot bind ${endpoint(host, port)}: ${messageOf(error)}`,
       'use port 0 for any free port, or end the process that listens there', { cause: error },
     )
   }
-  return serve(socket, options)
+  return serve(socket, options, close)
 }
 
-function serve(socket: Socket, options: RouterOptions): Router {
+/** All interfaces, for other nodes: IPv6 with IPv4, or IPv4 alone where IPv6 is off. */
+export async function bindWide(options: Omit<RouterOptions, 'host'> & { keys: RunKeys }): Promise<Router> {
+  try {
+    return await bindRouter({ ...options, host: '::' })
+  } catch {
+    return bindRouter({ ...options, host: '0.0.0.0' })
+  }
+}
+
+function serve(socket: Socket, options: RouterOptions, close: () => void): Router {
   let dropped = 0
+  // A little more than the socket's own limit, which ends a silent handshake first.
+  const door = new Door(2 * HANDSHAKE_MS)
   const writer = new Writer<[Buffer, Uint8Array]>(
     WRITER_QUEUE_MAX,
     (message) => socket.send(message),
@@ -69,14 +101,25 @@ function serve(socket: Socket, options: RouterOptions): Router {
     },
   )
   void receive()
+  if (options.keys) void watch()
   return {
     port: Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]),
     send: (peer, frame) => writer.push([peer, frame]),
     get dropped() { return dropped },
+    get denied() { return door.denied(monotonicMs()) },
     close() {
       writer.close()
-      if (!socket.closed) socket.close()
+      close()
     },
+  }
+
+  async function watch(): Promise<void> {
+    for await (const { type } of socket.events) {
+      if (type === 'accept') door.came(monotonicMs())
+      else if (type === 'handshake') door.gotIn()
+      else if (type.startsWith('handshake:error')) door.refused()
+      else if (type === 'end') return
+    }
   }
 
   async function receive(): Promise<void> {
