@@ -187,6 +187,27 @@ export const RANK_OVERLAP_MS = 2000
 export const HEIR_AFTER_MS = 5000
 /** Records that an export holds in memory at once; above it the ledger is read several times. */
 export const EXPORT_BYTES_MAX = 256 * MiB
+/**
+ * Health: steps per rank that pace and lateness are judged by, and how many it takes to judge: enough for a
+ * median, few enough that a change shows within seconds.
+ */
+export const PACE_STEPS = 16
+export const PACE_MIN = 8
+/** Health is looked at this often (ms): at 4,096 ranks a look costs some 20 ms. */
+export const HEALTH_INTERVAL_MS = 1000
+/** A rank is a straggler when its own part of a step takes this many times as long as that of the others. */
+export const STRAGGLER_RATIO = 1.5
+/** … and it is this far behind (ms): twice the time that records may be on their way. */
+export const STRAGGLER_BEHIND_MS = 500
+/** … or it logs each step this much later (ms): clocks of two nodes differ by about a millisecond. */
+export const LATE_MS_MIN = 5
+/** … after this many steps in which no rank got ahead: ranks that run freely have drifted apart by then. */
+export const LOCKSTEP_MIN = 50
+/** A rank has stopped after this long without a record (ms), and this many times its usual pause. */
+export const HANG_AFTER_MS = 10_000
+export const HANG_FACTOR = 10
+/** All ranks silent at one step count as a hang after this (ms): most evaluations are shorter. */
+export const HANG_ALL_AFTER_MS = 60_000
 /** Seals are decided this often (ms). */
 export const SEAL_INTERVAL_MS = 100
 /** status.json is replaced at most this often (ms). */

@@ -161,8 +161,8 @@ function newMember(index: number, body: Notes['joined'], at: number, rank: Rank 
     index, instance: origin.instance, origin, rank, started: origin.startedAt + body.offset, joinedAt: at,
     first, ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null, end: null,
     layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null, textLines: 0,
-    badWeights: 0, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0, refused: 0,
-    delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
+    badWeights: 0, pace: null, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0,
+    refused: 0, delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import type { Origin, Reduce } from '../record/index.ts'
 import type { EndedBody, MemberState } from './core-types.ts'
+import type { Pace } from './core-pace.ts'
 import type { StepSet } from './core-steps.ts'
 
 export interface Metric {
@@ -140,6 +141,8 @@ export interface Member {
   lastTime: number | null
   textLines: number
   badWeights: number
+  /** Null before its first values. */
+  pace: Pace | null
   // Books, in points.
   admitted: number
   duplicates: number

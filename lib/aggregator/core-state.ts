@@ -9,8 +9,9 @@
  * reads them).
  */
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
-import type { MetricStatus, ParamStatus } from '../record/run-status.ts'
+import type { HealthStatus, MetricStatus, ParamStatus } from '../record/run-status.ts'
 import { booksOf } from './core-books.ts'
+import { Health } from './core-health.ts'
 import { Members, renewCurrent } from './core-members.ts'
 import { Merge, pointsFrom } from './core-merge.ts'
 import { Metrics } from './core-metrics.ts'
@@ -37,6 +38,7 @@ export class State {
   private readonly catalogue = new Metrics()
   private readonly merge = new Merge(this.roster)
   private readonly collapsed = new Params()
+  private readonly wellbeing = new Health()
   /**
    * When this aggregator first listened; after a restart no wait may count the time that it was not there.
    */
@@ -134,6 +136,12 @@ export class State {
     return this.collapsed.view()
   }
 
+  health(now: number): HealthStatus {
+    const { roster: members, woke, options: { joinTimeoutMs } } = this
+    const over = ['draining', 'ended'].includes(String(this.session['state']))
+    return this.wellbeing.view({ members, now, woke: woke ?? -Infinity, joinTimeoutMs, over })
+  }
+
   openRowsBytes(): number {
     return this.merge.blocks.bytes
   }
@@ -163,7 +171,7 @@ export class State {
     renewCurrent(member.rank!)
     const { held } = member
     member.held = []
-    for (const { data, from } of held) this.merge.take(member, this.options.decode(data), from, at)
+    for (const { data, from } of held) this.take(member, this.options.decode(data), from, at)
   }
 
   private batch(entry: Extract<Entry, { type: 'batch' }>, decoded?: Batch): void {
@@ -185,7 +193,13 @@ export class State {
     noteLast(member, batch)
     if (member.state === 'suspect') member.held.push({ data: entry.data, from, points })
     else if (member.state === 'rank-conflict' || member.rank === null) member.rejected += points
-    else this.merge.take(member, batch, from, entry.at)
+    else this.take(member, batch, from, entry.at)
+  }
+
+  /** Of an accepted member. */
+  private take(member: Member, batch: Batch, from: number, at: number): void {
+    this.merge.take(member, batch, from, at)
+    this.wellbeing.take(member, batch, from)
   }
 
   /**

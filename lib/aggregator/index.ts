@@ -16,8 +16,9 @@ import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
+import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
 import { removeMeeting, writeMeeting } from '../lock/index.ts'
+import { GOOD_HEALTH, type HealthStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
@@ -84,6 +85,8 @@ class Aggregator {
   private endedAt: number | null = null
   private lastChange = this.openedAt
   private dirty = true
+  private health: HealthStatus = GOOD_HEALTH
+  private healthAt = -Infinity
   private opensSeen = 0
   private stop: (status: number) => void = () => {}
 
@@ -248,11 +251,23 @@ class Aggregator {
   }
 
   private paint(): void {
+    this.examine()
     if (!this.dirty) return
-    const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault } = this
-    const context = { run, dir, term, startedAt, endedAt, fault, session: this.session.last }
+    const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health } = this
+    const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
     this.dirty = !this.local.status(snapshot(this.state, { ...context, agents }, wallMs()))
+  }
+
+  /** Lag and trouble also come of time passing while nothing arrives: the picture is painted anew then. */
+  private examine(): void {
+    const now = wallMs()
+    if (now - this.healthAt < HEALTH_INTERVAL_MS && this.session.state !== 'ended') return
+    this.healthAt = now
+    const before = this.health
+    this.health = this.state.health(now)
+    const { lag, missing } = this.health
+    if (lag !== null || missing !== before.missing) this.dirty = true
   }
 
   private close(): void {

@@ -3,7 +3,7 @@ import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
 import {
-  NO_BOOKS, type BooksStatus, type MemberStatus, type ProcessStatus, type RunStatus,
+  NO_BOOKS, type BooksStatus, type HealthStatus, type MemberStatus, type ProcessStatus, type RunStatus,
 } from '../record/run-status.ts'
 import { finalStatus } from '../session/core-status.ts'
 import type { SessionNote } from '../session/index.ts'
@@ -21,6 +21,7 @@ export interface SnapshotContext {
   endedAt: number | null
   session: Readonly<SessionNote>
   agents: readonly Agent[]
+  health: HealthStatus
   /** Why the ledger takes nothing now, '' when it does. */
   fault: string
 }
@@ -46,7 +47,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     ],
     members: workers.map((view) => memberRow(view, books.get(view.instance), now)),
     params: state.params(), metricCount: state.metricCount(), metrics: state.metrics(SNAPSHOT_METRICS_MAX),
-    books: total,
+    books: total, health: context.health,
     backends: [{ name: 'local', state: session.state, pending: total.pending + total.open }],
   }
 }

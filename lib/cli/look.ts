@@ -1,6 +1,6 @@
 import { processAlive } from '../launch/processes.ts'
 import { readStatus } from '../backend/local.ts'
-import { NO_BOOKS, type ProcessStatus, type RunStatus } from '../record/run-status.ts'
+import { GOOD_HEALTH, NO_BOOKS, type ProcessStatus, type RunStatus } from '../record/run-status.ts'
 import { parentOf, type FoundRun } from './runs.ts'
 
 export interface ShownStatus extends RunStatus {
@@ -26,7 +26,8 @@ export function lookAt(found: FoundRun): ShownStatus {
     const gone = member.state === 'live' && processAlive({ role: 'worker', ...member }) === false
     return gone ? { ...member, state: 'gone' } : member
   })
-  return { ...status, state: 'interrupted', processes, members, remedy }
+  const health = { ...GOOD_HEALTH, ...status.health, lag: null, stragglers: [], hang: null }
+  return { ...status, state: 'interrupted', processes, members, health, remedy }
 }
 
 /** A run whose aggregator was gone before its first picture. */
@@ -55,5 +56,6 @@ function unknown({ run, dir }: FoundRun): RunStatus {
     metrics: [],
     backends: [],
     books: NO_BOOKS,
+    health: GOOD_HEALTH,
   }
 }

@@ -1,6 +1,7 @@
 import { howItFailed } from '../launch/core-outcome.ts'
 import { count } from '../launch/progress.ts'
 import type { BooksStatus, Failure, MemberStatus, MetricStatus } from '../record/run-status.ts'
+import { healthFields, paramsText } from './health-text.ts'
 import { brief, duration, style, table } from './output.ts'
 import type { ShownStatus } from './look.ts'
 
@@ -34,6 +35,7 @@ export function statusText(status: ShownStatus, now: number): string {
     ['directory', status.dir],
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
+    ...healthFields(status),
     ...(status.fault === null ? [] : [['fault', style('red', status.fault)] satisfies [string, string]]),
     ...(status.reason === null ? []
       : [['refused', refusal(status.reason, status.run)] satisfies [string, string]]),
@@ -41,7 +43,7 @@ export function statusText(status: ShownStatus, now: number): string {
   ]
   const head = fields.map(([name, text]) => `${style('dim', name.padEnd(9))}  ${text}\n`).join('')
   return head + section(memberTable(members, status.failed), members.length, 'ranks')
-    + section(metricTable(status.metrics), status.metrics.length, 'metrics')
+    + section(metricTable(status.metrics), status.metrics.length, 'metrics') + paramsText(status.params)
 }
 
 /** Where each logged point is; what is unusual is said only when there is any. */

@@ -23,6 +23,8 @@ Columns of the ranks:
   state     live, ended, …               step     last step logged
   logged    points that log() took       pending  of these not yet at the aggregator
   lag       age of the last record       host     where it runs, with its pid
+Line health, only when something is wrong: ranks that have stopped while others went on, ranks that are
+  missing, stragglers (time of a step against that of the usual rank), the first NaN of a metric.
 Columns of the metrics: newest step, its value over all ranks, min and max with the rank that holds them,
   ranks in the row of those expected; * marks a row that is not sealed yet.
 State "interrupted" means that nobody works on a run that has not ended: rankzero sync finishes it.
@@ -41,6 +43,13 @@ async function once(found: FoundRun, json: boolean): Promise<void> {
 const shown = (status: ShownStatus, json: boolean): string =>
   json ? `${JSON.stringify(status)}\n` : statusText(status, wallMs())
 
+/** What is wrong, without the numbers that change all the time. */
+function troublesOf({ health }: ShownStatus): unknown {
+  return [
+    health?.missing, health?.hang?.ranks, health?.stragglers.map(({ rank }) => rank), health?.firstNaN.length,
+  ]
+}
+
 /** Cursor home, then clear: no flicker, no scrolling. */
 const CLEAR = '\u001b[H\u001b[J'
 
@@ -50,7 +59,9 @@ async function watch(found: FoundRun, json: boolean): Promise<void> {
   for (let last = ''; ; ) {
     const begun = monotonicMs()
     const status = lookAt(found)
-    const mark = JSON.stringify([status.state, status.books, status.failed.length, status.members.length])
+    const mark = JSON.stringify([
+      status.state, status.books, status.failed.length, status.members.length, troublesOf(status),
+    ])
     if (redraw || mark !== last) process.stdout.write((redraw ? CLEAR : '') + shown(status, json))
     last = mark
     if (status.state === 'ended' || status.state === 'interrupted') return

@@ -34,6 +34,7 @@ export interface RunStatus {
   /** The newest row of each metric, as many as are shown. */
   metrics: MetricStatus[]
   books: BooksStatus
+  health: HealthStatus
   backends: { name: string; state: string; pending: number }[]
 }
 
@@ -101,6 +102,47 @@ export interface ParamStatus {
   value: unknown
   /** Present when ranks disagree: every value with its ranks. */
   divergence?: { value: unknown; ranks: string }[]
+}
+
+/** What the stream itself tells (DESIGN 7). Ranks are ranges as in `0-3,7`; null and empty: nothing wrong. */
+export interface HealthStatus {
+  /** The live rank whose last record is the oldest. */
+  lag: { rank: number; ms: number } | null
+  /** Worst first. */
+  stragglers: Straggler[]
+  hang: {
+    ranks: string
+    /** The lowest of their last steps. */
+    sinceStep: number
+    forMs: number
+    /** Highest step of the other ranks; null: all ranks have stopped. */
+    others: number | null
+  } | null
+  /** Per metric the first value that is not finite, by step, then rank. */
+  firstNaN: OddValue[]
+  /** Never came, or live and not heard of. */
+  missing: string | null
+}
+
+export interface Straggler {
+  rank: number
+  /** Its own part of a step to that of the usual rank. */
+  ratio: number
+  /** It falls behind: its time of a step, ms. */
+  stepMs?: number
+  /** It keeps up, since the others wait for it: how much later than they it logs a step, ms. */
+  lateMs?: number
+}
+
+export interface OddValue {
+  metric: string
+  rank: number
+  step: number
+  kind: 'NaN' | 'Infinity' | '-Infinity'
+}
+
+export const GOOD_HEALTH: Readonly<HealthStatus> = {
+  lag: null, stragglers: [], hang: null, firstNaN: [], missing: null,
 }
 
 /** Sums over all workers, in points. */

@@ -67,6 +67,7 @@ describe('merging', () => {
       const second = deliver(senders, chooser(other))
       expect([...rows(second.ledger)]).toEqual([...rows(first.ledger)])
       expect([...points(second.ledger)]).toEqual([...points(first.ledger)])
+      expect(second.state.health(0).firstNaN).toEqual(first.state.health(0).firstNaN)
       const books = (desk: Desk): unknown => desk.state.books().map(({ instance, admitted, local }) =>
         ({ instance, admitted, local })).sort((a, b) => (a.instance < b.instance ? -1 : 1))
       expect(books(second)).toEqual(books(first))
@@ -80,6 +81,7 @@ describe('merging', () => {
       for (const entry of desk.ledger.entries()) replayed.apply(entry)
       expect(replayed.metrics(100)).toEqual(desk.state.metrics(100))
       expect(replayed.books()).toEqual(desk.state.books())
+      expect(replayed.health(desk.now)).toEqual(desk.state.health(desk.now))
       // What the live state saw last of each metric is what an export says of that row.
       const exported = new Map([...rows(desk.ledger)].map((row) => [`${row.metric} ${row.step}`, row]))
       for (const view of desk.state.metrics(100)) {

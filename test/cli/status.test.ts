@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { lookAt } from '../../lib/cli/look.ts'
 import { statusText } from '../../lib/cli/status-text.ts'
 import { procStart } from '../../lib/journal/index.ts'
-import { NO_BOOKS, type RunStatus } from '../../lib/record/run-status.ts'
+import { GOOD_HEALTH, NO_BOOKS, type RunStatus } from '../../lib/record/run-status.ts'
 
 const RUN = '20260101-000000-abcdef'
 const host = hostname()
@@ -83,6 +83,7 @@ function write(status: Partial<RunStatus>): void {
     processes: [{ role: 'aggregator', host, pid: process.pid, procStart: 0 }],
     backends: [{ name: 'local', state: 'live', pending: 3 }],
     books: { ...NO_BOOKS, logged: 168, admitted: 160, merged: 157, pending: 8, open: 3 },
+    health: GOOD_HEALTH,
     ...status,
   }
   writeFileSync(join(found.dir, 'status.json'), JSON.stringify(whole))
