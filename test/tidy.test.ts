@@ -203,6 +203,10 @@ function functionSizes(sources: Source[]): string[] {
     } else if (/\.[ch]$/.test(source.path)) {
       const bodies = source.text.matchAll(/^\w.*\)\s*\{\n[\s\S]*?^\}/gm)
       for (const body of bodies) complain(body.index, body.index + body[0].length)
+    } else if (source.path.endsWith('.py')) {
+      // From its `def` to the last line that is indented deeper; signatures close at the depth of the def.
+      const bodies = source.text.matchAll(/^( *)(?:async )?def .*\n(?:(?:\1[ )].*)?\n)*/gm)
+      for (const body of bodies) complain(body.index, body.index + body[0].trimEnd().length)
     }
     return complaints
   })
@@ -233,8 +237,9 @@ function readmeShape({ path, text }: Source): string[] {
 
 // --- the laws, and proof that each can be broken
 
-const lib = readSources('lib')
-const written = [...lib, ...['native', 'bench', 'examples', 'test'].flatMap(readSources)]
+const everyLib = readSources('lib')
+const lib = everyLib.filter(isScript)
+const written = [...everyLib, ...['native', 'bench', 'examples', 'test'].flatMap(readSources)]
 const bad = (path: string, text: string): Source => ({ path, text })
 
 describe('the source keeps the laws of DESIGN 14', () => {
@@ -307,6 +312,8 @@ describe('each check can complain', () => {
     expect(functionSizes([bad('lib/a.ts', `function f() {\n${long}}`)])).toHaveLength(1)
     expect(functionSizes([bad('lib/a.ts', `class A {\n  f() {\n${long}}\n}`)])).toHaveLength(1)
     expect(functionSizes([bad('native/a.c', `int f(void) {\n${long}}\n`)])).toHaveLength(1)
+    const body = '    x\n'.repeat(FUNCTION_LINES_MAX)
+    expect(functionSizes([bad('lib/a.py', `def f(\n    a\n):\n${body}`)])).toHaveLength(1)
     expect(functionSizes([bad('test/a.ts', `describe('a', () => {\n${long}})`)])).toEqual([])
   })
 
