@@ -21,6 +21,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .passThroughOptions()
   .argument('<COMMAND...>', 'the command with its arguments')
   .option('--nproc <N>', 'start COMMAND N times, as ranks 0 to N-1')
+  .option('--console <how>', 'with --nproc, show output: collapse, prefix or raw')
   .option('--project <P>', 'project of the experiment')
   .option('--name <N>', 'name of the experiment')
   .option('--key <K>', 'experiment key, held by one run at a time')
@@ -65,6 +66,7 @@ export function superviseOptions(
     throw new RankzeroError('USAGE', 'the program rankzero cannot be found', 'set RANKZERO_CLI to its path')
   }
   const forward = get('forwardSignals')
+  const nproc = get('nproc')
   const resumed = get('resume') === null ? null : findRun(get('dir'), get('resume') ?? '')
   const sessionArgs: string[] = []
   for (const [name, flag] of [['project', '--project'], ['name', '--name'], ['key', '--key']] as const) {
@@ -73,11 +75,25 @@ export function superviseOptions(
   }
   sessionArgs.push('--on-collision', get('onCollision'))
   return {
-    command: words, nproc: get('nproc'), cli, env, secrets: SECRETS,
+    command: words, nproc, console: consoleOf(nproc, raw, env), cli, env, secrets: SECRETS,
     resume: resumed?.run ?? null, sessionArgs,
     dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
     onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',
     exitTimeoutMs: get('exitTimeoutMs'), overflowCap: get('overflowCap'), passKeys: get('passKeys'),
     pythonPath: get('pythonPath'),
   }
+}
+
+/** COMMAND alone keeps its terminal; a variable that is meant for jobs with --nproc does not forbid it. */
+function consoleOf(
+  nproc: number | null, flags: Partial<Record<SettingName, unknown>>, env: NodeJS.ProcessEnv,
+): SuperviseOptions['console'] {
+  const { value, origin } = findSetting('console', { flags, env })
+  if (nproc !== null) return value ?? 'collapse'
+  if (value !== null && value !== 'raw' && origin.from === 'flag') {
+    throw new RankzeroError('USAGE', `--console ${value} needs --nproc: without it COMMAND keeps its terminal`,
+      'leave --console out, and have each rank send its lines: init(capture=True), in Node '
+      + 'init({ capture: true }); rankzero console shows them collapsed')
+  }
+  return 'raw'
 }

@@ -24,6 +24,7 @@ export const SettingsSchema = z.strictObject({
   exitTimeoutMs: ms,
   resume: text.nullable(),
   nproc: z.number().int().min(1).nullable(),
+  console: z.enum(['collapse', 'prefix', 'raw']).nullable(),
   forwardSignals: z.boolean().nullable(),
   passKeys: z.boolean(),
   pythonPath: z.boolean(),

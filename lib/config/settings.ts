@@ -34,6 +34,8 @@ export interface Settings {
   /** Run id or directory to resume. */
   resume: string | null
   nproc: number | null
+  /** null: collapse with nproc, else raw. */
+  console: 'collapse' | 'prefix' | 'raw' | null
   /** null: decided by what COMMAND is (DESIGN 11). */
   forwardSignals: boolean | null
   passKeys: boolean
@@ -91,6 +93,8 @@ const choice = <T extends string>(
   read: (raw) => readChoice(raw, all), about,
 })
 
+const CONSOLE_MODES = ['collapse', 'prefix', 'raw'] as const
+
 export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
   project: {
     flag: '--project', env: ['RANKZERO_PROJECT', 'COMET_PROJECT_NAME', 'MLFLOW_EXPERIMENT_NAME'], code: true,
@@ -123,6 +127,12 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
   nproc: {
     flag: '--nproc', env: ['RANKZERO_NPROC'], form: 'number', shown: 'none', initial: () => null,
     read: readCount, about: 'Start COMMAND this many times, as ranks 0 to N-1',
+  },
+  console: {
+    flag: '--console', env: ['RANKZERO_CONSOLE'], form: 'collapse, prefix, raw',
+    shown: 'collapse with --nproc, else raw', initial: () => null,
+    read: (raw) => readChoice(raw, CONSOLE_MODES),
+    about: 'With --nproc: equal lines of several ranks as one, each line with its rank, or as they come',
   },
   forwardSignals: {
     flag: '--forward-signals', env: ['RANKZERO_FORWARD_SIGNALS'], form: 'yes or no',

@@ -18,6 +18,7 @@ import type { Holder } from '../lock/key.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
+import { Console, type ConsoleMode } from './console.ts'
 import { childEnv, commandLine, freePort, pythonDir, whyNotRunnable, workerEnv } from './command.ts'
 import { isFailure, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { openRun, startAgent, watchDaemons, type DaemonPlace, type Opened } from './daemons.ts'
@@ -46,6 +47,8 @@ export interface SuperviseOptions {
   /** The key that was asked for, if any. */
   key: string | null
   onFailure: 'stop' | 'continue'
+  /** How the output of the workers of --nproc is shown. */
+  console: ConsoleMode | 'raw'
   forwardSignals: 'auto' | 'always' | 'never'
   exitTimeoutMs: number
   overflowCap: number
@@ -171,6 +174,7 @@ class Job {
   private readonly log: EventLog | null
   private readonly unwatch: () => void
   private workers: Workers | null = null
+  private console: Console | null = null
   private signal: string | null = null
   private failedBefore: Exit | null = null
 
@@ -190,14 +194,16 @@ class Job {
   async start(): Promise<void> {
     const { command, nproc, env, cli, dir, passKeys, secrets, pythonPath, onFailure } = this.options
     const { run, meeting } = this.run
+    const mode = this.options.console
     const port = nproc === null ? 0 : await freePort()
     const supervisor = `${process.pid}:${procStart(process.pid)}:${bootId()}`
     const child = childEnv(env, {
       run, meeting, dir, cli, supervisor, passKeys, secrets, python: pythonPath ? pythonDir() : null,
     })
     this.log?.note({ type: 'started', command: commandLine(command), nproc })
+    if (nproc !== null && mode !== 'raw') this.console = new Console(mode, nproc, this.runDir())
     this.workers = new Workers({
-      command, nproc, onFailure,
+      command, nproc, onFailure, console: this.console,
       envOf: (rank) => rank < 0 ? child : workerEnv(child, rank, nproc ?? 1, port),
       onExit: (exit) => this.left(exit),
     })
@@ -213,6 +219,7 @@ class Job {
   /** Waits for COMMAND, then for the end of the session, as long as is allowed. */
   async finish(): Promise<number> {
     const exits = await this.workers!.done
+    await this.console?.finish()
     const outcome = outcomeOf(exits)
     const code = statusOf(outcome, constants.signals)
     try {

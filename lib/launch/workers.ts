@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { STOP_GRACE_MS } from '../limits.ts'
 import { errnoOf, EXIT, messageOf } from '../errors.ts'
+import type { Console } from './console.ts'
 import { isFailure, type Exit } from './core-outcome.ts'
 import { underNohup } from './processes.ts'
 import { say } from './progress.ts'
@@ -11,6 +12,8 @@ export interface WorkersOptions {
   nproc: number | null
   envOf: (rank: number) => NodeJS.ProcessEnv
   onFailure: 'stop' | 'continue'
+  /** Shows what they print; null: they have our terminal. */
+  console: Console | null
   onExit: (exit: Exit) => void
 }
 
@@ -27,8 +30,9 @@ interface Worker {
 const KEEP_NOHUP = ['/bin/sh', '-c', 'trap "" HUP; exec "$@"', 'rankzero']
 
 /**
- * The processes of COMMAND. They stay in our process group and on our terminal: a terminal's Ctrl-C reaches
- * them without us, and nothing of them is left behind when the group is killed.
+ * The processes of COMMAND. They stay in our process group and session: a terminal's Ctrl-C reaches them
+ * without us, and nothing of them is left behind when the group is killed. A worker has left when it has
+ * exited, whoever still holds its pipes.
  */
 export class Workers {
   /** All exits in time order, when the last one is gone. */
@@ -79,13 +83,19 @@ export class Workers {
       this.left(worker, errnoOf(error) === 'ENOENT' ? EXIT.notFound : EXIT.notExecutable, null)
     }
     try {
-      const child = worker.child = spawn(file, args, { env: this.options.envOf(rank), stdio: 'inherit' })
+      const { console } = this.options
+      const env = this.options.envOf(rank)
+      const child = worker.child = spawn(file, args, {
+        env: console?.env(env) ?? env, stdio: console?.stdio(rank) ?? 'inherit',
+      })
+      console?.started(rank, child)
       // Also emitted when a signal could not be sent; only a child without a pid never started.
       child.on('error', (error) => {
         if (child.pid === undefined) failed(error)
       })
       child.once('exit', (code, signal) => this.left(worker, code, signal))
     } catch (error) {
+      if (worker.child === null) this.options.console?.started(rank, null)
       setImmediate(failed, error)
     }
     return worker

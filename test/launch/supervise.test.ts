@@ -50,7 +50,7 @@ describe('a run', () => {
     expect(done.stderr.split('\n')[0]).toBe(`rankzero: run ${RUN} ${join(place.dir, RUN)}`)
     expect(done.stderr).toMatch(/first failure: rank 1 on \S+ \(pid \d+\) exited with status 3, no step/)
     const lines = done.stdout.trim().split('\n').sort()
-    expect(lines).toEqual([0, 1].map((rank) => `${rank}/2 ${RUN} ${place.dir}`))
+    expect(lines).toEqual([0, 1].map((rank) => `rank ${rank}: ${rank}/2 ${RUN} ${place.dir}`))
     expect(events()).toEqual([
       expect.objectContaining({ type: 'started', nproc: 2 }),
       expect.objectContaining({ type: 'worker-exit', stopped: false }),
@@ -83,7 +83,7 @@ describe('a run', () => {
   it('lets them run on with --on-failure continue', async () => {
     const line = `[ $RANK = 1 ] && exit 5; sleep 0.3; ${DONE}; echo through`
     const done = await place.run(shell(line, '--nproc', '2', '--on-failure', 'continue'))
-    expect([done.code, done.stdout]).toEqual([5, 'through\n'])
+    expect([done.code, done.stdout]).toEqual([5, 'rank 0: through\n'])
   })
 
   it('passes the session options on to the aggregator, and the keys of trackers to nobody', async () => {
@@ -187,7 +187,7 @@ describe('signals', () => {
   it('TERM stops all workers, whose end is then no failure of theirs', async () => {
     const line = `trap '${DONE}; exit 143' TERM; echo up; while :; do sleep 0.05; done`
     const started = place.start(shell(line, '--nproc', '2'))
-    await shows(started, 'up\nup\n')
+    await shows(started, 'ranks 0–1: up\n')
     started.child.kill('SIGTERM')
     const done = await started.ended
     expect(done.code).toBe(143)

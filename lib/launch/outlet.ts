@@ -1,0 +1,152 @@
+import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import { monotonicMs } from '../clock.ts'
+import { errnoOf } from '../errors.ts'
+import {
+  CONSOLE_QUEUE_BYTES, CONSOLE_RETRY_MS_MAX, CONSOLE_RETRY_MS_MIN, CONSOLE_STALL_MS,
+} from '../limits.ts'
+
+/** Writes some of `bytes`; 0 when there is no room now. Never before the caller has returned. */
+type Put = (bytes: Uint8Array, done: (error: Error | null, written: number) => void) => void
+
+export interface OutletEvents {
+  /** It has room again. */
+  onRoom: () => void
+  /** It takes nothing any more; told once. */
+  onFailure?: (error: Error) => void
+  /** What stands in place of `bytes` that were left out. */
+  gap: (bytes: number) => string
+}
+
+/** At most this much goes in one system call. */
+const CHUNK_BYTES = 256 * 1024
+
+/**
+ * A bounded queue before something that may be slow, stand still or be full: a terminal, a pipe, a disk.
+ * It never blocks the event loop, which holds the signals and the workers. When it is full, whoever feeds it
+ * should wait, at most CONSOLE_STALL_MS; after `giveUp()` it leaves out whole pieces until it is empty, and
+ * says how much that was.
+ */
+export class Outlet {
+  private readonly put: Put
+  private readonly events: OutletEvents
+  private queue: Uint8Array[] = []
+  private bytes = 0
+  private busy = false
+  private leavesOut = false
+  private missing = 0
+  private broken = false
+  private movedAt = 0
+
+  constructor(put: Put, events: OutletEvents) {
+    this.put = put
+    this.events = events
+  }
+
+  write(piece: string | Uint8Array): void {
+    const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece
+    if (this.broken || bytes.length === 0) return
+    if (this.leavesOut) {
+      this.missing += bytes.length
+      return
+    }
+    if (this.bytes === 0) this.movedAt = monotonicMs()
+    this.queue.push(bytes)
+    this.bytes += bytes.length
+    this.pump()
+  }
+
+  /** Whoever feeds it should wait for `onRoom`. */
+  get isFull(): boolean {
+    return !this.leavesOut && this.bytes >= CONSOLE_QUEUE_BYTES
+  }
+
+  /** Nobody waits for it any more. */
+  giveUp(): void {
+    if (this.isFull) this.leavesOut = true
+  }
+
+  /** Everything is written, or nothing moved for CONSOLE_STALL_MS. */
+  get isDone(): boolean {
+    return this.broken || this.bytes === 0 || monotonicMs() - this.movedAt > CONSOLE_STALL_MS
+  }
+
+  private pump(): void {
+    if (this.busy || this.bytes === 0) return
+    this.busy = true
+    const chunk = this.queue.length === 1 ? this.queue[0]! : Buffer.concat(this.queue)
+    this.queue = [chunk]
+    this.put(chunk.subarray(0, CHUNK_BYTES), (error, written) => {
+      this.busy = false
+      if (error !== null) return this.fail(error)
+      if (written > 0) this.movedAt = monotonicMs()
+      const wasFull = this.isFull
+      const rest = chunk.subarray(written)
+      if (rest.length > 0) this.queue[0] = rest
+      else this.queue.shift()
+      this.bytes -= written
+      if (this.bytes === 0) this.fillGap()
+      this.pump()
+      if (wasFull && !this.isFull) this.events.onRoom()
+    })
+  }
+
+  private fillGap(): void {
+    this.leavesOut = false
+    if (this.missing === 0) return
+    const note = this.events.gap(this.missing)
+    this.missing = 0
+    this.write(note)
+  }
+
+  private fail(error: Error): void {
+    this.broken = true
+    this.queue = []
+    this.bytes = 0
+    this.events.onFailure?.(error)
+    this.events.onRoom()
+  }
+}
+
+/** A regular file: its writes may wait for a disk, so they are made by another thread. */
+const fileWriter = (fd: number): Put => (bytes, done) => {
+  write(fd, bytes, 0, bytes.length, null, (error, written) => done(error, written ?? 0))
+}
+
+/** Terminals, pipes and sockets that say EAGAIN when they are full. */
+function eagerWriter(fd: number): Put {
+  let pause = CONSOLE_RETRY_MS_MIN
+  return (bytes, done) => {
+    let written = 0
+    let failure: Error | null = null
+    try {
+      written = writeSync(fd, bytes)
+      pause = CONSOLE_RETRY_MS_MIN
+    } catch (error) {
+      if (errnoOf(error) !== 'EAGAIN') failure = error as Error
+    }
+    if (written === bytes.length || failure !== null) return void queueMicrotask(() => done(failure, written))
+    setTimeout(done, pause, null, written)
+    pause = Math.min(pause * 2, CONSOLE_RETRY_MS_MAX)
+  }
+}
+
+export const fileOutlet = (path: string, events: OutletEvents): Outlet =>
+  new Outlet(fileWriter(openSync(path, 'a')), events)
+
+/** Our own standard output or error. */
+export function standardOutlet(stream: NodeJS.WriteStream & { fd: number }, events: OutletEvents): Outlet {
+  const { fd } = stream
+  // Node has made a pipe or socket non-blocking by now (the stream was touched), but a terminal blocking: it
+  // is opened once more, so that whoever shares it with us notices nothing.
+  if (isatty(fd)) return new Outlet(eagerWriter(again(fd)), events)
+  return new Outlet(fstatSync(fd).isFile() ? fileWriter(fd) : eagerWriter(fd), events)
+}
+
+function again(fd: number): number {
+  try {
+    return openSync(`/dev/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  } catch {
+    return fd // Another user's terminal: it may block us, as it would block COMMAND.
+  }
+}

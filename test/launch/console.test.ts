@@ -1,0 +1,215 @@
+/** What workers print, through the supervisor: real workers, played daemons (fake-cli.js). */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parseBlock } from '../../lib/launch/core-collapse.ts'
+import { CLI, kill, Place, until, type Ended } from '../scenario/harness.ts'
+
+const FAKE = JSON.stringify([process.execPath, join(import.meta.dirname, 'fake-cli.js')])
+let place: Place
+beforeEach(() => { place = new Place({ RANKZERO_CLI: FAKE }) })
+afterEach(() => place.dispose())
+
+const consoleDir = (): string => join(place.dir, '20260101-000000-abcdef', 'console')
+const logOf = (rank: number): Buffer => readFileSync(join(consoleDir(), `rank-${rank}.log`))
+const collapsed = (): unknown[] =>
+  readFileSync(join(consoleDir(), 'collapsed.jsonl'), 'utf8').trim().split('\n').map(parseBlock)
+
+/** A worker's program; the played session ends as soon as there is `done`. */
+function program(file: 'worker.py' | 'worker.js', code: string): string[] {
+  const path = join(place.root, file)
+  const head = file === 'worker.js' ? 'const rank = Number(process.env.RANK)\n'
+    : 'import os, sys, time\nrank = int(os.environ["RANK"])\n'
+  writeFileSync(path, head + code)
+  return [file === 'worker.js' ? process.execPath : 'python3', path]
+}
+
+function run(nproc: number, command: string[], ...options: string[]): Promise<Ended> {
+  mkdirSync(place.dir, { recursive: true })
+  writeFileSync(join(place.dir, 'done'), '')
+  return place.run(['run', '--nproc', String(nproc), ...options, '--', ...command])
+}
+const shell = (line: string): string[] => ['/bin/sh', '-c', line]
+const ours = (stderr: string): string => stderr.replace(/^rankzero: .*\n/gm, '')
+
+describe('collapsed', () => {
+  it('equal lines are one, others stand apart, each on its stream, the whole in files', async () => {
+    const code = `
+print('hello')
+print('seed', rank)
+print('warn' if rank != 2 else 'odd', file=sys.stderr)
+print('done', flush=True)
+sys.exit(3 if rank == 1 else 0)`
+    const done = await run(4, program('worker.py', code), '--on-failure', 'continue')
+    expect(done.code, done.stderr).toBe(3)
+    const out = done.stdout.trim().split('\n')
+    expect([out[0], out.at(-1)]).toEqual(['ranks 0–3: hello', 'ranks 0–3: done'])
+    expect(out.slice(1, -1).sort()).toEqual([0, 1, 2, 3].map((rank) => `rank ${rank}: seed ${rank}`))
+    expect(ours(done.stderr).trim().split('\n').sort()).toEqual(['rank 2: odd', 'ranks 0–1,3: warn'])
+    expect(logOf(2).toString()).toMatch(/^hello\nseed 2\n(odd\ndone|done\nodd)\n$/)
+    const blocks = collapsed()
+    expect(blocks).toContainEqual(
+      { time: expect.any(Number), ranks: [0, 1, 2, 3], stream: 'stdout', line: 'hello' })
+    expect(blocks).toContainEqual({ time: expect.any(Number), ranks: [2], stream: 'stderr', line: 'odd' })
+  })
+
+  it('Python and Node do not keep lines back, and a slow rank delays nobody for long', async () => {
+    const code = `
+print('at once')
+time.sleep(1.5 if rank == 0 else 30)`
+    const started = place.start(
+      ['run', '--nproc', '2', '--', ...program('worker.py', code)], { RANKZERO_CLI: FAKE })
+    let out = ''
+    let at = 0
+    started.child.stdout!.on('data', (text) => {
+      out += text
+      at ||= performance.now()
+    })
+    await until('the first line', 8000, () => out.includes('ranks 0–1: at once'))
+    kill(started.child.pid, 'SIGTERM')
+    writeFileSync(join(place.dir, 'done'), '')
+    expect((await started.ended).code).toBe(143)
+  })
+
+  it('progress bars are shown by their last state, in a pipe', async () => {
+    const code = `
+const bar = (text) => new Promise((done) => setTimeout(() => { process.stderr.write(text); done() }, 10))
+for (let i = 0; i <= 20; i++) await bar('\\r' + i * 5 + '%|bar')
+await bar('\\n')
+process.stderr.write('\\r1/2')
+process.stderr.write('\\r2/2')`
+    writeFileSync(join(place.root, 'package.json'), '{"type":"module"}')
+    const done = await run(3, program('worker.js', code))
+    expect(ours(done.stderr)).toBe('ranks 0–2: 100%|bar\nranks 0–2: 2/2\n')
+    expect(logOf(1).toString()).toContain('\r0%|bar\r5%|bar')
+  })
+
+  it('what is not UTF-8 is kept as it came, and shown with a mark', async () => {
+    const code = `
+sys.stdout.buffer.write(b'\\xff\\xfea\\n\\xe6\\xbc')
+sys.stdout.flush()
+time.sleep(0.1)
+sys.stdout.buffer.write(b'\\xa2\\nend \\xe6')`
+    const done = await run(2, program('worker.py', code))
+    expect(done.stdout).toBe('ranks 0–1: \ufffd\ufffda\nranks 0–1: 漢\nranks 0–1: end \ufffd\n')
+    expect(logOf(0).toString('latin1')).toBe('\xff\xfea\n\xe6\xbc\xa2\nend \xe6')
+  })
+
+  it('the last words of a killed worker are shown, before our own report', async () => {
+    const line = 'printf "rank $RANK says: "; [ $RANK = 1 ] && kill -9 $$; exec sleep 20'
+    mkdirSync(place.dir, { recursive: true })
+    writeFileSync(join(place.dir, 'done'), '')
+    const done = await place.run(['run', '--nproc', '2', '--', ...shell(`${line} 2>&1`)])
+    expect(done.code).toBe(137)
+    expect(done.stdout).toContain('rank 1: rank 1 says: \n')
+    expect(done.stderr).toContain('first failure: rank 1')
+  })
+
+  it('/dev/stdout can be opened, as in a pipe of a shell', async () => {
+    const done = await run(2, shell('echo a > /dev/stdout; echo b > /dev/stderr'))
+    expect([done.code, done.stdout, ours(done.stderr)]).toEqual([0, 'ranks 0–1: a\n', 'ranks 0–1: b\n'])
+  })
+
+  it('a process that a worker left behind with its pipe delays the end by little', async () => {
+    const done = await run(2, shell('sleep 20 & echo $! >> $RANKZERO_DIR/left; echo bye'))
+    expect(done.stdout).toBe('ranks 0–1: bye\n')
+    expect(done.code).toBe(0)
+    expect(done.ms).toBeLessThan(8000)
+    for (const pid of readFileSync(join(place.dir, 'left'), 'utf8').trim().split('\n')) kill(Number(pid))
+  })
+
+  it('a run without a directory keeps no files and runs all the same', async () => {
+    const done = await place.run(
+      ['run', '--nproc', '2', '--', ...shell('echo a')], { FAKE: JSON.stringify({ silent: true }) })
+    expect(done.stdout).toBe('ranks 0–1: a\n')
+    expect(existsSync(place.dir)).toBe(false)
+  })
+
+  it('a full disk is told, and stops nothing', async () => {
+    mkdirSync(consoleDir(), { recursive: true })
+    spawn('ln', ['-s', '/dev/full', join(consoleDir(), 'rank-0.log')])
+    await until('the link', 5000, () => existsSync(join(consoleDir(), 'rank-0.log')))
+    const done = await run(2, shell('echo a; sleep 0.2; echo b'))
+    expect([done.code, done.stdout]).toEqual([0, 'ranks 0–1: a\nranks 0–1: b\n'])
+    expect(done.stderr.match(/rank-0.log is not complete: ENOSPC/g)).toHaveLength(1)
+    expect(logOf(1).toString()).toBe('a\nb\n')
+  })
+})
+
+describe('other ways', () => {
+  it('prefix shows each line with its rank', async () => {
+    const done = await run(2, shell('echo a'), '--console', 'prefix')
+    expect(done.stdout.split('\n').sort()).toEqual(['', 'rank 0: a', 'rank 1: a'])
+    expect(collapsed()).toMatchObject([{ ranks: [0, 1], line: 'a' }])
+  })
+  it('raw leaves them our own streams', async () => {
+    const done = await run(2, shell('echo a'), '--console', 'raw')
+    expect(done.stdout).toBe('a\na\n')
+    expect(existsSync(consoleDir())).toBe(false)
+  })
+})
+
+describe('much output', () => {
+  const WRITE = `
+const line = ('rank ' + rank + ' ').padEnd(99, 'x') + '\\n'
+const chunk = line.repeat(100)
+for (let i = 0; i < 1250; i++) {
+  if (!process.stdout.write(chunk)) await new Promise((resume) => process.stdout.once('drain', resume))
+}
+process.stdout.write('end\\n')`
+
+  it('50 MB of four ranks come through whole, in bounded memory', async () => {
+    writeFileSync(join(place.root, 'package.json'), '{"type":"module"}')
+    const worker = program('worker.js', WRITE)
+    mkdirSync(place.dir, { recursive: true })
+    writeFileSync(join(place.dir, 'done'), '')
+    const child = spawn(process.execPath, [CLI, 'run', '--nproc', '4', '--', ...worker], {
+      env: place.env, stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const counts = [0, 0, 0, 0]
+    let ends = ''
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const rank = /^rank (\d): rank \1 x{92}$/.exec(line)?.[1]
+      if (rank === undefined) ends += `${line}\n`
+      else counts[Number(rank)]!++
+    })
+    let peak = 0
+    const watch = setInterval(() => { peak = Math.max(peak, rssOf(child.pid!)) }, 100)
+    const code = await new Promise((resolve) => child.on('close', resolve))
+    clearInterval(watch)
+    expect(code).toBe(0)
+    expect(counts).toEqual([125_000, 125_000, 125_000, 125_000])
+    expect(ends).toMatch(/^(ranks? [0-3–,]+: end\n)+$/)
+    expect(logOf(3).length).toBe(125_000 * 100 + 4)
+    expect(peak).toBeLessThan(250 * 2 ** 20)
+  })
+
+  it('a reader that takes nothing stops nobody for long', async () => {
+    writeFileSync(join(place.root, 'package.json'), '{"type":"module"}')
+    const worker = program('worker.js', WRITE)
+    mkdirSync(place.dir, { recursive: true })
+    writeFileSync(join(place.dir, 'done'), '')
+    const child = spawn(process.execPath, [CLI, 'run', '--nproc', '4', '--', ...worker], {
+      env: place.env, stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const begun = performance.now()
+    await until('all is in the files', 30_000, () =>
+      [0, 1, 2, 3].every((rank) => existsSync(join(consoleDir(), `rank-${rank}.log`)) &&
+        logOf(rank).length === 125_000 * 100 + 4))
+    expect(performance.now() - begun).toBeLessThan(20_000)
+    let out = ''
+    child.stdout.on('data', (text) => { out += text })
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0)
+    expect(out).toMatch(/\nrankzero: [\d,]+ bytes are left out here.*; all of it is in .*console\n/)
+  })
+})
+
+const rssOf = (pid: number): number => {
+  try {
+    return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
