@@ -116,7 +116,8 @@ export class Console {
     this.undraw()
     if (this.tick !== null) clearTimeout(this.tick)
     this.dismissReader()
-    while (this.all.some((outlet) => !outlet.isDone)) await sleep(CONSOLE_TICK_MS / 5)
+    const flushed = monotonicMs()
+    while (this.all.some((outlet) => !outlet.isDone(flushed))) await sleep(CONSOLE_TICK_MS / 5)
     if (this.stalled !== null) clearTimeout(this.stalled)
   }
 

@@ -66,9 +66,10 @@ export class Outlet {
     if (this.isFull) this.leavesOut = true
   }
 
-  /** Everything is written, or nothing moved for CONSOLE_STALL_MS. */
-  get isDone(): boolean {
-    return this.broken || this.bytes === 0 || monotonicMs() - this.movedAt > CONSOLE_STALL_MS
+  /** Everything is written, or nothing moved for CONSOLE_STALL_MS after `begun`. */
+  isDone(begun: number): boolean {
+    if (this.broken || this.bytes === 0) return true
+    return monotonicMs() - Math.max(begun, this.movedAt) > CONSOLE_STALL_MS
   }
 
   private pump(): void {
