@@ -91,7 +91,8 @@ function consoleOf(
   const { value, origin } = findSetting('console', { flags, env })
   if (nproc !== null) return value ?? 'collapse'
   if (value !== null && value !== 'raw' && origin.from === 'flag') {
-    throw new RankzeroError('USAGE', `--console ${value} needs --nproc: without it COMMAND keeps its terminal`,
+    throw new RankzeroError('USAGE',
+      `--console ${value} needs --nproc: without it COMMAND keeps its terminal`,
       'leave --console out, and have each rank send its lines: init(capture=True), in Node '
       + 'init({ capture: true }); rankzero console shows them collapsed')
   }

@@ -1,9 +1,9 @@
 /**
- * The console of a job with `--nproc`: what the workers print, collapsed or with prefixes, and the whole of it
- * in files.
+ * The console of a job with `--nproc`: what the workers print, collapsed or with prefixes, and all of it in
+ * files.
  *
- * In: the bytes of each worker's stdout and stderr, by pipes. Out: stdout lines on our stdout, stderr lines on
- * our stderr; `<run dir>/console/rank-<n>.log`, byte for byte as it came; `collapsed.jsonl` for
+ * In: the bytes of each worker's stdout and stderr, by pipes. Out: stdout lines on our stdout, stderr lines
+ * on our stderr; `<run dir>/console/rank-<n>.log`, byte for byte as it came; `collapsed.jsonl` for
  * `rankzero console`. On a terminal also one line of progress, that of the lowest rank, redrawn in place.
  * Invariants: nothing here stops COMMAND. A terminal, pipe or disk that stands still stops the workers for at
  * most CONSOLE_STALL_MS, then it gets less and is told how much less; a file that cannot be written is told

@@ -2,14 +2,14 @@
  * Equal lines of several ranks become one block. Pure; also behind `rankzero console`.
  *
  * In: lines with rank, stream and time, those of one rank in order. Out: blocks, about in order of time.
- * Invariants: every line is in exactly one block, with its very text; a block names the ranks that said it and
- * no other; the lines of one rank stay in order; a line waits at most `holdMs`, and at most as many wait as
- * the limits allow.
+ * Invariants: every line is in exactly one block, with its very text; a block names the ranks that said it
+ * and no other; the lines of one rank stay in order; a line waits at most `holdMs`, and at most as many wait
+ * as the limits allow.
  *
  * Blocks wait in a queue, in order of their level. A line without a partner begins a block at the end. A line
- * joins a block with its text behind the last block that its rank shares with others; blocks that its rank has
- * begun alone since then move before that one, into the levels between. So the k-th occurrence of a text in
- * one rank meets the k-th in another, whatever either says in between.
+ * joins a block with its text behind the last block that its rank shares with others; blocks that its rank
+ * has begun alone since then move before that one, into the levels between. So the k-th occurrence of a text
+ * in one rank meets the k-th in another, whatever either says in between.
  */
 import { rankText } from '../aggregator/core-params.ts'
 

@@ -2,11 +2,11 @@
  * The lines of a console, from the text that was written to it. Pure.
  *
  * In: text in pieces of any size, control characters and all. Out: lines as a terminal would show them when
- * they were done: after `\r`, what is written next replaces the line; cursor movements choose the row; colours
- * stay, everything else that a terminal would obey is left out.
- * Invariants: a piece's size never matters, except for rows that the cursor comes back to: those are given out
- * once they were left alone for CONSOLE_SETTLE_MS, since multi-line progress bars move down and up again. No
- * row is longer than CONSOLE_LINE_CHARS_MAX: what is beyond is counted.
+ * they were done: after `\r`, what is written next replaces the line; cursor movements choose the row;
+ * colours stay, everything else that a terminal would obey is left out.
+ * Invariants: a piece's size never matters, except for rows that the cursor comes back to: those are given
+ * out once they were left alone for CONSOLE_SETTLE_MS, since multi-line progress bars move down and up again.
+ * No row is longer than CONSOLE_LINE_CHARS_MAX: what is beyond is counted.
  * It knows no columns: a text after `\r` replaces the whole row, as progress bars mean it.
  */
 import { CONSOLE_LINE_CHARS_MAX, CONSOLE_ROWS_MAX, CONSOLE_SETTLE_MS } from '../limits.ts'

@@ -44,6 +44,8 @@ describe('a wrong call exits 2 and says what and what to do', () => {
     [['run', '--nprocs', '4', '--', 'x'], "unknown option '--nprocs'", '--nproc'],
     [['run', '--nproc', '0', '--', 'x'], "--nproc is '0'", 'Give --nproc as number'],
     [['run', '--on-collision', 'explode', '--', 'x'], "--on-collision is 'explode'", 'fail, wait, rename'],
+    [['run', '--console', 'loud', '--', 'x'], "--console is 'loud'", 'collapse, prefix, raw'],
+    [['run', '--console', 'prefix', '--', 'x'], '--console prefix needs --nproc', 'init(capture=True)'],
     [['run', '--exit-timeout', 'soon', '--', 'x'], "--exit-timeout is 'soon'", 'seconds'],
     [['run', '--backend', 'pigeon', '--', 'x'], "no backend 'pigeon'", 'local'],
     [['run'], "missing required argument 'COMMAND'", 'rankzero run --help'],
