@@ -110,6 +110,8 @@ export const DEATH_INFO_WAIT_MS = 500
  * gone.
  */
 export const HEAD_PATIENCE_MS = 60_000
+/** torchelastic's error.json holds one exception with its stack; a larger file (bytes) is not read. */
+export const ERROR_FILE_BYTES_MAX = 4 * MiB
 /** Bytes that one spool pass of one instance writes before its fsync. */
 export const SPOOL_PASS_BYTES = 4 * MiB
 
@@ -208,6 +210,11 @@ export const HANG_AFTER_MS = 10_000
 export const HANG_FACTOR = 10
 /** All ranks silent at one step count as a hang after this (ms): most evaluations are shorter. */
 export const HANG_ALL_AFTER_MS = 60_000
+/**
+ * Failures seen within this time (ms) of each other may have happened in another order: agents look every 250
+ * ms, and launchers stop the others at once.
+ */
+export const FAILURES_TOGETHER_MS = 1000
 /** Seals are decided this often (ms). */
 export const SEAL_INTERVAL_MS = 100
 /** status.json is replaced at most this often (ms). */
@@ -232,6 +239,12 @@ export const LOCK_POLL_MS = 250
 export const STOP_GRACE_MS = 10_000
 /** The supervisor looks at its daemons this often (ms). */
 export const WATCH_INTERVAL_MS = 500
+/** `rankzero run` asks the resolver for the head's name this long (ms) at most, before COMMAND starts. */
+export const HOST_LOOKUP_MS = 2000
+/** A meeting that nobody serves for this long (ms) is free: an elected aggregator tells sooner. */
+export const MEETING_GONE_MS = 1500
+/** A guest's supervisor asks its journal for the name of the run this often (ms). */
+export const RUN_NAME_POLL_MS = 100
 /** A daemon must report ready within this (ms); cold disks load Node slowly. */
 export const DAEMON_READY_MS = 20_000
 /** The supervisor's own journal: a few events per worker, never values. */

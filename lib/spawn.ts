@@ -46,6 +46,8 @@ export interface SpawnOptions {
 /** What a daemon may say on descriptor 3; unknown fields are kept. */
 export interface ReadyLine {
   waiting?: unknown
+  /** Another aggregator serves this meeting already. */
+  taken?: boolean
   ready?: Record<string, unknown>
   error?: { code: string; message: string; remedy: string; detail?: Record<string, unknown> }
 }

@@ -12,6 +12,7 @@ import { bootId, pidNamespace, procStart } from '../journal/process.ts'
 import { DEATH_INFO_WAIT_MS } from '../limits.ts'
 import { native } from '../native.ts'
 import type { Departure, InstanceId, Origin } from '../record/index.ts'
+import { withErrorFile } from './error-file.ts'
 import type { Feed } from './feed.ts'
 
 const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number as number, name]))
@@ -52,9 +53,14 @@ export class Deaths {
     const watched = this.#watched.get(instance)
     if (!watched || watched.deadSince === null) return null
     const known = fromPidfd(watched.pidfd) ?? (this.#ours(watched.origin) ? fromZombie(watched.origin) : null)
-    if (known) return known
-    const tells = watched.pidfd >= 0 && now - watched.deadSince < DEATH_INFO_WAIT_MS
-    return tells ? null : UNKNOWN
+    if (known?.exit === 0) return known
+    const tells = known === null && watched.pidfd >= 0 && now - watched.deadSince < DEATH_INFO_WAIT_MS
+    return tells ? null : withErrorFile(known ?? UNKNOWN, watched.origin.errorFile)
+  }
+
+  /** How long ago it was found dead (ms). */
+  deadFor(instance: InstanceId, now: number): number {
+    return now - (this.#watched.get(instance)?.deadSince ?? now)
   }
 
   forget(instance: InstanceId): void {
@@ -76,6 +82,16 @@ export class Deaths {
     const { bootId, pidns } = origin
     return bootId === this.#bootId && (pidns === 0 || this.#pidns === 0 || pidns === this.#pidns)
   }
+}
+
+/**
+ * What an end record and the kernel say together: the record comes first, but an end() before the exit knows
+ * no status, and the kernel is not waited for then.
+ */
+export function settled(record: Departure | null, kernel: Departure | null): Departure | null {
+  if (record === null || kernel === null) return record ?? kernel
+  const knows = record.exit !== null || record.error !== undefined || kernel.cause === 'unknown'
+  return { ...(knows ? record : kernel), ...(kernel.log === undefined ? {} : { log: kernel.log }) }
 }
 
 function fromPidfd(pidfd: number): Departure | null {

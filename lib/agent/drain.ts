@@ -5,12 +5,13 @@
  * Invariants: the network is never waited for; a journal that fills while nothing is acknowledged goes to
  * disk before its owner has to count losses; one feed that fails is told once and holds up no other.
  */
+import { wallMs } from '../clock.ts'
 import { errnoOf, messageOf } from '../errors.ts'
 import {
   BATCH_BYTES, DRAIN_BUSY_BYTES, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES,
 } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
-import type { Deaths } from './deaths.ts'
+import { settled, type Deaths } from './deaths.ts'
 import type { Feed } from './feed.ts'
 import type { Notes } from './notes.ts'
 import type { Spool } from './spool.ts'
@@ -93,10 +94,11 @@ export class Drain {
     const { uplink, deaths } = this.#options
     // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow
     // it.
-    const departure = feed.dead ? feed.departure ?? deaths.departure(feed.instance, now) : null
+    const departure = feed.dead ? settled(feed.departure, deaths.departure(feed.instance, now)) : null
     const offered = uplink.offer(feed, now)
     if (offered === 'none' && departure !== null) {
-      uplink.complete(feed.instance, uplink.core.cursor(feed.instance) - 1, feed.departure ?? departure)
+      const at = wallMs() - deaths.deadFor(feed.instance, now)
+      uplink.complete(feed.instance, uplink.core.cursor(feed.instance) - 1, departure, at)
     }
     if (offered === 'full') this.#blocked = true
     if (typeof offered !== 'number') return false

@@ -20,8 +20,8 @@ export class HeadKeeper {
     this.#start = start
   }
 
-  seen({ role, rank }: Origin): void {
-    if (role === 'supervisor' || rank === 0) this.#mayStart = true
+  seen({ role, rank, guest }: Origin): void {
+    if (role === 'supervisor' ? guest !== true : rank === 0) this.#mayStart = true
   }
 
   /** Its process is there, connected or not. */

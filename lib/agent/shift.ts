@@ -14,7 +14,7 @@ import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } 
 import type { InstanceId, Origin } from '../record/index.ts'
 import type { Welcome } from '../wire/index.ts'
 import { mayLeave } from './core-leave.ts'
-import { Deaths } from './deaths.ts'
+import { Deaths, settled } from './deaths.ts'
 import { Drain } from './drain.ts'
 import { Feed } from './feed.ts'
 import { HeadKeeper } from './head.ts'
@@ -51,7 +51,6 @@ export class Shift {
   readonly #drain: Drain
   readonly #head: HeadKeeper
   readonly #now: () => number
-  #run: string | null
   #lookAt = -Infinity
   #beatAt = -Infinity
   #emptySince: number | null = null
@@ -65,7 +64,6 @@ export class Shift {
     const notes = this.#notes
     this.#options = options
     this.#now = now
-    this.#run = run
     this.#progressAt = now()
     this.#scanner = new Scanner({ directories: [shmDir(env), ...pendingDirs(dir)], meeting, notes })
     this.#spool = new Spool({ directories: pendingDirs(dir), meeting, capBytes: spoolCap, notes })
@@ -152,12 +150,13 @@ export class Shift {
     const now = this.#now()
     // An older life of the rank that just died must be known as dead before the younger is announced.
     for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
-    const feed = new Feed(origin, reader, this.#spool.shelf(origin), now)
+    const run = reader?.runId() ?? origin.run
+    const named = { ...origin, run }
+    const feed = new Feed(named, reader, this.#spool.shelf(named), now)
     this.#feeds.set(feed.instance, feed)
     this.#deaths.watch(origin)
     this.#head.seen(origin)
     feed.dead = this.#deaths.dead(feed, now)
-    if (this.#run !== null) reader?.setRun(this.#run)
     reader?.beat(wallMs())
     this.#uplink.found(feed, feed.dead)
   }
@@ -173,12 +172,14 @@ export class Shift {
     for (const { reader } of this.#feeds.values()) reader?.beat(wallMs())
   }
 
-  #welcomed({ run, dir, ledger, term }: Welcome): void {
+  #welcomed({ run, dir, ledger, term, instances }: Welcome): void {
     this.#notes.moveTo(dir)
     this.#notes.say(`serves run ${run} in ${dir}, ledger ${ledger}, term ${term}`)
-    if (run === this.#run) return
-    this.#run = run
-    for (const { reader } of this.#feeds.values()) reader?.setRun(run)
+    // Whom this run does not take belongs to another one of the same meeting, to come or gone.
+    for (const { instance, accepted } of instances) {
+      const reader = this.#feeds.get(instance)?.reader
+      if (accepted && reader && reader.runId() === null) reader.setRun(run)
+    }
   }
 
   #verdict(now: number): 'stay' | 'done' | 'left' {
@@ -209,7 +210,7 @@ export class Shift {
     if (!feed.dead) return
     try {
       if (!feed.safe) throw new Error('the disk spool did not take all of it')
-      const departure = feed.departure ?? this.#deaths.departure(instance, Infinity)
+      const departure = settled(feed.departure, this.#deaths.departure(instance, Infinity))
       shelf.append([], feed.facts(departure, wallMs()))
       reader?.remove()
       this.#notes.say(`leaves ${what} in the spool; \`rankzero sync\` delivers it`)

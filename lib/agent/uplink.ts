@@ -86,10 +86,10 @@ export class Uplink {
     this.#do({ type: 'dead', instance })
   }
 
-  /** Nothing follows `seq` any more. */
-  complete(instance: InstanceId, seq: number, departure: Departure): void {
+  /** Nothing follows `seq` any more; `at`: when its owner was found gone. */
+  complete(instance: InstanceId, seq: number, departure: Departure, at: number): void {
     if (this.#lasts.has(instance)) return
-    this.#lasts.set(instance, { seq, departure, at: wallMs() })
+    this.#lasts.set(instance, { seq, departure, at })
     this.#do({ type: 'complete', instance, last: seq })
   }
 

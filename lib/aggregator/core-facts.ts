@@ -1,5 +1,5 @@
 /** What the state says to the session: may it drain, how did it end, what did init() ask for. Pure. */
-import type { Bodies, SupervisorEvent } from '../record/index.ts'
+import type { Bodies, Origin, SupervisorEvent } from '../record/index.ts'
 import type { DrainFacts } from '../session/core-session.ts'
 import type { EndFacts, MemberEnd } from '../session/core-status.ts'
 import type { State } from './core-state.ts'
@@ -14,7 +14,9 @@ export function drainFacts(
   const live = (list: readonly MemberView[]): number => list.filter((view) => view.ended === null).length
   return {
     worldSize: state.worldSize(), liveWorkers: live(workers),
-    supervisors: supervisors.length, liveSupervisors: live(supervisors),
+    supervisors: supervisors.length,
+    supervisorsExpected: Math.max(1, ...supervisors.map((view) => view.origin.supervisors ?? 1)),
+    liveSupervisors: live(supervisors),
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
     firstJoinAt: views.length === 0 ? null : Math.min(...views.map((view) => view.joinedAt)),
   }
@@ -44,10 +46,23 @@ export function byRole(views: readonly MemberView[]): { workers: MemberView[]; s
   return { workers: of('worker'), supervisors: of('supervisor') }
 }
 
+/**
+ * Whether a newcomer is of a later job that has the same meeting id (a job name, a port): nobody of this run
+ * lives any more, and other launches of his node made all that did.
+ */
+export function isNextJob(views: readonly MemberView[], { launch, bootId }: Origin): boolean {
+  if (launch === undefined) return false
+  const { workers, supervisors } = byRole(views)
+  const all = [...workers, ...supervisors]
+  if (all.some((view) => view.ended === null)) return false
+  const launches = all.filter(({ origin }) => origin.bootId === bootId).map(({ origin }) => origin.launch)
+  return launches.length > 0 && launches.every((other) => other !== undefined && other !== launch)
+}
+
 function memberEnd(view: MemberView): MemberEnd {
-  const { rank, attempt, instance, origin, lastStep, state, ended } = view
+  const { rank, attempt, instance, origin, lastStep, lastTime, state, ended } = view
   return {
-    rank, attempt, instance, host: origin.node, pid: origin.pid, lastStep,
+    rank, attempt, instance, host: origin.node, pid: origin.pid, lastStep, lastTime,
     state: state === 'rank-conflict' ? 'conflict' : state === 'ended' ? 'ended' : 'live',
     endRecord: view.end as Bodies['end'] | null,
     departure: ended?.departure ?? null, endedAt: ended?.at ?? null,

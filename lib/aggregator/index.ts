@@ -36,6 +36,8 @@ export interface AggregatorOptions {
   meeting: string | null
   /** A run that is to be taken up again (`sync`, `--resume`, a restart). */
   run: string | null
+  /** A new run, also where an earlier job left its meeting behind. */
+  fresh: boolean
   /** Parent of the run directories, absolute. */
   parent: string
   lockDir: string
@@ -58,6 +60,7 @@ export async function runAggregator(options: AggregatorOptions): Promise<number>
   for (const signal of DEAF) process.on(signal, () => {})
   try {
     const won = winRun(options)
+    if (won === null) options.tell({ taken: true })
     return won === null ? 0 : await new Aggregator(options, won).serve()
   } catch (error) {
     const known = error instanceof RankzeroError ? error : null
@@ -112,7 +115,10 @@ class Aggregator {
   async serve(): Promise<number> {
     try {
       await this.session.claim(this.options.key)
-      if (!this.openDirectory()) return 0
+      if (!this.openDirectory()) {
+        this.options.tell({ taken: true })
+        return 0
+      }
       await this.listen()
       await this.session.start()
       this.announce()

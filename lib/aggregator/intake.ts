@@ -10,7 +10,9 @@ import {
   type Hello,
   type Skip,
 } from '../wire/index.ts'
+import type { Origin } from '../record/index.ts'
 import { admit } from './core-admit.ts'
+import { isNextJob } from './core-facts.ts'
 import type { State } from './core-state.ts'
 import type { Committer } from './commit.ts'
 
@@ -105,9 +107,14 @@ export class Intake {
         remedy: 'start the agent with the meeting id of its run',
       })
     }
+    const refused = new Map<string, string>()
     this.agents.set(hello.agent, { host: hello.host, pid: hello.pid })
     for (const { origin, first, ledger } of hello.instances) {
-      if (!served.open() && this.state.member(origin.instance) === null) continue
+      const why = this.whyNot(origin)
+      if (why !== null) {
+        refused.set(origin.instance, why)
+        continue
+      }
       for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger }))
         this.committer.push(note)
     }
@@ -125,10 +132,19 @@ export class Intake {
         instances: instances.map((instance) =>
           this.state.member(instance) !== null
             ? { instance, acked: this.state.acked(instance), accepted: true }
-            : { instance, acked: 0, accepted: false, why: `run ${served.run} is ${served.state()}` },
+            : { instance, acked: 0, accepted: false, why: refused.get(instance) ?? 'no reason is known' },
         ),
       })
     })
+  }
+
+  /** Why an instance that is new here is not of this run; null when it is, or may be. */
+  private whyNot(origin: Origin): string | null {
+    const { run, open, state } = this.served
+    if (this.state.member(origin.instance) !== null) return null
+    if (!open()) return `run ${run} is ${state()}`
+    if (origin.run !== null && origin.run !== run) return `it is of run ${origin.run}, not ${run}`
+    return isNextJob(this.state.members(), origin) ? `it is of the job after that of run ${run}` : null
   }
 
   private batch(blob: Uint8Array, now: number, reply: Reply): void {

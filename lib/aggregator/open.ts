@@ -27,6 +27,7 @@ export interface Won {
 export function winRun(o: {
   meeting: string | null
   run: string | null
+  fresh: boolean
   parent: string
   lockDir: string
 }): Won | null {
@@ -34,7 +35,7 @@ export function winRun(o: {
   const meeting = o.meeting ?? meetingOfRun(minted, process.getuid?.() ?? 0)
   const election = elect(o.lockDir, `aggregator-${meeting}`)
   if (election === null) return null
-  const known = readMeeting(o.lockDir, meeting)
+  const known = o.fresh ? null : readMeeting(o.lockDir, meeting)
   const run = o.run ?? known?.run ?? minted
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
   const path = ledgerPath(dir)

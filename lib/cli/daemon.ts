@@ -25,13 +25,15 @@ export async function agent(argv: readonly string[]): Promise<number> {
 
 /** `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one. */
 export async function aggregator(argv: readonly string[]): Promise<number> {
-  const flags = read(argv, ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision'], ['new'])
+  const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision']
+  const flags = read(argv, texts, ['new', 'fresh', 'wide'])
   const pipe = openPipe()
   const resume = text(flags, 'resume')
   const { runAggregator } = await import('../aggregator/index.ts')
   const status = await runAggregator({
     meeting: flags['new'] === true ? null : required(flags, 'meeting'),
     run: resume === null ? null : basename(resume),
+    fresh: flags['fresh'] === true,
     parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
     onCollision: setting(flags, 'onCollision', 'on-collision'),

@@ -77,12 +77,18 @@ async function serve(place: DaemonPlace, meeting: string, { run, key }: Target):
     const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {
       say(`waiting for key ${key} held by run ${holder} (host ${host}, pid ${pid})`)
     }, new AbortController().signal)
-    return opened.dir
+    return opened?.dir ?? taken(place, meeting)
   } catch (error) {
     const other = readMeeting(place.lockDir, meeting)
     if (other === null || !isAlive(other.pid, other.procStart)) throw error
     return other.dir
   }
+}
+
+function taken(place: DaemonPlace, meeting: string): string {
+  const dir = readMeeting(place.lockDir, meeting)?.dir
+  if (dir !== undefined) return dir
+  throw new RankzeroError('LOCK_HELD', `another process has just taken meeting ${meeting}`, 'run sync again')
 }
 
 /** As long as anything moves; what does not move for SYNC_STALL_MS is left pending. */

@@ -211,6 +211,13 @@ class Reader implements JournalReader {
     writeSync(this.#files.fd, Uint8Array.of(text.length), 0, 1, HEADER.run)
   }
 
+  runId(): string | null {
+    const bytes = Buffer.alloc(4 + RUN_BYTES_MAX)
+    readSync(this.#files.fd, bytes, 0, bytes.length, HEADER.run)
+    const length = bytes[0]!
+    return length === 0 || length > RUN_BYTES_MAX ? null : bytes.toString('utf8', 4, 4 + length)
+  }
+
   ownerAlive(): boolean {
     const { origin, lockMode } = this.#files.header
     if (this.#owner().closed) return false

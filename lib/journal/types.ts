@@ -93,6 +93,8 @@ export interface JournalReader {
   trim(seq: number): void
   beat(now: number): void
   setRun(run: string): void
+  /** As `setRun` wrote it; also after the journal's files are gone. */
+  runId(): string | null
   ownerAlive(): boolean
   /** Deletes journal, lock file and segments; for a dead owner whose records are all safe. */
   remove(): void

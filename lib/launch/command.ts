@@ -38,6 +38,8 @@ export interface ChildFacts {
   /** Null: a run that another node or task opens, not known yet. */
   run: string | null
   meeting: string
+  /** Host that has the head; null: this one, or not known. */
+  head: string | null
   /** Parent of the run directories, absolute. */
   dir: string
   cli: readonly string[]
@@ -56,6 +58,7 @@ export function childEnv(env: Env, facts: ChildFacts): Env {
   delete child['RANKZERO_RUN']
   if (facts.run !== null) child['RANKZERO_RUN'] = facts.run
   child['RANKZERO_MEETING'] = facts.meeting
+  if (facts.head !== null) child['RANKZERO_HEAD'] ??= facts.head
   child['RANKZERO_DIR'] = facts.dir
   child['RANKZERO_CLI'] = JSON.stringify(facts.cli)
   child['RANKZERO_SUPERVISOR'] = facts.supervisor

@@ -28,11 +28,12 @@ export interface DaemonPlace {
 
 /**
  * Starts an aggregator and waits until it holds its run. A wait for a key has no limit: `waiting` is told for
- * whom, and `abort` ends it. @throws RankzeroError what it said, or that it said nothing.
+ * whom, and `abort` ends it. Null: another one serves this meeting already.
+ * @throws RankzeroError what it said, or that it said nothing.
  */
 export async function openRun(
   place: DaemonPlace, args: readonly string[], waiting: (holder: Holder) => void, abort: AbortSignal,
-): Promise<Opened> {
+): Promise<Opened | null> {
   const lines = startAggregator(place, args)[Symbol.asyncIterator]()
   const aborted = new Promise<null>((resolve) => {
     abort.addEventListener('abort', () => resolve(null), { once: true })
@@ -44,6 +45,7 @@ export async function openRun(
       if (next.done === true) throw silent('it exited before it was ready', place.dir)
       const line = next.value
       if (line.ready !== undefined) return line.ready as unknown as Opened
+      if (line.taken === true) return null
       if (line.error !== undefined) throw asError(line.error)
       if (line.waiting === undefined) continue
       limited = false
@@ -84,7 +86,8 @@ export function startAgent(place: DaemonPlace, meeting: string, run: string | nu
 
 export interface Watched {
   place: DaemonPlace
-  run: string
+  /** Null: not known; the head says it. */
+  run: string | null
   meeting: string
   /** Null: no aggregator of ours came up; the agent tries by itself. */
   aggregatorPid: number | null
@@ -121,7 +124,8 @@ function aggregatorAlive({ place, meeting, aggregatorPid }: Watched): boolean {
   return known === null ? isAlive(aggregatorPid ?? 0) : isAlive(known.pid, known.procStart)
 }
 
-function startAggregatorAgain(place: DaemonPlace, meeting: string, run: string): void {
-  const args = ['aggregator', '--meeting', meeting, '--resume', run, '--dir', place.dir]
+function startAggregatorAgain(place: DaemonPlace, meeting: string, run: string | null): void {
+  const named = run === null ? [] : ['--resume', run]
+  const args = ['aggregator', '--meeting', meeting, ...named, '--dir', place.dir]
   spawnDaemon(place.cli, args, { env: place.env, ready: false })
 }

@@ -1,6 +1,8 @@
-import { statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { monotonicMs, sleep } from '../clock.ts'
+import { listJournals, openReader, pendingDirs, shmDir, type JournalReader } from '../journal/index.ts'
 import { END_POLL_MS } from '../limits.ts'
 import { howItFailed, isFailure, type Exit, type Failed } from './core-outcome.ts'
 import { count, plural, progress, say } from './progress.ts'
@@ -45,6 +47,73 @@ export async function awaitEnd(runDir: () => string | null, timeoutMs: number): 
     line.show(`rankzero: delivering (${what}), ${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
     await sleep(END_POLL_MS)
   }
+}
+
+/** Whose journals on this node a guest's supervisor waits for. */
+export interface Waiting {
+  env: NodeJS.ProcessEnv
+  /** Parent of the run directories, absolute. */
+  dir: string
+  meeting: string
+}
+
+/**
+ * Until nothing of this meeting waits on this node but what others still write, at most `timeoutMs`. How many
+ * journals of dead owners are left; a spool counts as one.
+ */
+export async function awaitDelivered(o: Waiting, timeoutMs: number): Promise<number> {
+  const open = new Map<string, JournalReader>()
+  const line = progress()
+  const begun = monotonicMs()
+  try {
+    for (;;) {
+      const left = deadJournals(o, open)
+      const waited = monotonicMs() - begun
+      if (left === 0 || waited >= timeoutMs) return left + (left === 0 && isSpooled(o) ? 1 : 0)
+      line.show(`rankzero: delivering (${plural(left, 'journal')} of this node), `
+        + `${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
+      await sleep(END_POLL_MS)
+    }
+  } finally {
+    line.clear()
+    for (const reader of open.values()) reader.close()
+  }
+}
+
+/** Looks for new journals, forgets delivered ones. */
+function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalReader>): number {
+  const paths = new Set([shmDir(env), ...pendingDirs(dir)].flatMap((place) => listJournals(place)))
+  for (const [path, reader] of open) {
+    if (paths.has(path)) continue
+    reader.close()
+    open.delete(path)
+  }
+  for (const path of paths) {
+    if (open.has(path)) continue
+    try {
+      open.set(path, openReader(path))
+    } catch {
+      // Delivered and gone between two looks, or damaged: the agent says so.
+    }
+  }
+  const ours = [...open.values()].filter(({ origin }) =>
+    origin.meeting === meeting && origin.node === hostname())
+  return ours.filter((reader) => !reader.ownerAlive()).length
+}
+
+const isSpooled = ({ dir, meeting }: Waiting): boolean => pendingDirs(dir).some((place) => {
+  try {
+    return readdirSync(join(place, meeting)).length > 0
+  } catch {
+    return false
+  }
+})
+
+/** A guest says only what its own node still has. */
+export function reportLeft(left: number, run: string | null, dir: string): void {
+  if (left === 0) return
+  say(`what ${plural(left, 'rank')} of this node logged is not delivered yet: it waits here; `
+    + `deliver it with: rankzero sync ${run ?? '--all'} --dir ${dir}`)
 }
 
 export interface Told {

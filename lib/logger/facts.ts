@@ -3,6 +3,7 @@
  * one.
  */
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { bootId, procStart } from '../journal/index.ts'
 import type { Env, Facts, ProcessFact } from '../rank/index.ts'
 
@@ -47,6 +48,26 @@ export function isSupervised(env: Env): boolean {
   const [pid, start, boot] = (env.RANKZERO_SUPERVISOR ?? '').split(':')
   if (!pid || !start || boot !== bootId()) return false
   return Number(start) > 0 && procStart(Number(pid)) === Number(start)
+}
+
+const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+/** What a supervisor tells its children of its run: void together. */
+const OF_A_RUN = ['RANKZERO_RUN', 'RANKZERO_MEETING', 'RANKZERO_SUPERVISOR', 'RANKZERO_HEAD'] as const
+
+/** A RANKZERO_RUN that leaked in from a shell or an earlier job must not bring its run back to life. */
+export function withoutEndedRun(
+  env: NodeJS.ProcessEnv, dir: string, say: (line: string) => void,
+): NodeJS.ProcessEnv {
+  const run = env.RANKZERO_RUN
+  if (!run) return env
+  const why = !RUN_ID.test(run) ? 'that is no run id'
+    : hasEnded(join(dir, run, 'status.json')) ? 'that run has ended' : null
+  if (why === null) return env
+  say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. `
+    + 'Unset RANKZERO_RUN.')
+  const rest = { ...env }
+  for (const name of OF_A_RUN) delete rest[name]
+  return rest
 }
 
 /** Whether a run has ended, by its status.json; false when that cannot be told. */

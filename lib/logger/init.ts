@@ -1,6 +1,5 @@
 /** init(): who am I, which run is this, where does the journal go; then a run that is one per process. */
 import { hostname } from 'node:os'
-import { join } from 'node:path'
 import { isMainThread } from 'node:worker_threads'
 import { wallMs } from '../clock.ts'
 // Not config/index.ts: it loads zod, which would cost each trainer some 80 ms.
@@ -9,12 +8,12 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
-  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Facts,
-  type Identity,
+  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, type Facts,
+  type Identity, type Meeting,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
-import { hasEnded, isSupervised, readFacts } from './facts.ts'
+import { isSupervised, readFacts, withoutEndedRun } from './facts.ts'
 import { AgentKeeper } from './keeper.ts'
 import { jsonBytes, plain } from './plain.ts'
 import { SilentRun } from './silent-run.ts'
@@ -46,7 +45,7 @@ export function init(options: InitOptions = {}): Run {
 const close = (): void => { open = null }
 
 function start(options: InitOptions): Run {
-  const env: NodeJS.ProcessEnv = { ...process.env }
+  let env: NodeJS.ProcessEnv = { ...process.env }
   const facts = readFacts()
   const { rank, worldSize, localRank } = options
   const identity = identify(env, facts, { rank, worldSize, localRank })
@@ -67,7 +66,7 @@ function start(options: InitOptions): Run {
   }
 
   const settings = readSettings(options, env, say)
-  forgetEndedRun(env, settings.dir, say)
+  env = withoutEndedRun(env, settings.dir, say)
   const meeting = meetingId(env, facts, identity)
   if (isAlone(meeting, identity)) {
     say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its `
@@ -81,7 +80,7 @@ function start(options: InitOptions): Run {
     rank: identity.rank, worldSize: identity.worldSize, localRank: identity.localRank, node,
     bootId: facts.bootId, pidns: pidNamespace(), pid: facts.pid, procStart: facts.procStart,
     startedAt: wallMs(), dir: settings.dir, cli: cli ? JSON.stringify(cli) : '',
-    localWorldSize: identity.localWorldSize,
+    localWorldSize: identity.localWorldSize, ...traces(env, facts, meeting),
     ...headCandidates(env, identity),
   }
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
@@ -128,6 +127,15 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
   }, journal, keeper)
 }
 
+/** What may tell of this process when it is gone, and whose it was. */
+function traces(
+  env: NodeJS.ProcessEnv, facts: Facts, meeting: Meeting,
+): Pick<Origin, 'launch' | 'errorFile'> {
+  const launch = isSupervised(env) ? env.RANKZERO_SUPERVISOR : launchedBy(meeting, facts)
+  const errorFile = env.TORCHELASTIC_ERROR_FILE
+  return { ...(launch ? { launch } : {}), ...(errorFile ? { errorFile } : {}) }
+}
+
 /**
  * A child or a thread that inherited the rank of a process that logs for it already: data loaders, pools.
  * One with a rank of its own is not.
@@ -159,22 +167,6 @@ function readSettings(options: InitOptions, env: NodeJS.ProcessEnv, say: (line: 
     ...named, dir: find('dir').value, exitTimeoutMs: find('exitTimeoutMs').value,
     overflowCap: find('overflowCap').value,
   }
-}
-
-/** What a supervisor tells its children of its run: void together. */
-const OF_A_RUN = ['RANKZERO_RUN', 'RANKZERO_MEETING', 'RANKZERO_SUPERVISOR', 'RANKZERO_HEAD'] as const
-const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
-
-/** A RANKZERO_RUN that leaked in from a shell or an earlier job must not bring its run back to life. */
-function forgetEndedRun(env: NodeJS.ProcessEnv, dir: string, say: (line: string) => void): void {
-  const run = env.RANKZERO_RUN
-  if (!run) return
-  const why = !RUN_ID.test(run) ? 'that is no run id'
-    : hasEnded(join(dir, run, 'status.json')) ? 'that run has ended' : null
-  if (why === null) return
-  say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. `
-    + 'Unset RANKZERO_RUN.')
-  for (const name of OF_A_RUN) delete env[name]
 }
 
 function tellConflicts(identity: Identity, say: (line: string) => void): void {

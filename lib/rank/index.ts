@@ -16,7 +16,7 @@ export { firstHost, headCandidates, parseHost, type HeadCandidates, type HostPor
 export { NODE_LEVEL, wholeNumber } from './launchers.ts'
 export type { Claim, Env, Facts, Identity, ProcessFact } from './types.ts'
 export {
-  isAlone, meetingId, meetingOfRun, namedMeeting, type Meeting, type MeetingSource,
+  isAlone, launchedBy, meetingAt, meetingId, meetingOfRun, namedMeeting, type Meeting, type MeetingSource,
 } from './meeting.ts'
 export { formatOwner, isOwnedTuple, parseOwner, type Owner } from './owner.ts'
 export { sha256 } from './sha256.ts'

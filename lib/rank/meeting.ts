@@ -47,7 +47,12 @@ export function meetingId(env: Env, facts: Facts, identity: Identity): Meeting {
   const owner = parseOwner(env, facts)
   if (owner?.worldSize === identity.worldSize) return { meeting: owner.meeting, from: 'owner' }
   const [from, value] = meetingValue(env, facts, identity)
-  return { meeting: sha256(`${from}\0${identity.launcher}\0${value}\0${facts.uid}`).slice(0, 32), from }
+  return { meeting: meetingAt(from, identity.launcher, value, facts.uid), from }
+}
+
+/** The meeting id of one kind of value; a supervisor asks for that of workers that are not there yet. */
+export function meetingAt(from: MeetingSource, launcher: string, value: string, uid: number): string {
+  return sha256(`${from}\0${launcher}\0${value}\0${uid}`).slice(0, 32)
 }
 
 /**
@@ -79,6 +84,15 @@ function meetingValue(env: Env, facts: Facts, identity: Identity): [MeetingSourc
   // together.
   const parent = facts.ancestors[0]
   return parent && isProgram(parent) ? ['parent', spelled(parent, facts)] : ['alone', alone]
+}
+
+/**
+ * The launcher process of a meeting whose id a next job may use again (a job name, a port): with it, an
+ * aggregator tells the two jobs apart. `<pid>:<start time>:<boot id>`, null where nothing is to be told.
+ */
+export function launchedBy({ from }: Meeting, facts: Facts): string | null {
+  const launcher = from === 'torchelastic' || from === 'master' ? launcherAbove(facts) : null
+  return launcher === null ? null : `${launcher.pid}:${launcher.start}:${facts.bootId}`
 }
 
 function launchOf(source: string, env: Env): string | null {

@@ -89,6 +89,14 @@ export interface Origin {
   cli: string
   /** RANKZERO_HEAD, `host` or `host:port`: the head is there and nowhere else. */
   head?: string
+  /** What started this process, `<pid>:<start time>:<boot id>`, where a next job may meet here too. */
+  launch?: string
+  /** Where torchelastic has an exception of this process written, beside its output. */
+  errorFile?: string
+  /** A supervisor that is not the head's. */
+  guest?: true
+  /** Of a supervisor: how many of them this job has, as far as known. */
+  supervisors?: number
   /** Hosts that may lead to the head; absent where the job is known to be on one node. */
   candidates?: string[]
 }
@@ -97,8 +105,10 @@ export interface Origin {
 export interface Departure {
   exit: number | null
   signal: string | null
-  cause: 'end-record' | 'parent' | 'pidfd' | 'unknown'
+  cause: 'end-record' | 'parent' | 'pidfd' | 'error-file' | 'unknown'
   error?: { type: string; message: string }
+  /** Where its output, or its exception, is. */
+  log?: string
 }
 
 /** Takes the records of a journal in seq order. Views passed in are valid only during the call. */

@@ -48,6 +48,8 @@ export interface Failure {
   /** Who knew. */
   cause: string
   error?: { type: string; message: string }
+  /** Where its output, or its exception, is; on `host`. */
+  log?: string
   lastStep: number | null
   at: number
   /** A later attempt of the rank went well. */

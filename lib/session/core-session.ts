@@ -43,6 +43,8 @@ export interface DrainFacts {
   /** Last time that an instance joined or ended, or a record came. */
   lastChangeAt: number
   supervisors: number
+  /** How many of them this job has, as far as they know. */
+  supervisorsExpected: number
   liveSupervisors: number
   /** The run was started by a supervisor, which may not have joined yet. */
   supervised: boolean
@@ -53,8 +55,10 @@ export function mayDrain(facts: DrainFacts): boolean {
   const { now } = facts
   if (facts.liveWorkers > 0 || facts.liveSupervisors > 0) return false
   if (now - facts.lastChangeAt < RUN_LINGER_MS) return false
-  if (facts.supervisors > 0) return true
   const waited = now - (facts.firstJoinAt ?? facts.openedAt)
+  // Tasks of one job come one after the other; a short one may be done before the last has come.
+  if (facts.supervisors >= facts.supervisorsExpected) return true
+  if (facts.supervisors > 0) return waited >= JOIN_TIMEOUT_MS
   if (facts.supervised || facts.firstJoinAt === null) return waited >= JOIN_TIMEOUT_MS
   return facts.joinedRanks >= facts.worldSize || waited >= JOIN_TIMEOUT_MS
 }

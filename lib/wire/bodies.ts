@@ -23,6 +23,11 @@ export const originSchema: z.ZodType<Origin> = z.object({
   startedAt: ms,
   dir: z.string(),
   cli: z.string(),
+  localWorldSize: whole.nullable().optional(),
+  launch: z.string().optional(),
+  errorFile: z.string().optional(),
+  guest: z.literal(true).optional(),
+  supervisors: whole.optional(),
   head: z.string().optional(),
   candidates: z.array(z.string()).optional(),
 })
@@ -30,8 +35,9 @@ export const originSchema: z.ZodType<Origin> = z.object({
 const departureSchema = z.object({
   exit: z.number().int().nullable(),
   signal: z.string().nullable(),
-  cause: z.enum(['end-record', 'parent', 'pidfd', 'unknown']),
+  cause: z.enum(['end-record', 'parent', 'pidfd', 'error-file', 'unknown']),
   error: z.object({ type: z.string(), message: z.string() }).optional(),
+  log: z.string().optional(),
 })
 
 const helloInstance = z.object({

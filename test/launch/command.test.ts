@@ -29,8 +29,8 @@ describe('COMMAND is looked for before anything starts', () => {
 
 describe('the environment of COMMAND', () => {
   const facts = {
-    run: 'r1', meeting: 'f'.repeat(32), dir: '/runs', python: null, cli: ['node', '/x y/main.js'],
-    supervisor: '1:2:b', passKeys: false, secrets: ['COMET_API_KEY'],
+    run: 'r1', meeting: 'f'.repeat(32), dir: '/runs', head: null, python: null,
+    cli: ['node', '/x y/main.js'], supervisor: '1:2:b', passKeys: false, secrets: ['COMET_API_KEY'],
   }
   test('has what finds the run, and no key of a tracker', () => {
     const env = childEnv({ HOME: '/h', COMET_API_KEY: 'secret', OTHER_KEY: 'kept' }, facts)
@@ -47,6 +47,7 @@ describe('the environment of COMMAND', () => {
   test('names the meeting alone while the run is not known, and no run of somebody else', () => {
     const env = childEnv({ RANKZERO_RUN: 'stale' }, { ...facts, run: null })
     expect(env.RANKZERO_RUN).toBeUndefined()
+    expect(childEnv({}, { ...facts, head: 'h0' }).RANKZERO_HEAD).toBe('h0')
     expect(env.RANKZERO_MEETING).toBe(facts.meeting)
   })
   test('has our Python client last in its path', () => {

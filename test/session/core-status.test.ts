@@ -13,6 +13,7 @@ const member = (rank: number, more: Partial<MemberEnd> = {}): MemberEnd => ({
   departure: null,
   endedAt: 1000 + rank,
   lastStep: 9,
+  lastTime: 900,
   ...more,
 })
 const gone = (departure: Partial<Departure>): Partial<MemberEnd> => ({
@@ -95,6 +96,54 @@ describe('final status', () => {
   it('lists a worker that died before it could log', () => {
     const { failed } = status([member(0)], [workerExit(1, { exit: 1 }), commandExit(1)])
     expect(failed).toMatchObject([{ rank: 1, exit: 1, cause: 'parent', lastStep: null }])
+  })
+
+  it('puts who was stopped after the first of a round of deaths, and takes the last sign of life', () => {
+    const members = [
+      member(0, { ...gone({ signal: 'SIGTERM' }), endedAt: 1000, lastTime: 880 }),
+      member(1, { ...gone({ signal: 'SIGKILL' }), endedAt: 1240, lastTime: 900 }),
+      member(2, { ...gone({ exit: 1 }), endedAt: 1000, lastTime: 905 }),
+      member(3, { ...gone({ exit: 1 }), endedAt: 9000, lastTime: 10 }),
+    ]
+    expect(status(members, [], 4).failed.map((f) => f.rank)).toEqual([1, 2, 0, 3])
+  })
+
+  it('knows the exit of a script around the trainer as that of its rank, once', () => {
+    const wrapped = (more: Partial<MemberEnd>): MemberEnd =>
+      member(1, { ...gone({ cause: 'unknown' }), ...more })
+    const seen = [workerExit(1, { pid: 55, exit: 7 })]
+    expect(status([member(0), wrapped({})], seen).failed).toMatchObject([{ rank: 1, pid: 101, exit: 7 }])
+    // What the kernel said of the trainer itself comes before it.
+    const killed = wrapped(gone({ signal: 'SIGKILL' }))
+    expect(status([member(0), killed], seen).failed).toMatchObject([{ pid: 101, signal: 'SIGKILL' }])
+  })
+
+  it('recovers from the loss of ranks when the world shrank and the rest ended well', () => {
+    const members = [
+      member(0, gone({ signal: 'SIGTERM' })), member(1, gone({ signal: 'SIGKILL' })),
+      member(0, { attempt: 2, pid: 200, instance: 'i0b' }),
+    ]
+    expect(status(members, [], 1)).toMatchObject({
+      status: 'finished', failed: [{ rank: 1, recovered: true }, { rank: 0, recovered: true }],
+    })
+  })
+
+  it('has the exception and the place of the log that the agent found', () => {
+    const error = { type: 'ValueError', message: 'bad' }
+    const left = gone({ exit: 1, error, log: '/logs/0' })
+    expect(status([member(0), member(1, left)]).failed).toMatchObject([{ exit: 1, error, log: '/logs/0' }])
+    const quiet = gone({ cause: 'error-file', error })
+    expect(status([member(0), member(1, quiet)])).toMatchObject({ status: 'failed', failed: [{ error }] })
+  })
+
+  it('is of the last life of a resumed run, whatever came to the one before', () => {
+    const seen: Seen[] = [
+      { host: 'h', at: 1, event: { type: 'started', command: 'x', nproc: null } },
+      { host: 'h', at: 2, event: { type: 'signal', signal: 'SIGTERM' } }, { ...commandExit(1), at: 3 },
+      { host: 'h', at: 4, event: { type: 'started', command: 'x', nproc: null } }, commandExit(0),
+    ]
+    expect(status([member(0), member(1)], seen).status).toBe('finished')
+    expect(status([member(0), member(1)], seen.slice(0, 3)).status).toBe('killed')
   })
 
   it('orders failures by time', () => {

@@ -1,0 +1,188 @@
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { readStatus } from '../backend/local.ts'
+import { wallMs } from '../clock.ts'
+import { messageOf } from '../errors.ts'
+import { bootId, procStart } from '../journal/index.ts'
+import { RUN_NAME_POLL_MS } from '../limits.ts'
+import { readMeeting } from '../lock/meeting.ts'
+import type { Identity } from '../rank/index.ts'
+import { Console, type ConsoleMode } from './console.ts'
+import { childEnv, commandLine, freePort, pythonDir, workerEnv } from './command.ts'
+import { isFailure, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
+import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
+import { EventLog } from './events.ts'
+import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
+import type { Run } from './open.ts'
+import { say } from './progress.ts'
+import type { Heard } from './signals.ts'
+import { Workers } from './workers.ts'
+
+export interface SuperviseOptions {
+  command: readonly string[]
+  /** Null: COMMAND once. */
+  nproc: number | null
+  /** Parent of the run directories, absolute. */
+  dir: string
+  lockDir: string
+  /** A run id to go on with. */
+  resume: string | null
+  /** Options of the session for the aggregator: `--key=K` … */
+  sessionArgs: readonly string[]
+  /** The key that was asked for, if any. */
+  key: string | null
+  onFailure: 'stop' | 'continue'
+  /** How the output of the workers of --nproc is shown. */
+  console: ConsoleMode | 'raw'
+  forwardSignals: 'auto' | 'always' | 'never'
+  exitTimeoutMs: number
+  overflowCap: number
+  passKeys: boolean
+  pythonPath: boolean
+  /** Names of variables that hold keys of trackers. */
+  secrets: readonly string[]
+  /** argv that starts this program. */
+  cli: readonly string[]
+  env: NodeJS.ProcessEnv
+}
+
+/** What a job knows of its place among others. */
+export interface JobPlace {
+  /** The rank that COMMAND is, when a launcher above us started it as one of several. */
+  task: number | null
+  /** Supervisors of this job, as far as known. */
+  supervisors: number
+  /** The run is gone on with, so that what it had before is no other job's. */
+  again: boolean
+  /** Sizes of the world and of this node's part, as the launcher above us gave them. */
+  sizes: Pick<Identity, 'worldSize' | 'localWorldSize'>
+}
+
+/** `<pid>:<start time>:<boot id>`: RANKZERO_SUPERVISOR, and the launch of all below it. */
+const supervisorMark = (): string => `${process.pid}:${procStart(process.pid)}:${bootId()}`
+
+/** COMMAND from its start to its end, with what watches it. */
+export class Job {
+  private readonly options: SuperviseOptions
+  private readonly run: Run
+  private readonly place: DaemonPlace
+  private readonly among: JobPlace
+  private readonly log: EventLog | null
+  private readonly unwatch: () => void
+  private readonly naming: NodeJS.Timeout
+  private workers: Workers | null = null
+  private console: Console | null = null
+  private signal: string | null = null
+  private failedBefore: Exit | null = null
+  private named: string | null
+
+  constructor(options: SuperviseOptions, run: Run, place: DaemonPlace, among: JobPlace) {
+    this.options = options
+    this.run = run
+    this.place = place
+    this.among = among
+    this.named = run.run
+    this.log = this.openLog()
+    startAgent(place, run.meeting, run.run)
+    this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
+    this.naming.unref()
+    this.unwatch = watchDaemons({
+      place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid, now: wallMs,
+      beat: () => this.log?.beat() ?? null,
+      ended: () => readStatus(this.runDir() ?? '')?.state === 'ended',
+    })
+  }
+
+  async start(): Promise<void> {
+    const { command, nproc, env, cli, dir, passKeys, secrets, pythonPath, onFailure } = this.options
+    const { run, meeting, head } = this.run
+    const mode = this.options.console
+    const port = nproc === null ? 0 : await freePort()
+    const supervisor = supervisorMark()
+    const child = childEnv(env, {
+      run, meeting, head, dir, cli, supervisor, passKeys, secrets, python: pythonPath ? pythonDir() : null,
+    })
+    this.log?.note({ type: 'started', command: commandLine(command), nproc })
+    if (nproc !== null && mode !== 'raw') this.console = new Console(mode, nproc, this.runDir())
+    this.workers = new Workers({
+      command, nproc, onFailure, console: this.console,
+      envOf: (rank) => rank < 0 ? child : workerEnv(child, rank, nproc ?? 1, port),
+      onExit: (exit) => this.left(exit),
+    })
+  }
+
+  heard({ signal, passOn, again }: Heard): void {
+    this.signal ??= signal
+    this.log?.note({ type: 'signal', signal })
+    if (passOn) this.workers?.terminate()
+    if (again) this.workers?.killLater()
+  }
+
+  /** Waits for COMMAND, then for the session's end or this node's delivery, as long as is allowed. */
+  async finish(): Promise<number> {
+    const exits = await this.workers!.done
+    await this.console?.finish()
+    const outcome = outcomeOf(exits)
+    const code = statusOf(outcome, constants.signals)
+    try {
+      this.log?.note({ type: 'command-exit', ...outcome })
+      this.log?.end(code)
+      await (this.run.guest ? this.delivered() : this.ended(exits))
+    } catch (error) {
+      say(`COMMAND is done, its session is not: ${messageOf(error)}; rankzero sync ${this.named ?? '--all'}`)
+    } finally {
+      clearInterval(this.naming)
+      this.unwatch()
+    }
+    return code
+  }
+
+  private async ended(exits: readonly Exit[]): Promise<void> {
+    const status = await awaitEnd(() => this.runDir(), this.options.exitTimeoutMs)
+    const { run, options: { dir }, signal, failedBefore } = this
+    report({ run: run.run ?? '', dir, status, exits, signal, failedBefore })
+  }
+
+  private async delivered(): Promise<void> {
+    const { env, dir, exitTimeoutMs } = this.options
+    const left = await awaitDelivered({ env, dir, meeting: this.run.meeting }, exitTimeoutMs)
+    this.learnName()
+    reportLeft(left, this.named, dir)
+  }
+
+  private left(exit: Exit): void {
+    if (this.signal === null && isFailure(exit) && !exit.stopped) this.failedBefore ??= exit
+    const { pid, exit: status, signal, stopped } = exit
+    const rank = exit.rank < 0 ? this.among.task : exit.rank
+    if (rank !== null) this.log?.note({ type: 'worker-exit', rank, pid, exit: status, signal, stopped })
+  }
+
+  /** A guest's run, as soon as its agent has heard it from the head. */
+  private learnName(): void {
+    if (this.named !== null) return clearInterval(this.naming)
+    this.named = this.log?.runId() ?? null
+    if (this.named !== null) say(`run ${this.named} ${join(this.options.dir, this.named)}`)
+  }
+
+  /** Where an aggregator has put this run; null when there never was one. */
+  private runDir(): string | null {
+    if (this.run.pid !== null) return this.run.dir
+    return readMeeting(this.place.lockDir, this.run.meeting)?.dir ?? null
+  }
+
+  private openLog(): EventLog | null {
+    const { env, dir, cli, nproc, overflowCap } = this.options
+    const { run, meeting, guest } = this.run
+    const head = guest ? this.run.head : null
+    const { supervisors, sizes, again } = this.among
+    try {
+      return new EventLog({
+        env, run, meeting, dir, cli, nproc, overflowCap, guest, head, supervisors, sizes,
+        launch: again ? null : supervisorMark(),
+      })
+    } catch (error) {
+      say(`exit statuses of this run are not recorded: ${messageOf(error)}`)
+      return null
+    }
+  }
+}
