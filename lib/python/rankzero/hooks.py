@@ -52,7 +52,7 @@ def _install() -> None:
 
 def _at_exit() -> None:
     if _run is not None:
-        _run._finish()
+        _run._finish(at_exit=True)
 
 
 def _in_child() -> None:

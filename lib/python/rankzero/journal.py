@@ -47,8 +47,9 @@ class Journal:
         self._in_ring = self._ring is not None
         if self._ring is not None:
             self._u8, self._u32, self._f64 = self._ring.u8, self._ring.u32, self._ring.f64
-        # Seq and points so far; in the ring: offset in the file of the next record, the end of its room, and
-        # what the ring offset is more than the one in the file. One tuple: it changes at once or not at all.
+        # Seq and points so far; offset of the next record in the file of the ring, or in the open segment;
+        # in the ring also the end of the room there, and what the ring offset is more than the one in the
+        # file. One tuple: it changes at once or not at all.
         self._cursor: Tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
         self._epoch = 0
         self._layouts = Layouts()
@@ -127,17 +128,16 @@ class Journal:
         """After an exception from outside in the middle of a call: a record is whole or not there."""
         if self._closed:
             return
+        if self._in_ring and self._epoch % 2 == 1:
+            self._enter_segments()
+        self._header.cells[EPOCH] = self._epoch
         seq, points, at, end, _ = self._cursor
         if self._in_ring:
             found = self._checked(bytes(self._u8[at:min(end, at + RECORD_BYTES_MAX)]), seq + 1)
         else:
-            if self._ring is not None:
-                self._enter_segments()
-            found = self._checked(self._segments.tail(), seq + 1)
+            found = self._checked(self._segments.tail(at), seq + 1)
             if found is None:
-                self._segments.cut()
-            else:
-                self._segments.count(found[0])
+                self._segments.cut(at)
         if found is not None:
             self._publish(seq + 1, points + found[1], at + found[0])
         else:
@@ -172,7 +172,8 @@ class Journal:
         self._report_losses()
         self._header.cells[CLOSED] = 1
         self._header.store()
-        self._segments.finish(self.seq())
+        if not self._in_ring:
+            self._finish_segment()
         self._let_go()
         self._place.release()
 
@@ -203,7 +204,7 @@ class Journal:
             cells[HEAD] = lap + stop
             self._cursor = (seq, points, stop, end, lap)
         else:
-            self._cursor = (seq, points, 0, 0, 0)
+            self._cursor = (seq, points, stop, 0, 0)
 
     def _put_slowly(
         self, layout: Layout, step: int, weight: Optional[float], numbers: Iterable[float]
@@ -248,7 +249,7 @@ class Journal:
             while True:
                 # The seq is taken anew each time: a new segment may have begun with definitions.
                 seq, sum_, at = self._cursor[:3]
-                if self._segments.write(self._sealed(seq + 1, kind, size, rest)):
+                if self._segments.write(self._sealed(seq + 1, kind, size, rest), at):
                     break
                 if not self._open_segment(self._directory + 1):
                     return False
@@ -304,11 +305,12 @@ class Journal:
     def _place_in_segment(self, size: int, above_cap: bool) -> bool:
         segments = self._segments
         cap = self._place.overflow_cap + (RECORD_BYTES_MAX if above_cap else 0)
-        if segments.outstanding + size > cap:
+        used = self._cursor[2]
+        if segments.closed_bytes + used + size > cap:
             segments.forget(self._header.agent(TRIMMED))
-            if segments.outstanding + size > cap:
+            if segments.closed_bytes + used + size > cap:
                 return False
-        if segments.fits(size):
+        if segments.fits(used, size):
             return True
         if not above_cap and now_ms() < self._retry_at:
             return False
@@ -316,11 +318,18 @@ class Journal:
 
     def _open_segment(self, skip: int) -> bool:
         """In the first directory after `skip` others that takes it, beginning with the definitions."""
-        self._directory = self._segments.open(self.seq(), skip)
+        self._finish_segment()
+        self._directory = self._segments.open(skip)
         if self._directory < 0:
             self._retry_at = now_ms() + SEGMENT_RETRY_MS
             return False
         return self._repeat_definitions(self._segments.limit)
+
+    def _finish_segment(self) -> None:
+        """No more records go to the open segment."""
+        seq, points, used, _, _ = self._cursor
+        self._segments.finish(seq, used)
+        self._cursor = (seq, points, 0, 0, 0)
 
     def _repeat_definitions(self, space: int) -> bool:
         if self._layouts.repeat_bytes(space) == 0:
@@ -350,11 +359,11 @@ class Journal:
         """The epoch gets odd, whether or not an interrupted attempt made it so already."""
         self._epoch = self._epoch // 2 * 2 + 1
         self._header.cells[EPOCH] = self._epoch
-        self._in_ring = False
         self._cursor = (*self._cursor[:2], 0, 0, 0)
+        self._in_ring = False
 
     def _enter_ring(self, ring: Ring) -> None:
-        self._segments.finish(self.seq())
+        self._finish_segment()
         head = int(self._header.cells[HEAD])
         at = ring.position(head)
         self._cursor = (*self._cursor[:2], at, at, head - at)

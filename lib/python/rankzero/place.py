@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import stat
+import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .errors import RankzeroError
@@ -77,6 +78,8 @@ def find_place(o: JournalOptions) -> Place:
     def may_use(directory: str) -> bool:
         return directory != shm or _is_roomy(shm, SEGMENT_BYTES, ranks)
 
+    if sys.byteorder != "little":
+        raise RankzeroError("JOURNAL", "this machine is big-endian", "Run on a little-endian machine.")
     for directory in [shm] + pending:
         try:
             _own(directory)

@@ -8,12 +8,12 @@ apart (uncontended it costs about 60 ns). A call from within a call (signal hand
 a short list that the outer call writes. An exception that a signal handler raises passes through, after the
 journal was made whole.
 """
-import os
 import threading
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .format import Kind, json_bytes
+from .interrupts import is_foreign, is_ours
 from .journal import Journal
 from .layouts import Layout
 from .limits import RECORD_BYTES_MAX, REENTRANT_MAX, STEP_MAX
@@ -24,7 +24,6 @@ from .values import cut_text, is_name, number_of, plain, step_of
 
 PARAMS_BYTES_MAX = RECORD_BYTES_MAX - 1024
 """Room for the frame of a params record."""
-_HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Recorder(Run):
@@ -73,9 +72,11 @@ class Recorder(Run):
             except BaseException as error:
                 self._interrupted(error, values)
             finally:
-                if self._nested:
-                    self._run_nested()
-                self._busy = False
+                try:
+                    if self._nested:
+                        self._run_nested()
+                finally:
+                    self._busy = False
 
     def params(self, values: Mapping[str, Any]) -> None:
         def write() -> bool:
@@ -259,12 +260,11 @@ class Recorder(Run):
 
     def _interrupted(self, error: BaseException, values: Any) -> None:
         """After an exception in log(): one of a signal handler passes, one of ours is counted."""
-        if self._silent:
-            return
         self._journal.recover()
-        if not isinstance(error, Exception) or not _is_ours(error):
+        if is_foreign(error) or not is_ours(error):
             raise error
-        self._refuse("threw", "", values)
+        if not self._silent:
+            self._refuse("threw", "", values)
 
     def _between(self, what: str, value: Any, write: Callable[[], bool]) -> None:
         """A payload from user code: never within a record of log(), never an exception of ours."""
@@ -273,15 +273,12 @@ class Recorder(Run):
                 return
             try:
                 if self._ended:
-                    if what != "stream":
-                        self._refuse_late(value)
+                    self._refuse_late(value)
                 elif not write():
                     self._refusals.note(what, value)
             except BaseException as error:
-                if self._silent:
-                    return
                 self._journal.recover()
-                if not isinstance(error, Exception):
+                if is_foreign(error):
                     raise
                 self._refusals.note(what, value)
 
@@ -292,9 +289,11 @@ class Recorder(Run):
             try:
                 run()
             finally:
-                if self._nested:
-                    self._run_nested()
-                self._busy = False
+                try:
+                    if self._nested:
+                        self._run_nested()
+                finally:
+                    self._busy = False
 
     def _payload(self, kind: int, body: Dict[str, Any]) -> bool:
         if self._journal.payload(kind, body):
@@ -320,7 +319,9 @@ class Recorder(Run):
             call = self._nested.pop(0)
             try:
                 call()
-            except Exception:
+            except Exception as error:
+                if is_foreign(error):
+                    raise
                 self._refuse("threw", "", None)
         self._nested_left = REENTRANT_MAX
 
@@ -330,14 +331,7 @@ def _items_of(values: Any) -> Optional[List[Tuple[Any, Any]]]:
     try:
         if isinstance(values, dict) or (hasattr(values, "keys") and hasattr(values, "__getitem__")):
             return list(dict(values).items())
-    except Exception:
-        return None
+    except Exception as error:
+        if is_foreign(error):
+            raise
     return None
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether it was raised by code of this package (or of C called from it), not of a signal handler."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is None or traceback.tb_frame.f_code.co_filename.startswith(_HERE)

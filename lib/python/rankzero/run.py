@@ -113,12 +113,15 @@ class WorkerRun(Recorder):
             self._note(exit, cause)
         self._finish()
 
-    def _finish(self) -> None:
-        """Idempotent; from any thread, and in the middle of any call: then that call writes the end."""
+    def _finish(self, at_exit: bool = False) -> None:
+        """Idempotent; from any thread, and in the middle of any call: then that call writes the end.
+
+        At exit no call of this thread is on its way any more, whatever an exception may have left.
+        """
         if self._silent or os.getpid() != self._pid:
             return
         with self._lock:
-            if self._busy:
+            if self._busy and not at_exit:
                 return self._nested.append(self._finish_now)
             if self._ending:
                 return

@@ -27,22 +27,21 @@ class Segments:
         self._may_use = may_use
         self.limit = int(min(SEGMENT_BYTES, max(SEGMENT_BYTES_MIN, cap / 4)))
         """Size at which a segment is closed."""
-        self.outstanding = 0
-        """Bytes in segments that the agent has not deleted."""
-        self.size = 0
-        """Bytes of the open segment."""
+        self.closed_bytes = 0
+        """Bytes in closed segments that the agent has not deleted."""
         self._file: Optional[io.FileIO] = None
         self._path = ""
         self._n = 0
         self._closed: List[Tuple[int, int]] = []
 
-    def fits(self, size: int) -> bool:
-        """Whether the open segment takes `size` more bytes; one that is empty takes any record."""
-        return self._file is not None and (self.size == 0 or self.size + size <= self.limit)
+    # `used` is the size of the open segment. The journal keeps it, in one tuple with its other counters.
 
-    def open(self, last_seq: int, skip: int) -> int:
-        """Closes the open segment and opens the next, in the first directory after `skip` that takes it."""
-        self.finish(last_seq)
+    def fits(self, used: int, size: int) -> bool:
+        """Whether the open segment takes `size` more bytes; one that is empty takes any record."""
+        return self._file is not None and (used == 0 or used + size <= self.limit)
+
+    def open(self, skip: int) -> int:
+        """Opens the next segment, in the first directory after `skip` others that takes it; -1: in none."""
         for i in range(skip, len(self._directories)):
             directory = self._directories[i]
             if not self._may_use(directory):
@@ -59,7 +58,7 @@ class Segments:
                 continue  # The next directory may do; when none does the caller counts the loss.
         return -1
 
-    def write(self, record: bytes) -> bool:
+    def write(self, record: bytes, used: int) -> bool:
         """False when the file system refuses; the segment then ends before this record."""
         file = self._file
         if file is None:
@@ -69,49 +68,44 @@ class Segments:
             while done < len(record):
                 done += file.write(record if done == 0 else record[done:]) or 0
         except (OSError, ValueError):
-            self.cut()
+            self.cut(used)
             return False
-        self.count(len(record))
         return True
 
-    def count(self, size: int) -> None:
-        self.size += size
-        self.outstanding += size
-
-    def tail(self) -> bytes:
-        """What the open segment holds beyond what was counted: all or part of an interrupted write."""
+    def tail(self, used: int) -> bytes:
+        """What the open segment holds beyond `used`: all or part of an interrupted write."""
         if self._file is None:
             return b""
         try:
             with open(self._path, "rb") as file:
-                file.seek(self.size)
+                file.seek(used)
                 return file.read()
         except OSError:
             return b""
 
-    def finish(self, last_seq: int) -> None:
+    def finish(self, last_seq: int, used: int) -> None:
         """No more records go to the open segment; an empty one is removed and its number used again."""
         if self._file is None:
             return
         self._file.close()
         self._file = None
-        if self.size > 0:
-            self._closed.append((last_seq, self.size))
+        if used > 0:
+            self._closed.append((last_seq, used))
+            self.closed_bytes += used
         else:
             self._n -= 1
             remove_file(self._path)
-        self.size = 0
 
     def forget(self, trimmed: float) -> None:
         """The agent has deleted the segments whose records are all up to `trimmed`."""
         while self._closed and self._closed[0][0] <= trimmed:
-            self.outstanding -= self._closed.pop(0)[1]
+            self.closed_bytes -= self._closed.pop(0)[1]
 
-    def cut(self) -> None:
+    def cut(self, used: int) -> None:
         try:
             if self._file is not None:
-                self._file.truncate(self.size)
-                self._file.seek(self.size)
+                self._file.truncate(used)
+                self._file.seek(used)
         except (OSError, ValueError):
             pass  # Readers pass over a torn end when the next segment continues the sequence.
 

@@ -3,6 +3,7 @@ import math
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .format import json_bytes
+from .interrupts import is_foreign
 from .limits import NAME_CODEPOINTS_MAX, STEP_MAX, TEXT_BYTES_MAX
 
 DEPTH_MAX = 16
@@ -30,10 +31,10 @@ def number_of(value: Any) -> Tuple[Optional[float], str]:
         if isinstance(value, (str, bytes)) or not hasattr(type(value), "__float__"):
             return None, "object"
         return float(value), ""
-    except (TypeError, ValueError):
-        return None, "object"
-    except Exception:
-        return None, "threw"
+    except Exception as error:
+        if is_foreign(error):
+            raise
+        return None, "object" if isinstance(error, (TypeError, ValueError)) else "threw"
 
 
 def step_of(step: Any) -> Optional[int]:
@@ -101,7 +102,9 @@ class _Plain:
             if isinstance(value, BaseException):
                 return "%s: %s" % (type(value).__name__, value)
             return str(value)
-        except Exception:
+        except Exception as error:
+            if is_foreign(error):
+                raise
             return "[threw]"
 
 
