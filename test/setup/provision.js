@@ -1,0 +1,157 @@
+/**
+ * Provides what `npm test` needs beyond `npm install`: launchers by apt, Python parts in `.cache` of the
+ * checkout. Without anything to do it is over in a second. Where it may not install system packages (it is
+ * not root, or not on Debian) it says what to install, and ends with 1.
+ * What the commands print is in `.cache/provision.log`.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  accessSync, constants, createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
+  symlinkSync, writeFileSync,
+} from 'node:fs'
+import { arch } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const here = import.meta.dirname
+const cache = resolve(here, '../../.cache')
+const venv = join(cache, 'venv')
+const python = join(venv, 'bin/python')
+const APT_MS = 300_000
+const PIP_MS = 300_000
+const HOROVOD_MS = 900_000
+const LOG_LINES_SHOWN = 30
+
+/** A command, or a file, and the Debian package that has it. */
+const SYSTEM = {
+  'mpirun.openmpi': 'openmpi-bin', 'mpicc.openmpi': 'libopenmpi-dev', 'mpirun.mpich': 'mpich',
+  'slurmctld': 'slurmctld', 'slurmd': 'slurmd', 'srun': 'slurm-client', 'munged': 'munge',
+  'ip': 'iproute2', 'iptables': 'iptables', 'nsenter': 'util-linux', 'ps': 'procps',
+  'gcc': 'gcc', 'g++': 'g++', 'make': 'make', 'cmake': 'cmake', 'readelf': 'binutils', 'python3': 'python3',
+}
+
+function onPath(command) {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin']
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, command), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+const ask = (code) => spawnSync('python3', ['-c', code], { encoding: 'utf8' }).stdout?.trim() ?? ''
+
+function missingPackages() {
+  const missing = Object.entries(SYSTEM).filter(([command]) => !onPath(command)).map(([, name]) => name)
+  // A Python of one's own (pyenv) has both; Debian's has them in packages apart.
+  const include = 'sysconfig.get_path("include") + "/Python.h"'
+  const both = ask(`import ensurepip, sysconfig; open(${include}); print("both")`) === 'both'
+  if (!existsSync(python) && !both) missing.push('python3-venv', 'python3-dev')
+  return [...new Set(missing)]
+}
+
+// --- doing things, with their time and their output on record
+
+let log = null
+
+function run(command, args, ms, env = {}) {
+  return new Promise((done, fail) => {
+    log.write(`\n$ ${command} ${args.join(' ')}\n`)
+    const child = spawn(command, args, {
+      env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: ms, killSignal: 'SIGKILL',
+    })
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => log.write(chunk))
+    child.on('error', fail)
+    child.on('close', (code, signal) => {
+      if (code === 0) return done()
+      const end = signal ? `${signal}, after at most ${ms / 1000} s` : `status ${code}`
+      fail(new Error(`${command} ${args.join(' ')}: ${end}`))
+    })
+  })
+}
+
+async function step(what, work) {
+  const begun = performance.now()
+  console.log(`provision: ${what} …`)
+  await work()
+  console.log(`provision: ${what}: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+}
+
+const apt = (packages) => step(`apt: ${packages.join(' ')}`, async () => {
+  const env = { DEBIAN_FRONTEND: 'noninteractive' }
+  await run('apt-get', ['update', '-q'], APT_MS, env)
+  await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], APT_MS, env)
+})
+
+const pythonParts = () => step('Python parts (torch and others)', async () => {
+  if (!existsSync(python)) await run('python3', ['-m', 'venv', venv], PIP_MS)
+  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-deps']
+  await run(python, [...pip, '-r', join(here, 'requirements.txt')], PIP_MS)
+})
+
+const horovod = (wheels) => step('Horovod', async () => {
+  const built = () => existsSync(wheels) && readdirSync(wheels).find((name) => name.endsWith('.whl'))
+  if (!built()) await run(join(here, 'horovod.sh'), [venv, wheels], HOROVOD_MS)
+  await run(python, ['-m', 'pip', 'install', '--no-deps', join(wheels, built())], PIP_MS)
+})
+
+/** mpi4py's wheel asks for MPICH by the name of its ABI, which Debian has under another. */
+function linkMpich() {
+  const folder = join(cache, 'mpich')
+  const triplet = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[arch()]
+  mkdirSync(folder, { recursive: true })
+  rmSync(join(folder, 'libmpi.so.12'), { force: true })
+  symlinkSync(`/usr/lib/${triplet}/libmpich.so.12`, join(folder, 'libmpi.so.12'))
+}
+
+async function provide(packages) {
+  // Only a Python without venv has to wait for apt.
+  const system = packages.length ? apt(packages) : Promise.resolve()
+  if (packages.includes('python3-venv') || packages.includes('python3')) await system
+  if (existsSync(stamp())) return await system
+  await Promise.all([system, pythonParts()])
+  await step('stubs for the CUDA libraries', () => run(python, [join(here, 'cuda_stubs.py')], PIP_MS))
+  await horovod(join(cache, 'wheels', keyOf(['requirements.txt', 'horovod.sh'])))
+  linkMpich()
+  writeFileSync(stamp(), `${new Date().toISOString()}\n`)
+}
+
+/** What these files ask for, for this Python: another version of anything is another key. */
+function keyOf(files) {
+  const hash = createHash('sha256').update(ask('import sys; print(sys.version)'))
+  for (const file of files) hash.update(readFileSync(join(here, file)))
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** This file is there when all Python parts are. */
+const stamp = () => join(venv, `complete-${keyOf(['requirements.txt', 'horovod.sh', 'cuda_stubs.py'])}`)
+
+// --- the whole
+
+const begun = performance.now()
+const packages = missingPackages()
+if (packages.length === 0 && existsSync(stamp())) process.exit(0)
+
+if (packages.length && !(process.getuid?.() === 0 && existsSync('/etc/debian_version'))) {
+  console.error([
+    `The tests with real launchers need these, by their names in Debian 12: ${packages.join(' ')}`,
+    'Only root on Debian gets them installed from here. Install them and run `npm test` again,',
+    'or run `npm run test:core`, which needs nothing more.',
+  ].join('\n'))
+  process.exit(1)
+}
+mkdirSync(cache, { recursive: true })
+log = createWriteStream(join(cache, 'provision.log'))
+try {
+  await provide(packages)
+  console.log(`provision: complete after ${((performance.now() - begun) / 1000).toFixed(1)} s`)
+} catch (error) {
+  await new Promise((done) => log.end(done))
+  const said = readFileSync(log.path, 'utf8').trimEnd().split('\n').slice(-LOG_LINES_SHOWN)
+  said.push(`provision: ${error.message}`, `provision: all output is in ${log.path}`)
+  console.error(said.join('\n'))
+  process.exitCode = 1
+}
