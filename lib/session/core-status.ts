@@ -55,7 +55,7 @@ function statusOf(ends: Ends, failed: readonly Failure[]): FinalStatus {
   // What an earlier life of a resumed run went through does not count.
   const begun = Math.max(...seen.map(({ event, at }) => event.type === 'started' ? at : -Infinity), -Infinity)
   const now = seen.filter(({ at }) => at >= begun).map(({ event }) => event)
-  if (now.some(({ type }) => type === 'signal')) return 'killed'
+  if (now.some(({ type }) => type === 'signal') || allToldToGo(ends)) return 'killed'
   if (failed.some((failure) => !failure.recovered)) return 'failed'
   // A command that failed before any rank could log is a failed run; after a restart it would have exited
   // with 0.
@@ -67,6 +67,12 @@ function statusOf(ends: Ends, failed: readonly Failure[]): FinalStatus {
   const well = last.filter((member) => ends.well(member)).length
   if (well === 0 && !ended) return 'lost'
   return well < Math.max(worldSize, last.length) ? 'partial' : 'finished'
+}
+
+/** Somebody stopped the whole job past its supervisor, as scancel does: each rank left by such a signal. */
+function allToldToGo(ends: Ends): boolean {
+  return ends.last.length >= Math.max(1, ends.facts.worldSize) && ends.last.every((member) =>
+    ['SIGTERM', 'SIGINT', 'SIGHUP'].includes(ends.left(member)?.signal ?? ''))
 }
 
 interface Placed {

@@ -68,6 +68,14 @@ describe('final status', () => {
     expect(status([member(0, gone({ signal: 'SIGTERM' }))], seen, 1).status).toBe('killed')
   })
 
+  it('is killed when every rank was told to go, past the supervisor (scancel), but not when one was', () => {
+    const told = [0, 1].map((rank) => member(rank, gone({ signal: 'SIGTERM' })))
+    expect(status(told, [commandExit(143)]).status).toBe('killed')
+    expect(status(told.slice(0, 1), [commandExit(143)]).status).toBe('failed')
+    const died = member(1, gone({ signal: 'SIGKILL' }))
+    expect(status([told[0]!, died], [commandExit(143)]).status).toBe('failed')
+  })
+
   it('is finished after a restart that went well, with the failure listed as recovered', () => {
     const members = [
       member(0, gone({ signal: 'SIGKILL' })),
