@@ -239,6 +239,10 @@ export const LOCK_POLL_MS = 250
 export const STOP_GRACE_MS = 10_000
 /** The supervisor looks at its daemons this often (ms). */
 export const WATCH_INTERVAL_MS = 500
+/** srun ends its step at the second Ctrl-C within this time (ms). */
+export const SRUN_SURE_MS = 1000
+/** Slurm must answer within this (ms) when its step is to be told to stop; else srun is. */
+export const SLURM_ANSWER_MS = 5000
 /** `rankzero run` asks the resolver for the head's name this long (ms) at most, before COMMAND starts. */
 export const HOST_LOOKUP_MS = 2000
 /** A meeting that nobody serves for this long (ms) is free: an elected aggregator tells sooner. */

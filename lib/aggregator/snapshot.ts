@@ -1,9 +1,12 @@
+import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
 import {
-  NO_BOOKS, type BooksStatus, type HealthStatus, type MemberStatus, type ProcessStatus, type RunStatus,
+  NO_BOOKS, type BooksStatus, type Failure, type HealthStatus, type MemberStatus, type ProcessStatus,
+  type RunStatus,
 } from '../record/run-status.ts'
 import { finalStatus } from '../session/core-status.ts'
 import type { SessionNote } from '../session/index.ts'
@@ -39,7 +42,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     reason: session.reason, fault: fault || null, ranks: state.worldSize(),
     startedAt: Math.min(context.startedAt, ...views.map((view) => view.origin.startedAt)),
     endedAt, updatedAt: now,
-    failed: finalStatus(endFacts(state)).failed,
+    failed: withLogs(finalStatus(endFacts(state)).failed, dir),
     processes: [
       ...supervisors.map(({ origin }) => processOf('supervisor', origin)),
       ...agents.map(({ host, pid }) => ({ role: 'agent', host, pid, procStart: 0 })),
@@ -50,6 +53,16 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     books: total, health: context.health,
     backends: [{ name: 'local', state: session.state, pending: total.pending + total.open }],
   }
+}
+
+/** Under --nproc, the supervisor keeps what each rank printed. */
+function withLogs(failed: Failure[], dir: string): Failure[] {
+  const kept = join(dir, 'console')
+  if (failed.length === 0 || !existsSync(kept)) return failed
+  return failed.map((one) => {
+    const log = join(kept, `rank-${one.rank}.log`)
+    return one.log === undefined && one.rank >= 0 && existsSync(log) ? { ...one, log } : one
+  })
 }
 
 const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatus =>

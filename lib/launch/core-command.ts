@@ -122,6 +122,9 @@ function hostAndPort(text: string, port: string): [string, string] {
  */
 export function remoteHint(call: LauncherCall | null, inAllocation: boolean): string | null {
   if (call === null) return null
+  if (call.name === 'srun' && valuesOf(call.args, ['--export']).some((list) => !/\bALL\b/.test(list))) {
+    return 'srun --export without ALL leaves our variables (and PATH) out: write --export=ALL,NAME=VALUE'
+  }
   if (call.name === 'deepspeed' && namesHosts(call.args)) {
     return 'deepspeed passes no RANKZERO_* variables to other hosts: write RANKZERO_RUN, RANKZERO_MEETING, '
       + 'RANKZERO_DIR and RANKZERO_SECRET_FILE as NAME=VALUE into .deepspeed_env'

@@ -1,4 +1,5 @@
 /** What COMMAND's exit means, and whether a signal is passed on. Pure. */
+import { SRUN_SURE_MS } from '../limits.ts'
 import { isSlurmStep } from '../rank/launchers.ts'
 import type { Env } from '../rank/index.ts'
 import type { Failure } from '../record/run-status.ts'
@@ -34,14 +35,15 @@ export function statusOf(outcome: Outcome, numbers: Readonly<Record<string, numb
   return outcome.exit ?? 1
 }
 
-export type Failed = Pick<Failure, 'rank' | 'host' | 'pid' | 'exit' | 'signal' | 'lastStep' | 'error'>
+export type Failed = Pick<Failure, 'rank' | 'host' | 'pid' | 'exit' | 'signal' | 'lastStep' | 'error' | 'log'>
 
 /** One line: who, where, how, and how far it had come. */
 export function howItFailed(failed: Failed): string {
   const who = failed.rank < 0 ? 'COMMAND' : `rank ${failed.rank}`
   const step = failed.lastStep === null ? 'no step logged' : `last step ${failed.lastStep}`
   const how = `${who} on ${failed.host} (pid ${failed.pid}) ${howItLeft(failed)}`
-  return failed.rank < 0 ? how : `${how}, ${step}`
+  const log = failed.log === undefined ? '' : `; its output: ${failed.log}`
+  return failed.rank < 0 ? how : `${how}, ${step}${log}`
 }
 
 function howItLeft({ exit, signal, error }: Failed): string {
@@ -69,6 +71,16 @@ export function passesOn({ signal, mode, foreground, terminal, managed }: Signal
   if (managed) return false
   if (signal === 'SIGHUP') return !terminal
   return signal === 'SIGTERM' || !foreground
+}
+
+/**
+ * Whether an INT of the terminal means nothing yet: srun takes one as a question, and two within a second as
+ * the end. `lastAt`: that of the one before, -Infinity without one.
+ */
+export function isSrunsQuestion(
+  signal: string, launcher: string | null, now: number, lastAt: number,
+): boolean {
+  return signal === 'SIGINT' && launcher === 'srun' && now - lastAt > SRUN_SURE_MS
 }
 
 /** Inside a batch system's step or under mpirun, where everyone is signalled by the one above. */

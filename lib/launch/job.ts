@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { readStatus } from '../backend/local.ts'
-import { wallMs } from '../clock.ts'
+import { monotonicMs, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
 import { RUN_NAME_POLL_MS } from '../limits.ts'
@@ -9,7 +9,8 @@ import { readMeeting } from '../lock/meeting.ts'
 import type { Identity } from '../rank/index.ts'
 import { Console, type ConsoleMode } from './console.ts'
 import { childEnv, commandLine, freePort, pythonDir, workerEnv } from './command.ts'
-import { isFailure, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
+import { launcherOf, remoteHint } from './core-command.ts'
+import { isFailure, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
 import { EventLog } from './events.ts'
 import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
@@ -61,6 +62,9 @@ export interface JobPlace {
 /** `<pid>:<start time>:<boot id>`: RANKZERO_SUPERVISOR, and the launch of all below it. */
 const supervisorMark = (): string => `${process.pid}:${procStart(process.pid)}:${bootId()}`
 
+/** Batch systems whose launchers carry the environment to all nodes of the job. */
+const IN_ALLOCATION = ['SLURM_JOB_ID', 'PBS_JOBID', 'LSB_JOBID']
+
 /** COMMAND from its start to its end, with what watches it. */
 export class Job {
   private readonly options: SuperviseOptions
@@ -75,6 +79,8 @@ export class Job {
   private signal: string | null = null
   private failedBefore: Exit | null = null
   private named: string | null
+  private intAt = -Infinity
+  private readonly launcher: string | null
 
   constructor(options: SuperviseOptions, run: Run, place: DaemonPlace, among: JobPlace) {
     this.options = options
@@ -82,6 +88,10 @@ export class Job {
     this.place = place
     this.among = among
     this.named = run.run
+    const call = launcherOf(options.command)
+    this.launcher = call?.name ?? null
+    const hint = remoteHint(call, IN_ALLOCATION.some((name) => options.env[name] !== undefined))
+    if (hint !== null) say(hint)
     this.log = this.openLog()
     startAgent(place, run.meeting, run.run)
     this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
@@ -112,6 +122,10 @@ export class Job {
   }
 
   heard({ signal, passOn, again }: Heard): void {
+    const now = monotonicMs()
+    const question = !passOn && isSrunsQuestion(signal, this.launcher, now, this.intAt)
+    if (signal === 'SIGINT') this.intAt = now
+    if (question) return
     this.signal ??= signal
     this.log?.note({ type: 'signal', signal })
     if (passOn) this.workers?.terminate()

@@ -5,6 +5,7 @@ import type { Console } from './console.ts'
 import { isFailure, type Exit } from './core-outcome.ts'
 import { underNohup } from './processes.ts'
 import { say } from './progress.ts'
+import { stop } from './targets.ts'
 
 export interface WorkersOptions {
   command: readonly string[]
@@ -59,7 +60,7 @@ export class Workers {
     for (const worker of this.workers) {
       if (worker.gone || worker.told) continue
       worker.told = true
-      worker.child?.kill('SIGTERM')
+      if (worker.child?.pid !== undefined) stop(worker.child.pid, this.options.envOf(worker.rank))
     }
   }
 

@@ -13,7 +13,7 @@ import { LAUNCHERS, TRIPLE, wholeNumber, type Launcher } from './launchers.ts'
 import type { Env, Facts, Identity } from './types.ts'
 
 export { firstHost, headCandidates, parseHost, type HeadCandidates, type HostPort } from './candidates.ts'
-export { NODE_LEVEL, wholeNumber } from './launchers.ts'
+export { LAUNCHER_NAMES, NODE_LEVEL, wholeNumber, WRAPPERS } from './launchers.ts'
 export type { Claim, Env, Facts, Identity, ProcessFact } from './types.ts'
 export {
   isAlone, launchedBy, meetingAt, meetingId, meetingOfRun, namedMeeting, type Meeting, type MeetingSource,

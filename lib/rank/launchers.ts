@@ -61,6 +61,12 @@ export const LAUNCHER_NAMES: ReadonlySet<string> = new Set([
   'palsd',
 ])
 
+/** Passed through on the way up: a wrapper says nothing about who launched the ranks. */
+export const WRAPPERS: ReadonlySet<string> = new Set([
+  'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice',
+  'setsid', 'numactl', 'taskset', 'stdbuf', 'time', 'strace',
+])
+
 /**
  * Our supervisor recorded itself as the workers' parent and set the common names to the same numbers. What
  * came by another way leaked in; what a launcher between it and us gave anew is the inner one's to say.

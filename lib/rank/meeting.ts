@@ -2,7 +2,7 @@
  * Meeting id: what the processes of one job know before they know the run id (DESIGN 4). It finds a run, it
  * never names one. 32 hex digits of sha256 over kind, launcher, value and uid, so that two users never meet.
  */
-import { isSlurmStep, LAUNCHER_NAMES, LAUNCHERS } from './launchers.ts'
+import { isSlurmStep, LAUNCHER_NAMES, LAUNCHERS, WRAPPERS } from './launchers.ts'
 import { parseOwner } from './owner.ts'
 import { sha256 } from './sha256.ts'
 import type { Env, Facts, Identity, ProcessFact } from './types.ts'
@@ -17,11 +17,6 @@ export interface Meeting {
   from: MeetingSource
 }
 
-/** Passed through on the way up: a wrapper says nothing about who launched the ranks. */
-const WRAPPERS = new Set([
-  'sh', 'bash', 'dash', 'zsh', 'fish', 'ksh', 'csh', 'tcsh', 'busybox', 'env', 'timeout', 'nohup', 'nice',
-  'setsid', 'numactl', 'taskset', 'stdbuf', 'time', 'strace',
-])
 /** Never a launch of ours: they start unrelated jobs side by side. */
 const STRANGERS = new Set([
   'init', 'systemd', 'cron', 'crond', 'atd', 'sshd', 'sshd-session', 'login', 'su', 'sudo', 'tmux', 'screen',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
-  howItFailed, isManaged, outcomeOf, passesOn, statusOf, type Exit, type SignalFacts,
+  howItFailed, isManaged, isSrunsQuestion, outcomeOf, passesOn, statusOf, type Exit, type SignalFacts,
 } from '../../lib/launch/core-outcome.ts'
 
 const left = (rank: number, exit: number | null, signal: string | null = null, stopped = false): Exit =>
@@ -32,6 +32,20 @@ test('a failure is one line with rank, host, pid, cause and last step', () => {
   expect(howItFailed({ ...base, signal: null, exit: 1, error, lastStep: null }))
     .toBe('rank 2 on node7 (pid 41) exited with status 1 (ValueError: bad), no step logged')
   expect(howItFailed({ ...base, rank: -1 })).toBe('COMMAND on node7 (pid 41) was killed by SIGKILL')
+})
+
+test('its output is named where it is known', () => {
+  const log = '/runs/r/console/rank-0.log'
+  const failed = { rank: 0, host: 'h', pid: 1, exit: 3, signal: null, lastStep: 1, log }
+  expect(howItFailed(failed)).toBe('rank 0 on h (pid 1) exited with status 3, last step 1; '
+    + `its output: ${log}`)
+})
+
+test('one Ctrl-C is a question to srun, two within a second are not', () => {
+  expect(isSrunsQuestion('SIGINT', 'srun', 5000, -Infinity)).toBe(true)
+  expect(isSrunsQuestion('SIGINT', 'srun', 5000, 4500)).toBe(false)
+  expect(isSrunsQuestion('SIGINT', 'mpirun', 5000, -Infinity)).toBe(false)
+  expect(isSrunsQuestion('SIGTERM', 'srun', 5000, -Infinity)).toBe(false)
 })
 
 describe('a signal is passed on', () => {

@@ -154,6 +154,7 @@ describe('a launcher that leaves our variables behind is hinted at', () => {
     ['mpirun --hostfile f python x.py', false, true], ['mpirun --hostfile f python x.py', true, false],
     ['mpirun --hostfile f -x RANKZERO_RUN python x.py', false, false],
     ['deepspeed --hostfile f x.py', false, true], ['deepspeed x.py', false, false],
+    ['srun --export=A=1 python x.py', true, true], ['srun --export=ALL,A=1 python x.py', true, false],
     ['python x.py -H h1', false, false], ['horovodrun -H h1:2 python x.py', false, false],
   ])('%s (in an allocation: %s): %s', (line, inAllocation, hinted) => {
     expect(remoteHint(launcherOf(words(line)), inAllocation) !== null).toBe(hinted)
