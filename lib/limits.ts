@@ -115,6 +115,18 @@ export const ERROR_FILE_BYTES_MAX = 4 * MiB
 /** Bytes that one spool pass of one instance writes before its fsync. */
 export const SPOOL_PASS_BYTES = 4 * MiB
 
+/** Default of the setting systemMetrics (ms), and the least: steps are whole seconds. */
+export const SYSTEM_INTERVAL_MS = 10_000
+export const SYSTEM_INTERVAL_MS_MIN = 1000
+/** Samples of a node that wait for the head: a record per worker and GPU, hours of them. */
+export const SYSTEM_RECORDS_MAX = 8192
+/** Processes of one worker that a sample looks at: data loaders, some dozen; each look costs 40 µs. */
+export const SYSTEM_PROCESSES_MAX = 64
+/** The node is named by its local rank 0, which may come this much later (ms) than the first of its ranks. */
+export const SYSTEM_WAIT_MS = 2000
+/** `nvidia-smi` answers within a second, or in some seconds when it has to load the driver. */
+export const GPU_QUERY_MS = 8000
+
 // --- wire ------------------------------------------------------------------------------------------------
 /** Largest frame; a bigger one disconnects the peer (ZMQ_MAXMSGSIZE). */
 export const FRAME_BYTES_MAX = 8 * MiB

@@ -117,7 +117,8 @@ export class Feed implements RecordSink {
   /** Moves up to `bytesMax` of journal to disk. True when something moved. @throws the system's error. */
   save(bytesMax: number, now: number): boolean {
     const { reader, shelf } = this
-    if (reader === null) return false
+    // System metrics are not worth a disk.
+    if (reader === null || this.origin.role === 'agent') return false
     this.rewind()
     let seq = Math.max(reader.first(), shelf.last + 1)
     const units: Unit[] = []

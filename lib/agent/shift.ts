@@ -21,6 +21,7 @@ import { HeadKeeper } from './head.ts'
 import { Notes } from './notes.ts'
 import { Scanner } from './scan.ts'
 import { Spool } from './spool.ts'
+import { SystemMetrics } from './system.ts'
 import { Uplink } from './uplink.ts'
 
 export interface AgentOptions {
@@ -34,6 +35,8 @@ export interface AgentOptions {
   spoolCap: number
   overflowCap: number
   exitTimeoutMs: number
+  /** System metrics are sampled this often; 0: never. */
+  systemMetricsMs: number
   /** Host name: whose journals and spools these are. */
   node: string
   /** Starts an aggregator of this meeting; a loser of its election exits. */
@@ -50,6 +53,7 @@ export class Shift {
   readonly #uplink: Uplink
   readonly #drain: Drain
   readonly #head: HeadKeeper
+  readonly #system: SystemMetrics
   readonly #now: () => number
   #lookAt = -Infinity
   #beatAt = -Infinity
@@ -59,7 +63,7 @@ export class Shift {
   #termAt: number | null = null
 
   constructor(options: AgentOptions, now: () => number) {
-    const { meeting, run, dir, env, lockDir, node, spoolCap, overflowCap } = options
+    const { meeting, run, dir, env, lockDir, node, spoolCap, overflowCap, systemMetricsMs } = options
     const feeds = this.#feeds
     const notes = this.#notes
     this.#options = options
@@ -67,6 +71,9 @@ export class Shift {
     this.#progressAt = now()
     this.#scanner = new Scanner({ directories: [shmDir(env), ...pendingDirs(dir)], meeting, notes })
     this.#spool = new Spool({ directories: pendingDirs(dir), meeting, capBytes: spoolCap, notes })
+    this.#system = new SystemMetrics({
+      meeting, dir, node, env, intervalMs: systemMetricsMs, notes, spool: this.#spool,
+    })
     this.#uplink = new Uplink({
       meeting, run, lockDir, node, feeds, notes,
       welcomed: (body) => this.#welcomed(body),
@@ -128,6 +135,7 @@ export class Shift {
     // Whoever wrote its end record is about to go; a run's end waits for this.
     for (const feed of this.#feeds.values()) if (feed.departure !== null) this.#checkDeath(feed, now)
     if (now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
+    this.#sample(now)
     this.#drain.pump(now)
     this.#drain.relieve(now)
     const verdict = this.#verdict(now)
@@ -142,7 +150,7 @@ export class Shift {
     this.#uplink.seek()
     this.#uplink.tick(now)
     const { core } = this.#uplink
-    const wanted = [...this.#feeds.keys()].some((instance) => core.stateOf(instance) !== 'refused')
+    const wanted = this.#owned().some(({ instance }) => core.stateOf(instance) !== 'refused')
     this.#head.look(now, wanted && this.#termAt === null)
   }
 
@@ -156,6 +164,7 @@ export class Shift {
     this.#feeds.set(feed.instance, feed)
     this.#deaths.watch(origin)
     this.#head.seen(origin)
+    this.#system.seen(origin, now)
     feed.dead = this.#deaths.dead(feed, now)
     reader?.beat(wallMs())
     this.#uplink.found(feed, feed.dead)
@@ -172,7 +181,12 @@ export class Shift {
     for (const { reader } of this.#feeds.values()) reader?.beat(wallMs())
   }
 
-  #welcomed({ run, dir, ledger, term, instances }: Welcome): void {
+  #welcomed(welcome: Welcome): void {
+    const { run, dir, ledger, term, instances } = welcome
+    const ofOwners = new Set(this.#owned().map(({ instance }) => instance))
+    if (instances.some(({ instance, accepted }) => accepted && ofOwners.has(instance))) {
+      this.#retire(this.#system.welcomed(welcome))
+    }
     this.#notes.moveTo(dir)
     this.#notes.say(`serves run ${run} in ${dir}, ledger ${ledger}, term ${term}`)
     // Whom this run does not take belongs to another one of the same meeting, to come or gone.
@@ -183,7 +197,7 @@ export class Shift {
   }
 
   #verdict(now: number): 'stay' | 'done' | 'left' {
-    const feeds = [...this.#feeds.values()]
+    const feeds = this.#owned()
     const { core } = this.#uplink
     this.#emptySince = feeds.length > 0 ? null : this.#emptySince ?? now
     this.#orphanedSince = feeds.every((feed) => feed.dead) ? this.#orphanedSince ?? now : null
@@ -197,11 +211,31 @@ export class Shift {
     })
   }
 
+  /** All but our own instance, which keeps nobody here. */
+  #owned(): Feed[] {
+    return [...this.#feeds.values()].filter(({ origin }) => origin.role !== 'agent')
+  }
+
+  #sample(now: number): void {
+    const owned = this.#owned()
+    const fresh = owned.length === 0 ? null : this.#system.tick(owned, now)
+    if (fresh !== null) {
+      this.#feeds.set(fresh.instance, fresh)
+      this.#uplink.found(fresh, false)
+    }
+    if (owned.length === 0) this.#retire(this.#system.end())
+  }
+
+  #retire(own: InstanceId | null): void {
+    if (own !== null) this.#uplink.dead(own)
+  }
+
   /** What is not delivered stays on disk, where the next agent or `sync` finds it. */
   #leave(now: number): void {
-    if (this.#feeds.size === 0) return
+    const feeds = this.#owned()
+    if (feeds.length === 0) return
     this.#drain.saveAll(now)
-    for (const feed of this.#feeds.values()) this.#putAway(feed)
+    for (const feed of feeds) this.#putAway(feed)
   }
 
   #putAway(feed: Feed): void {
@@ -230,6 +264,7 @@ export class Shift {
   }
 
   #close(): void {
+    this.#system.close()
     this.#uplink.close()
     for (const feed of this.#feeds.values()) {
       feed.reader?.close()

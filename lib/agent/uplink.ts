@@ -145,6 +145,8 @@ export class Uplink {
       }
       case 'welcomed': return this.#options.welcomed(effect.body)
       case 'refused':
+        // A run that drains has no use for system metrics, which is as it should be.
+        if (feeds.get(effect.instance ?? '')?.origin.role === 'agent') return
         return notes.once(`the aggregator refuses ${effect.instance ?? 'this agent'}: ${effect.message}; ` +
           (effect.remedy || 'its data stays on this node'))
       case 'lost': return notes.say(`lost the aggregator: ${effect.why}`)

@@ -175,7 +175,7 @@ function keepBelow(store: Store, bound: number): void {
 function livesInOrder(members: Members): Int32Array {
   const places = new Int32Array(members.list.length).fill(-1)
   let place = 0
-  for (const rank of members.ranksInOrder()) for (const life of rank.lives) places[life.index] = place++
+  for (const seat of members.seats()) for (const life of seat.lives) places[life.index] = place++
   return places
 }
 

@@ -11,6 +11,7 @@ export function drainFacts(
 ): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised'> {
   const views = state.members()
   const { workers, supervisors } = byRole(views)
+  const joins = [...workers, ...supervisors].map((view) => view.joinedAt)
   const live = (list: readonly MemberView[]): number => list.filter((view) => view.ended === null).length
   return {
     worldSize: state.worldSize(), liveWorkers: live(workers),
@@ -18,7 +19,7 @@ export function drainFacts(
     supervisorsExpected: Math.max(1, ...supervisors.map((view) => view.origin.supervisors ?? 1)),
     liveSupervisors: live(supervisors),
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
-    firstJoinAt: views.length === 0 ? null : Math.min(...views.map((view) => view.joinedAt)),
+    firstJoinAt: joins.length === 0 ? null : Math.min(...joins),
   }
 }
 

@@ -147,7 +147,8 @@ function stragglersOf(runners: readonly Runner[]): Straggler[] {
 /** For long enough, and still no rank is ahead. */
 function inLockstep(runners: readonly Runner[]): boolean {
   const tops = runners.map(({ pace }) => pace.top)
-  return Math.max(...tops) - Math.min(...tops) <= 2 && runners.every(({ pace }) => pace.length >= LOCKSTEP_MIN)
+  const together = Math.max(...tops) - Math.min(...tops) <= 2
+  return together && runners.every(({ pace }) => pace.length >= LOCKSTEP_MIN)
 }
 
 /** Per runner: by how much it usually logs a step after the others, 0 where that cannot be told. */

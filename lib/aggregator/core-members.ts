@@ -13,11 +13,14 @@
  */
 import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
 import { isOlder, type Member, type Rank } from './core-model.ts'
+import type { Origin } from '../record/index.ts'
 import type { BeatFacts, NoteDraft, Notes } from './core-types.ts'
 
 export class Members {
   readonly list: Member[] = []
   readonly ranks = new Map<number, Rank>()
+  /** Seats of agents' own instances, by host name. */
+  private readonly nodes = new Map<string, Rank>()
   firstJoinAt = Infinity
   private readonly byInstance = new Map<string, Member>()
   private ordered: Rank[] | null = null
@@ -36,10 +39,14 @@ export class Members {
     const rank = origin.role === 'worker' ? this.rank(origin.rank) : null
     const offset = this.offsets.get(origin.bootId) ?? body.offset
     this.offsets.set(origin.bootId, offset)
-    const member = newMember(this.list.length, { ...body, offset }, at, rank)
+    const seat = origin.role === 'agent' ? this.node(origin) : rank
+    const member = newMember(this.list.length, { ...body, offset }, at, rank, seat)
     this.list.push(member)
     this.byInstance.set(member.instance, member)
-    if (rank === null) return member
+    if (rank === null) {
+      if (seat !== null) insert(seat, member)
+      return member
+    }
     this.firstJoinAt = Math.min(this.firstJoinAt, at)
     if (this.newest === null || isOlder(this.newest, member)) this.newest = member
     enter(rank, member)
@@ -57,6 +64,12 @@ export class Members {
   ranksInOrder(): readonly Rank[] {
     this.ordered ??= [...this.ranks.values()].sort((a, b) => a.rank - b.rank)
     return this.ordered
+  }
+
+  /** Whose points an export has: ranks in order, then nodes by their lowest rank. */
+  seats(): readonly Rank[] {
+    const nodes = [...this.nodes].sort(([a, one], [b, other]) => one.rank - other.rank || (a < b ? -1 : 1))
+    return [...this.ranksInOrder(), ...nodes.map(([, node]) => node)]
   }
 
   /** That of the newest life: an elastic job may have grown or shrunk. */
@@ -93,14 +106,23 @@ export class Members {
   private rank(number: number): Rank {
     const known = this.ranks.get(number)
     if (known !== undefined) return known
-    const rank: Rank = { rank: number, index: this.ranks.size, lives: [], current: null, slots: new Map() }
+    const rank = newRank(number, this.ranks.size)
     this.ranks.set(number, rank)
     this.ordered = null
     return rank
   }
+
+  private node({ node, rank }: Origin): Rank {
+    const known = this.nodes.get(node) ?? newRank(rank, this.nodes.size)
+    this.nodes.set(node, known)
+    return known
+  }
 }
 
-export const attemptOf = (member: Member): number => (member.rank?.lives.indexOf(member) ?? 0) + 1
+const newRank = (rank: number, index: number): Rank =>
+  ({ rank, index, lives: [], current: null, slots: new Map() })
+
+export const attemptOf = (member: Member): number => (member.seat?.lives.indexOf(member) ?? 0) + 1
 
 /** Its points are in the rows. */
 export const isAccepted = (member: Member): boolean => member.state === 'live' || member.state === 'ended'
@@ -113,10 +135,14 @@ export function renewCurrent(rank: Rank): void {
   for (const [shape, slot] of rank.slots) shape.tracks[slot] = current?.tracks.get(shape) ?? null
 }
 
-function enter(rank: Rank, member: Member): void {
-  const others = rank.lives.filter((life) => life.state !== 'rank-conflict')
+function insert(rank: Rank, member: Member): void {
   const place = rank.lives.findIndex((life) => isOlder(member, life))
   rank.lives.splice(place === -1 ? rank.lives.length : place, 0, member)
+}
+
+function enter(rank: Rank, member: Member): void {
+  const others = rank.lives.filter((life) => life.state !== 'rank-conflict')
+  insert(rank, member)
   const open = others.filter((life) => life.ended === null || life.state === 'suspect')
   if (open.length === 0) {
     if (others.some((life) => overlap(member, life))) member.state = 'suspect'
@@ -155,14 +181,16 @@ function isOver(member: Member, since: number, now: number): boolean {
   return now - Math.max(member.soft?.at ?? -Infinity, since) >= HEIR_AFTER_MS
 }
 
-function newMember(index: number, body: Notes['joined'], at: number, rank: Rank | null): Member {
+function newMember(
+  index: number, body: Notes['joined'], at: number, rank: Rank | null, seat: Rank | null,
+): Member {
   const { origin, first, ledgerBefore } = body
   return {
-    index, instance: origin.instance, origin, rank, started: origin.startedAt + body.offset, joinedAt: at,
-    first, ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null, end: null,
-    layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null, textLines: 0,
-    badWeights: 0, pace: null, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0, skips: 0,
-    refused: 0, delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
+    index, instance: origin.instance, origin, rank, seat, started: origin.startedAt + body.offset,
+    joinedAt: at, first, ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null,
+    end: null, layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null,
+    textLines: 0, badWeights: 0, pace: null, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0,
+    skips: 0, refused: 0, delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
   }
 }
 

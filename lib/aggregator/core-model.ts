@@ -120,8 +120,10 @@ export interface Member {
   index: number
   instance: string
   origin: Origin
-  /** null for a supervisor. */
+  /** null for a supervisor and for an agent's own instance. */
   rank: Rank | null
+  /** What its points are listed under: the rank of a worker, the node of an agent; null for a supervisor. */
+  seat: Rank | null
   /** Start in the aggregator's clock; orders the lives of a rank. */
   started: number
   joinedAt: number

@@ -9,7 +9,7 @@
  * reads them).
  */
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
-import type { HealthStatus, MetricStatus, ParamStatus } from '../record/run-status.ts'
+import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
 import { booksOf } from './core-books.ts'
 import { Health } from './core-health.ts'
 import { Members, renewCurrent } from './core-members.ts'
@@ -18,6 +18,7 @@ import { Metrics } from './core-metrics.ts'
 import type { Family, Member } from './core-model.ts'
 import { Params } from './core-params.ts'
 import { jsonOf, sumOf } from './core-payload.ts'
+import { Systems } from './core-systems.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
 import type {
   Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, NoteDraft, Notes,
@@ -39,6 +40,7 @@ export class State {
   private readonly merge = new Merge(this.roster)
   private readonly collapsed = new Params()
   private readonly wellbeing = new Health()
+  private readonly systems = new Systems()
   /**
    * When this aggregator first listened; after a restart no wait may count the time that it was not there.
    */
@@ -146,9 +148,20 @@ export class State {
     return this.merge.blocks.bytes
   }
 
+  nodes(): NodeStatus[] {
+    return this.systems.view()
+  }
+
+  /** Of an agent's own instance, which nothing waits for. */
+  isOfAgent(entry: Entry): boolean {
+    const body = entry.type === 'note' ? entry.body as Partial<Notes['joined'] & EndedBody> | null : null
+    const instance = entry.type === 'batch' ? entry.instance : body?.origin?.instance ?? body?.instance ?? ''
+    return this.roster.get(instance)?.origin.role === 'agent'
+  }
+
   /** For replay.ts, in this room: what points and rows are named and ordered by. */
-  inside(): { members: Members; metrics: Metrics } {
-    return { members: this.roster, metrics: this.catalogue }
+  inside(): { members: Members; metrics: Metrics; systems: Metrics } {
+    return { members: this.roster, metrics: this.catalogue, systems: this.systems.metrics }
   }
 
   private joined(body: Notes['joined'], at: number): void {
@@ -191,7 +204,8 @@ export class State {
     member.admitted += points
     this.payloads(member, batch, from)
     noteLast(member, batch)
-    if (member.state === 'suspect') member.held.push({ data: entry.data, from, points })
+    if (member.origin.role === 'agent') this.systems.take(member, batch)
+    else if (member.state === 'suspect') member.held.push({ data: entry.data, from, points })
     else if (member.state === 'rank-conflict' || member.rank === null) member.rejected += points
     else this.take(member, batch, from, entry.at)
   }
@@ -238,7 +252,8 @@ export class State {
 
   private layout(member: Member, seq: number, { id, names }: Record<string, unknown>): void {
     if (typeof id !== 'number' || !Array.isArray(names) || member.layouts.has(id)) return
-    member.layouts.set(id, { shape: this.catalogue.shape(names.map(String)), from: seq })
+    const catalogue = member.origin.role === 'agent' ? this.systems.metrics : this.catalogue
+    member.layouts.set(id, { shape: catalogue.shape(names.map(String)), from: seq })
   }
 
   private define(member: Member, seq: number, { metric, reduce }: Record<string, unknown>): void {

@@ -176,6 +176,8 @@ export interface Point {
   instance: InstanceId
   attempt: number
   superseded?: true
+  /** Of `sys/` points. */
+  node?: string
   /** Out of the rows: its instance held a rank at the same time as an earlier one. */
   rejected?: 'rank-conflict'
 }

@@ -150,7 +150,7 @@ class Aggregator {
   private async listen(): Promise<void> {
     const { session, won: { run, dir, meeting }, fence: { term } } = this
     this.intake = new Intake({
-      run, dir, meeting, term, ledger: this.ledger.id,
+      run, dir, meeting, term, ledger: this.ledger.id, startedAt: this.startedAt,
       key: () => session.last.key, state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
     }, this.state, this.committer, this.diary)
@@ -200,7 +200,8 @@ class Aggregator {
   private applied(...entry: Parameters<State['apply']>): void {
     this.state.apply(...entry)
     this.dirty = true
-    this.lastChange = wallMs()
+    // The end of a run does not wait for what its agents say of their nodes.
+    if (!this.state.isOfAgent(entry[0])) this.lastChange = wallMs()
   }
 
   private tick(): void {

@@ -24,6 +24,8 @@ export interface Served {
   meeting: string
   ledger: string
   term: number
+  /** ms since the epoch. */
+  startedAt: number
   key: () => string
   /** False once the session drains: no new instance then. */
   open: () => boolean
@@ -128,6 +130,7 @@ export class Intake {
         dir: served.dir,
         sentAt: hello.sentAt,
         now,
+        startedAt: served.startedAt,
         credit: CREDIT_BYTES,
         instances: instances.map((instance) =>
           this.state.member(instance) !== null

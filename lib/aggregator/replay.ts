@@ -15,7 +15,8 @@ import { decodeBatch } from '../wire/index.ts'
 import { problemsOf } from './core-books.ts'
 import { Collector, indexOf, RECORD_BYTES, storeOf, VALUE_BYTES, type Sequence } from './core-collect.ts'
 import { attemptOf, isAccepted, type Members } from './core-members.ts'
-import type { Family, Member, Metric, Shape } from './core-model.ts'
+import type { Metrics } from './core-metrics.ts'
+import type { Family, Member, Metric, Rank, Shape } from './core-model.ts'
 import { newSample, quantiles, reduce, reserve, viewOf, type Sample, type Stats } from './core-reduce.ts'
 import { State } from './core-state.ts'
 import type { Audit, Batch, Point, Row } from './core-types.ts'
@@ -37,7 +38,10 @@ export function* rows(ledger: Ledger, options: ExportOptions = {}): Generator<Ro
     for (const { from, to, step } of stepsOf(sequence)) {
       sample = sampleOf(reserve(sample, to - from), history, metric, sequence, from, to)
       // Only rejected points were logged there.
-      if (sample.n > 0) yield rowOf(metric, step, sample, view)
+      if (sample.n === 0) continue
+      const row = rowOf(metric, step, sample, view)
+      // Nobody decides when a row of system metrics closes: it does with the run.
+      yield history.systems.get(metric.name) === metric ? { ...row, sealed: history.ended } : row
     }
   }
 }
@@ -87,7 +91,10 @@ export function audit(ledger: Ledger): Audit {
 /** What the first reading found out. */
 interface History {
   members: Members
-  metrics: ReturnType<State['inside']>['metrics']
+  metrics: Metrics
+  /** Of the agents' own instances. */
+  systems: Metrics
+  ended: boolean
   /** Last entry seen; further readings stop there. */
   pos: number
   /** Records per shape. */
@@ -103,7 +110,7 @@ const newState = (): State => new State({
 
 function readAll(ledger: Ledger): History {
   const state = newState()
-  const { members, metrics } = state.inside()
+  const { members, metrics, systems } = state.inside()
   const records = new Map<Shape, number>()
   for (const entry of ledger.entries()) {
     if (entry.type === 'note') {
@@ -118,8 +125,9 @@ function readAll(ledger: Ledger): History {
       if (shape !== undefined) records.set(shape, (records.get(shape) ?? 0) + count)
     }
   }
-  const lives = members.ranksInOrder().flatMap((rank) => rank.lives)
-  return { members, metrics, pos: state.pos, records, lives }
+  const lives = members.seats().flatMap((seat) => seat.lives)
+  const ended = state.session['state'] === 'ended'
+  return { members, metrics, systems, ended, pos: state.pos, records, lives }
 }
 
 /**
@@ -151,7 +159,7 @@ function* selections(
 /** Consecutive metrics by name, as many at a time as fit. */
 function* portions(history: History, options: ExportOptions, bytesMax: number): Generator<Metric[]> {
   const pattern = options.metric === undefined ? null : globToRegExp(options.metric)
-  const wanted = history.metrics.list
+  const wanted = [...history.metrics.list, ...history.systems.list]
     .filter(({ name }) => (pattern === null ? !name.startsWith('sys/') : pattern.test(name)))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
   let portion: Metric[] = []
@@ -183,7 +191,7 @@ function collect(ledger: Ledger, { members, pos }: History, collector: Collector
     if (entry.type === 'note') continue
     const member = members.get(entry.instance)
     const batch = decoded(entry.data)
-    if (member === undefined || member.rank === null || batch === null) continue
+    if (member === undefined || member.seat === null || batch === null) continue
     const last = acked.get(entry.instance) ?? 0
     collector.take(member, batch, last + 1)
     acked.set(entry.instance, Math.max(last, entry.lastSeq))
@@ -214,16 +222,16 @@ function sampleOf(
   sample: Sample, history: History, metric: Metric, sequence: Sequence, from: number, to: number,
 ): Sample {
   sample.n = 0
-  let rank = -1
+  let seat: Rank | null = null
   for (let at = from; at < to; at++) {
     const code = sequence.codes[at]!
     const store = storeOf(sequence, code)
     const i = indexOf(code)
     const member = history.lives[store.lives[i]!]!
     if (!isAccepted(member)) continue
-    if (sample.n === 0 || member.rank!.rank !== rank) sample.n++
-    rank = member.rank!.rank
-    sample.ranks[sample.n - 1] = rank
+    if (sample.n === 0 || member.seat !== seat) sample.n++
+    seat = member.seat
+    sample.ranks[sample.n - 1] = seat!.rank
     sample.weights[sample.n - 1] = store.weights[i]!
     sample.values[sample.n - 1] = valueOf(sequence, metric, code)
   }
@@ -279,6 +287,7 @@ function pointOf(
     weight: Number.isNaN(weight) ? null : jsonNumber(weight), time: store.times[i]!,
     instance: member.instance, attempt: attemptOf(member),
   }
+  if (member.origin.role === 'agent') point.node = member.origin.node
   if (member.state === 'rank-conflict') point.rejected = 'rank-conflict'
   else if (isAccepted(member) && isReplaced(history, sequence, member, at, to)) point.superseded = true
   return point
@@ -289,7 +298,7 @@ function isReplaced(history: History, sequence: Sequence, member: Member, at: nu
   for (let next = at + 1; next < to; next++) {
     const code = sequence.codes[next]!
     const other = history.lives[storeOf(sequence, code).lives[indexOf(code)]!]!
-    if (other.rank !== member.rank) return false
+    if (other.seat !== member.seat) return false
     if (isAccepted(other)) return true
   }
   return false

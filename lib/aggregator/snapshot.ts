@@ -35,12 +35,14 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const books = new Map(state.books().map((book) => [book.instance, book]))
+  const owners = [...workers, ...supervisors]
+  const nodes = state.nodes()
   const total = sum(workers.map((view) => books.get(view.instance)))
   return {
     run, key: session.key, project: session.project, name: session.name,
     dir, host: hostname(), term, state: session.state, status: session.status,
     reason: session.reason, fault: fault || null, ranks: state.worldSize(),
-    startedAt: Math.min(context.startedAt, ...views.map((view) => view.origin.startedAt)),
+    startedAt: Math.min(context.startedAt, ...owners.map((view) => view.origin.startedAt)),
     endedAt, updatedAt: now,
     failed: withLogs(finalStatus(endFacts(state)).failed, dir),
     processes: [
@@ -50,7 +52,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     ],
     members: workers.map((view) => memberRow(view, books.get(view.instance), now)),
     params: state.params(), metricCount: state.metricCount(), metrics: state.metrics(SNAPSHOT_METRICS_MAX),
-    books: total, health: context.health,
+    books: total, health: context.health, ...(nodes.length === 0 ? {} : { nodes }),
     backends: [{ name: 'local', state: session.state, pending: total.pending + total.open }],
   }
 }

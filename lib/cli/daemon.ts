@@ -19,7 +19,7 @@ export async function agent(argv: readonly string[]): Promise<number> {
     meeting: required(flags, 'meeting'), run: text(flags, 'run'), env: process.env,
     dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
     overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
-    cli: cliOf(process.env),
+    systemMetricsMs: setting(flags, 'systemMetrics'), cli: cliOf(process.env),
   }))
 }
 

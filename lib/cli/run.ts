@@ -33,6 +33,8 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--forward-signals', 'send INT and TERM on to COMMAND, whoever else got them')
   .option('--no-forward-signals', 'never send them on')
   .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
+  .option('--system-metrics [S]', 'sample each node every S seconds (5s); without S, every 10')
+  .option('--no-system-metrics', 'do not sample the nodes')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
@@ -74,8 +76,13 @@ export function superviseOptions(
     if (value !== null && origin.from === 'flag') sessionArgs.push(`${flag}=${value}`)
   }
   sessionArgs.push('--on-collision', get('onCollision'))
+  const system = findSetting('systemMetrics', { flags: raw, env })
+  // Agents read it where they are, and those of other nodes are started by their ranks.
+  const agentEnv = system.origin.from !== 'flag' ? env
+    : { ...env, RANKZERO_SYSTEM_METRICS: system.value === 0 ? '0' : `${system.value / 1000}s` }
   return {
-    command: words, nproc, console: consoleOf(nproc, raw, env), cli, env, secrets: SECRETS,
+    command: words, nproc, console: consoleOf(nproc, raw, env), cli, env: agentEnv,
+    secrets: SECRETS,
     resume: resumed?.run ?? null, sessionArgs,
     dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
     onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',

@@ -2,6 +2,7 @@ import { howItFailed } from '../launch/core-outcome.ts'
 import { count } from '../launch/progress.ts'
 import type { BooksStatus, Failure, MemberStatus, MetricStatus } from '../record/run-status.ts'
 import { healthFields, paramsText } from './health-text.ts'
+import { nodeFields } from './node-text.ts'
 import { brief, duration, style, table } from './output.ts'
 import type { ShownStatus } from './look.ts'
 
@@ -32,6 +33,7 @@ export function statusText(status: ShownStatus, now: number): string {
     ...status.backends.map((backend): [string, string] =>
       ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
     ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
+    ...(status.state === 'ended' ? [] : nodeFields(status.nodes ?? [])),
     ['directory', status.dir],
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),

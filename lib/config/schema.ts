@@ -34,6 +34,7 @@ export const SettingsSchema = z.strictObject({
   spoolCap: bytes,
   sealAfterMs: ms,
   joinTimeoutMs: ms,
+  systemMetrics: ms,
   head: text.nullable(),
   secretFile: path.nullable(),
 }) satisfies z.ZodType<Settings>

@@ -11,10 +11,11 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import {
-  EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES,
+  EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES, SYSTEM_INTERVAL_MS,
 } from '../limits.ts'
 import {
-  readBytes, readChoice, readCount, readFlag, readHost, readList, readPath, readSeconds, readText,
+  readBytes, readChoice, readCount, readFlag, readHost, readInterval, readList, readPath, readSeconds,
+  readText,
 } from './values.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -47,6 +48,8 @@ export interface Settings {
   spoolCap: number
   sealAfterMs: number
   joinTimeoutMs: number
+  /** Interval of the system metrics, ms; 0: none. */
+  systemMetrics: number
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */
@@ -164,6 +167,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     'RANKZERO_SEAL_AFTER'),
   joinTimeoutMs: seconds(JOIN_TIMEOUT_MS, 'Rows wait this long for ranks that have not joined',
     'RANKZERO_JOIN_TIMEOUT'),
+  systemMetrics: {
+    flag: '--system-metrics', env: ['RANKZERO_SYSTEM_METRICS'], form: 'yes, no, or seconds such as 5s',
+    shown: `${SYSTEM_INTERVAL_MS / 1000}s`, initial: () => SYSTEM_INTERVAL_MS, read: readInterval,
+    about: 'How often the agent samples CPU, memory, network, disk and GPU of its node into `sys/…`',
+  },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',

@@ -5,6 +5,7 @@
  */
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { SYSTEM_INTERVAL_MS, SYSTEM_INTERVAL_MS_MIN } from '../limits.ts'
 import { parseHost } from '../rank/index.ts'
 
 /** Longest delay of a Node timer (ms): beyond it, a timer fires at once. */
@@ -51,6 +52,15 @@ export function readSeconds(raw: unknown): number {
   const ms = Math.round(numberOf(raw, /^\d+(\.\d+)?s?$/) * 1000)
   const max = Math.floor(TIMER_MS_MAX / 1000)
   if (!(ms <= TIMER_MS_MAX)) throw new Error(`not a number of seconds up to ${max}`)
+  return ms
+}
+
+/** Yes (the usual one) or no (0), or an interval in seconds; in ms. `1` means yes, `1s` a second. */
+export function readInterval(raw: unknown): number {
+  const isWord = typeof raw !== 'string' || /^\s*([01]|[a-z]+)\s*$/i.test(raw)
+  if (isWord) return readFlag(raw) ? SYSTEM_INTERVAL_MS : 0
+  const ms = readSeconds(raw)
+  if (ms < SYSTEM_INTERVAL_MS_MIN) throw new Error(`less than ${SYSTEM_INTERVAL_MS_MIN / 1000} second`)
   return ms
 }
 

@@ -67,7 +67,8 @@ export interface Origin {
   meeting: string
   /** Run id when the logger knew it (RANKZERO_RUN), else null. */
   run: string | null
-  role: 'worker' | 'supervisor'
+  /** `agent`: the agent's own instance, with the system metrics of its node. */
+  role: 'worker' | 'supervisor' | 'agent'
   rank: number
   worldSize: number
   localRank: number

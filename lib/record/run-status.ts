@@ -35,6 +35,8 @@ export interface RunStatus {
   metrics: MetricStatus[]
   books: BooksStatus
   health: HealthStatus
+  /** Newest system metrics of each node, by lowest rank; absent when there are none. */
+  nodes?: NodeStatus[]
   backends: { name: string; state: string; pending: number }[]
 }
 
@@ -83,6 +85,16 @@ export interface MemberStatus {
   backlogBytes: number | null
   /** Age of its newest record, null when it is not live. */
   lagMs: number | null
+}
+
+export interface NodeStatus {
+  host: string
+  /** Lowest rank there. */
+  rank: number
+  /** Whole seconds since the start of the run. */
+  step: number
+  /** `sys/cpu` as `cpu`, …; those of single ranks are in the export. */
+  values: Record<string, number>
 }
 
 export interface MetricStatus {

@@ -11,7 +11,7 @@ export const originSchema: z.ZodType<Origin> = z.object({
   instance: id,
   meeting: id,
   run: z.string().nullable(),
-  role: z.enum(['worker', 'supervisor']),
+  role: z.enum(['worker', 'supervisor', 'agent']),
   rank: z.number().int().min(-1),
   worldSize: whole,
   localRank: z.number().int().min(-1),
@@ -81,6 +81,8 @@ const welcome = z.object({
   /** Echo of the HELLO. */
   sentAt: ms,
   now: ms,
+  /** Of the run, in the head's clock: system metrics count their steps from it. */
+  startedAt: ms.optional(),
   /** Bytes that may be in flight unacknowledged. */
   credit: whole,
   instances: z.array(welcomeInstance),

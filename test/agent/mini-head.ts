@@ -16,6 +16,14 @@ export interface Book {
   end: End | null
 }
 
+interface HeadOptions {
+  term?: number
+  ledger?: string
+  books?: Map<string, Book>
+  /** Without it no agent samples its node. */
+  startedAt?: number
+}
+
 /** A head that keeps what it gets in memory: admits like core-admit, acknowledges at once. */
 export class MiniHead {
   readonly books: Map<string, Book>
@@ -27,11 +35,13 @@ export class MiniHead {
   #term: number
   #dir: string
   #ledger: string
+  #startedAt: number | undefined
 
-  constructor(dir: string, o: { term?: number; ledger?: string; books?: Map<string, Book> } = {}) {
+  constructor(dir: string, o: HeadOptions = {}) {
     this.#dir = dir
     this.#term = o.term ?? 1
     this.#ledger = o.ledger ?? 'ledger-1'
+    this.#startedAt = o.startedAt
     this.books = o.books ?? new Map()
   }
 
@@ -75,6 +85,7 @@ export class MiniHead {
       reply('WELCOME', {
         run: 'run-1', ledger: this.#ledger, term: this.#term, key: 'k', dir: this.#dir,
         sentAt: frame.body.sentAt, now: Date.now(), credit: 8 << 20,
+        startedAt: this.#startedAt,
         instances: frame.body.instances.map(({ origin: { instance } }) => ({
           instance, acked: this.books.get(instance)!.acked, accepted: true,
         })),

@@ -105,7 +105,7 @@ beforeEach(() => {
     dir,
     meeting: MEETING,
     ledger: ledger.id,
-    term: TERM,
+    startedAt: 0, term: TERM,
     key: () => 'k',
     open: () => true,
     state: () => 'live',
