@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander'
 import { tell } from './output.ts'
 import { auditCommand } from './audit.ts'
+import { consoleCommand } from './console.ts'
 import { bare, usageError } from './define.ts'
 import { doctorCommand } from './doctor.ts'
 import { exportCommand } from './export.ts'
@@ -9,7 +10,9 @@ import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { ownVersion } from './version.ts'
 
-const COMMANDS = [runSubcommand, statusCommand, exportCommand, auditCommand, syncCommand, doctorCommand]
+const COMMANDS = [
+  runSubcommand, statusCommand, consoleCommand, exportCommand, auditCommand, syncCommand, doctorCommand,
+]
 
 /** Runs one command line; the exit status. Never throws, never exits by itself. */
 export async function runCommand(argv: readonly string[]): Promise<number> {

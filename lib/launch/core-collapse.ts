@@ -37,7 +37,7 @@ interface Waiting extends Block {
   level: number
   /** Order of arrival, among equals of level. */
   index: number
-  text: Text | null
+  text: Text
   since: number
   /** Members that may still speak. */
   speaking: number
@@ -131,18 +131,13 @@ export class Collapser {
     }
   }
 
-  /** A block that nobody joins. */
-  addWhole(block: Block, now: number): void {
-    this.append(block, null, now)
-  }
-
   /** Blocks that have waited long enough, or that every rank has joined. */
   due(now: number): Block[] {
     const { holdMs, lines, chars } = this.bounds
     const taken: Block[] = []
     for (let first = this.queue.first; first !== undefined; first = this.queue.first) {
       const age = now - this.eldest()!.since
-      const isWhole = first.text === null || first.speaking >= this.speaking
+      const isWhole = first.speaking >= this.speaking
       if (!isWhole && age < holdMs && this.queue.size <= lines && this.chars <= chars) break
       taken.push(this.take(first))
     }
@@ -157,16 +152,15 @@ export class Collapser {
     return taken
   }
 
-  private append(block: Block, text: Text | null, now: number): Waiting {
+  private append({ time, ranks, stream, line }: Block, text: Text, now: number): Waiting {
     const level = (this.queue.last?.level ?? this.floor) + 1
     const index = this.arrivals++
-    const { time, ranks, stream, line } = block
     const waiting: Waiting = {
       time, ranks, stream, line, level, index, text, since: now, speaking: 0, gone: false,
     }
     this.queue.insert(waiting)
     this.byAge.push(waiting)
-    text?.blocks.insert(waiting)
+    text.blocks.insert(waiting)
     this.chars += line.length
     return waiting
   }
@@ -186,7 +180,7 @@ export class Collapser {
   }
 
   private move(block: Waiting, level: number): void {
-    const lists = [this.queue, block.text!.blocks]
+    const lists = [this.queue, block.text.blocks]
     for (const list of lists) list.remove(block)
     block.level = level
     for (const list of lists) list.insert(block)
@@ -213,7 +207,7 @@ export class Collapser {
     first.gone = true
     this.floor = first.level
     this.chars -= first.line.length
-    if (first.text !== null) this.forget(first, first.text)
+    this.forget(first, first.text)
     const { time, ranks, stream, line } = first
     return { time, ranks: ranks.sort((a, b) => a - b), stream, line }
   }

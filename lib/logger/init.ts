@@ -122,7 +122,7 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
   }
   return new WorkerRun({
     rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node,
-    run: origin.run, exitTimeoutMs: settings.exitTimeoutMs, onEnd,
+    run: origin.run, exitTimeoutMs: settings.exitTimeoutMs, capture: options.capture === true, onEnd,
     isSupervised: () => supervised && isSupervised(env),
   }, journal, keeper)
 }

@@ -65,8 +65,10 @@ export class Recorder {
     })
   }
 
-  text(line: string): void {
-    this.#between('text', line, () => this.#payload(Kind.text, cutText(String(line))))
+  /** `stream`: it was printed there. */
+  text(line: string, stream?: 'stdout' | 'stderr'): void {
+    const body = (): object => ({ ...cutText(String(line)), ...stream && { stream } })
+    this.#between('text', line, () => this.#payload(Kind.text, body()))
   }
 
   define(metric: string, options: { reduce: Reduce }): void {

@@ -26,6 +26,8 @@ export interface InitOptions {
   key?: string
   /** Hyperparameters: anything that JSON can say. */
   config?: Readonly<Record<string, unknown>>
+  /** Whether lines that this process prints become texts as well; `rankzero console` shows them. */
+  capture?: boolean
   /** Global rank, 0 <= rank < worldSize; default: what the launcher says (`rankzero doctor` shows which). */
   rank?: number
   worldSize?: number

@@ -9,6 +9,7 @@ import { writeSync } from 'node:fs'
 import { sleep, sleepSync, monotonicMs, wallMs } from '../clock.ts'
 import type { JournalWriter } from '../journal/index.ts'
 import { EXIT_POLL_MS, LOGGER_TICK_MS, PROGRESS_AFTER_MS } from '../limits.ts'
+import { Capture } from './capture.ts'
 import type { AgentKeeper } from './keeper.ts'
 import { Recorder } from './recorder.ts'
 import type { LogOptions, Run, Values } from './types.ts'
@@ -21,6 +22,8 @@ export interface RunFacts {
   /** From the environment; the agent may tell it later. */
   run: string | null
   exitTimeoutMs: number
+  /** Whether what is printed is recorded. */
+  capture: boolean
   /** Whether a live supervisor waits for us, so that we need not. */
   isSupervised: () => boolean
   /** Called once, when the run is over for this process. */
@@ -52,6 +55,7 @@ export class WorkerRun implements Run {
   readonly #journal: JournalWriter
   readonly #recorder: Recorder
   readonly #keeper: AgentKeeper
+  readonly #capture: Capture | null
   readonly #timer: NodeJS.Timeout
   #error: { type: string; message: string } | null = null
   #ending: Promise<void> | null = null
@@ -75,6 +79,7 @@ export class WorkerRun implements Run {
     this.define = (metric, options) => recorder.define(metric, options)
     this.resume = (options) => recorder.resume(options)
     this.end = () => this.#ending ??= this.#end()
+    this.#capture = facts.capture ? new Capture((line, stream) => recorder.text(line, stream)) : null
     this.#timer = setInterval(() => this.#tick(), LOGGER_TICK_MS).unref()
     process.on('exit', this.#onExit)
     process.on('uncaughtExceptionMonitor', this.#onUncaught)
@@ -87,6 +92,7 @@ export class WorkerRun implements Run {
 
   #tick(): void {
     this.#tell()
+    this.#capture?.settle()
     this.#recorder.report()
     this.#journal.tick(wallMs())
     this.#keeper.look(wallMs())
@@ -100,6 +106,7 @@ export class WorkerRun implements Run {
     // Called from within a getter during log(): that record comes first.
     if (this.#recorder.busy) await Promise.resolve()
     const exit = Number(process.exitCode ?? 0)
+    this.#capture?.stop()
     this.#recorder.end(exit, null)
     this.#tell()
     const wait = this.#startWait()
@@ -112,6 +119,7 @@ export class WorkerRun implements Run {
 
   /** No event loop runs any more: everything here is synchronous. */
   #exit(code: number): void {
+    this.#capture?.stop()
     this.#recorder.end(code, code === 0 ? null : this.#error)
     this.#tell()
     const wait = this.#startWait()

@@ -37,7 +37,8 @@ export interface Bodies {
   open: { project?: string; name?: string; key?: string; source: string; config?: Record<string, unknown> }
   layout: { id: number; names: string[] }
   params: { params: Record<string, unknown> }
-  text: { line: string; cut?: boolean }
+  /** `stream`: captured from there; without it, said by `run.text`. */
+  text: { line: string; cut?: boolean; stream?: 'stdout' | 'stderr' }
   define: { metric: string; reduce: Reduce }
   resume: { step: number }
   /** Points that log() accepted and that no room was left for, since the last such record. */

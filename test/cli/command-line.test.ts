@@ -12,7 +12,7 @@ const place = mkdtempSync(join(tmpdir(), 'rz-cli-'))
 afterAll(() => rmSync(place, { recursive: true }))
 const env = { PATH: process.env['PATH'], HOME: place, RANKZERO_SHM_DIR: join(place, 'shm') }
 
-const COMMANDS = ['run', 'status', 'export', 'audit', 'sync', 'doctor']
+const COMMANDS = ['run', 'status', 'console', 'export', 'audit', 'sync', 'doctor']
 
 function rankzero(...args: string[]): { code: number | null; out: string; err: string } {
   const done = spawnSync(process.execPath, [CLI, ...args], { cwd: place, env })
@@ -51,6 +51,7 @@ describe('a wrong call exits 2 and says what and what to do', () => {
     [['run'], "missing required argument 'COMMAND'", 'rankzero run --help'],
     [['stats'], "unknown command 'stats'", 'status'],
     [['export', '--format', 'xml'], "--format is 'xml'", 'jsonl or csv'],
+    [['console', '--rank', 'x'], "--rank is 'x'", '--rank 3'],
     [['sync', '--all', 'latest'], '--all and RUN latest', 'one of them'],
     [['status', 'a', 'b'], 'too many arguments', 'rankzero status --help'],
     [['agent', '--dir', '.'], '--meeting is missing', 'rankzero itself'],
@@ -66,7 +67,8 @@ describe('a wrong call exits 2 and says what and what to do', () => {
     expect(second).toMatch(/^rankzero: to do: /)
   })
 
-  test.each(['status', 'export', 'audit', 'sync'])('%s of a run that is not there exits 3', (name) => {
+  const readers = ['status', 'console', 'export', 'audit', 'sync']
+  test.each(readers)('%s of a run that is not there exits 3', (name) => {
     const { code, err } = rankzero(name, '--dir', join(place, 'none'))
     expect(code).toBe(3)
     expect(err).toContain(`no directory ${join(place, 'none')} [NO_SUCH_RUN]`)

@@ -82,12 +82,6 @@ describe('waiting', () => {
     expect(collapser.waiting).toBeLessThan(10)
     expect(collapser.flush().at(-1)).toMatchObject({ line: 'line 99' })
   })
-  it('is none for a block that is complete as it comes', () => {
-    const collapser = new Collapser(BOUNDS)
-    collapser.open(7)
-    collapser.addWhole({ time: 3, ranks: [0, 1], stream: null, line: 'a' }, 0)
-    expect(collapser.due(0)).toEqual([{ time: 3, ranks: [0, 1], stream: null, line: 'a' }])
-  })
 })
 
 interface Step { rank: number; stream: Stream; line: string; pause: number }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Capture } from '../../lib/logger/capture.ts'
 import { bootId, procStart } from '../../lib/journal/index.ts'
 import { Kind } from '../../lib/record/index.ts'
 
@@ -63,6 +64,41 @@ function drained(): Line[] {
 const bodies = (kind: Kind) => drained().filter((line) => line.kind === kind).map((line) => line.body)
 const agents = () => readdirSync(dir).filter((name) => name.startsWith('agent-'))
 const supervisor = () => `${process.pid}:${procStart(process.pid)}:${bootId()}`
+
+describe('capture', () => {
+  it('records what is printed, line by line, and prints it all the same', async () => {
+    const { out, err, exit } = start(['captures'], {})
+    expect((await exit)[0]).toBe(0)
+    expect(await out).toBe(
+      'before\nout 1\npartial 漢\nti\nERR_STREAM_NULL_VALUES\nwithin\nlast\nno end\nafter\n')
+    expect(await err).toBe('err\n\r 10%\r100%')
+    const texts = bodies(Kind.text)
+    const of = (stream: string) => texts.filter((body) => body.stream === stream).map(({ line }) => line)
+    expect(of('stdout')).toEqual(
+      ['out 1', 'partial 漢', 'ti', 'ERR_STREAM_NULL_VALUES', 'within', 'last', 'no end'])
+    expect(of('stderr')).toEqual(['err', '100%'])
+  })
+
+  it('puts write() back as it was, unless somebody wrapped it since', () => {
+    const { write } = process.stdout
+    const lines: string[] = []
+    const first = new Capture((line, stream) => lines.push(`${stream} ${line}`))
+    const ours = process.stdout.write
+    const other = process.stdout.write = function (this: typeof process.stdout, ...args: never) {
+      return Reflect.apply(ours, this, args)
+    } as typeof ours
+    first.stop()
+    expect(process.stdout.write).toBe(other)
+    process.stdout.write = write
+    const second = new Capture((line) => {
+      lines.push(line)
+      process.stderr.write(`[not captured: ${line}]\n`)
+    })
+    process.stderr.write('said\n')
+    second.stop()
+    expect([process.stdout.write, lines]).toEqual([write, ['said']])
+  })
+})
 
 describe('a run from init to end', () => {
   it('is delivered as it was logged, and end() waits for that', async () => {

@@ -23,6 +23,25 @@ const scenarios = {
     const { id, rank, worldSize, localRank, node } = run
     say({ before, id, rank, worldSize, localRank, node })
   },
+  async captures() {
+    process.stdout.write('before\n')
+    const run = init({ capture: true })
+    console.log('out %d', 1)
+    console.error('err')
+    process.stdout.write('par')
+    process.stdout.write(Buffer.from('tial 漢\n'))
+    process.stdout.write('74697\n'.slice(0, 4), 'hex')
+    process.stderr.write('\r 10%')
+    process.stderr.write('\r100%')
+    process.stdout.write('\n', () => {})
+    try { process.stdout.write(null) } catch (error) { console.log(error.code) }
+    let told = 0
+    run.log({ get loss() { console.log('within'); return told++ } })
+    console.log('last, without an end'.slice(0, 4))
+    process.stdout.write('no end')
+    await run.end()
+    process.stdout.write('\nafter\n')
+  },
   falls() {
     init().log({ loss: 1 })
   },
