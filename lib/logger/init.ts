@@ -8,8 +8,8 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
-  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, type Facts,
-  type Identity, type Meeting,
+  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, SINGLE,
+  type Facts, type Identity, type Meeting,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
@@ -143,7 +143,8 @@ function traces(
 function isShadow(env: NodeJS.ProcessEnv, facts: Facts, identity: Identity, options: InitOptions): boolean {
   if (!isMainThread && options.rank === undefined) return true
   const owner = parseOwner(env, facts)
-  if (owner === null || !isOwnedTuple(owner, identity)) return false
+  // Nothing gives this one a rank: it has none of its own, whatever rank init() gave its parent.
+  if (owner === null || !(isOwnedTuple(owner, identity) || identity.source === SINGLE)) return false
   // Our own mark, of a run that is over.
   return owner.pid !== facts.pid || !isMainThread
 }

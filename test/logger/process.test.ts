@@ -206,6 +206,11 @@ describe('one logger per rank', () => {
     expect(drained().flatMap((line) => Object.keys(line.values ?? {}))).toEqual(['parent'])
   })
 
+  it('a forked child that nobody gave a rank records nothing, whatever its parent is', async () => {
+    await train(['parent', '{"rank":1,"worldSize":2}', '{}'])
+    expect(drained().flatMap((line) => Object.keys(line.values ?? {}))).toEqual(['parent'])
+  })
+
   it('a forked child with a rank of its own joins the run of its parent', async () => {
     await train(['parent', '{"rank":0,"worldSize":2}', '{"rank":1,"worldSize":2}'])
     const points = drained().filter((line) => line.values)

@@ -96,7 +96,7 @@ export function leave(code: string, env: NodeJS.ProcessEnv = {}, program = PYTHO
   const clean = Object.entries(process.env)
     .filter(([name]) => !/^(RANKZERO|RANK$|WORLD_SIZE|LOCAL_|SLURM|OMPI|PMI|MASTER_|VITEST)/.test(name))
   const done = spawnSync(program, [path], {
-    encoding: 'utf8', maxBuffer: 1 << 28, timeout: 60_000, cwd: dir,
+    encoding: 'utf8', maxBuffer: 1 << 28, timeout: 180_000, cwd: dir,
     env: {
       ...Object.fromEntries(clean), PATH: '/nowhere', HOME: dir, PYTHONPATH: CLIENT,
       PYTHONDONTWRITEBYTECODE: '1', RANKZERO_DIR: join(dir, 'runs'), RANKZERO_SHM_DIR: join(dir, 'shm'),

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import {
-  headCandidates, identify, isAlone, isOwnedTuple, meetingId, parseOwner, type Env, type Facts,
+  headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, type Env, type Facts,
 } from '../../lib/rank/index.ts'
 import { random } from '../scenario/harness.ts'
 import { python } from './kit.ts'
@@ -20,6 +20,7 @@ function answer({ env, facts, explicit }: Case): object {
     const owner = parseOwner(env, facts)
     return {
       ...me, ...meeting, ...headCandidates(env, me), alone: isAlone(meeting, me),
+      launched: launchedBy(meeting, facts),
       owned: owner !== null && isOwnedTuple(owner, me),
     }
   } catch {
@@ -29,7 +30,7 @@ function answer({ env, facts, explicit }: Case): object {
 
 const SCRIPT = `
 import json, sys
-from rankzero.meeting import head_candidates, is_alone, meeting_id
+from rankzero.meeting import head_candidates, is_alone, launched_by, meeting_id
 from rankzero.process import Facts, ProcessFact
 from rankzero.rank import Explicit, identify, is_owned_tuple, parse_owner
 from rankzero.errors import RankzeroError
@@ -58,7 +59,8 @@ def answer(case):
         'conflicts': [shown(c, 'source', 'variables', 'rank', 'world_size') for c in me.conflicts],
         'rejected': [shown(r) for r in me.rejected],
         **head_candidates(env, me.world_size, me.local_world_size),
-        'alone': is_alone(meeting, me), 'owned': owner is not None and is_owned_tuple(owner, mine),
+        'alone': is_alone(meeting, me), 'launched': launched_by(meeting, facts),
+        'owned': owner is not None and is_owned_tuple(owner, mine),
     }
 
 print(json.dumps([answer(case) for case in json.load(sys.stdin)]))

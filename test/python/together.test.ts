@@ -92,7 +92,7 @@ while stops < 300:
   it.each([
     ['in the ring', 4 << 20, 'step=step'], ['on the slow road', 4 << 20, 'step=step, weight=1'],
     ['on the way into segments', 4096, 'step=step'], ['where a new layout begins', 4 << 20, 'step=step'],
-  ])('an exception wherever a signal can raise one in log(), %s: what was logged is whole', (where, ring, rest) => {
+  ])('an exception wherever a signal can raise one, %s: what was logged is whole', (where, ring, rest) => {
     expectWhole(`
 import dis
 def raise_at(k):

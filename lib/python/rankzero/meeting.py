@@ -83,6 +83,15 @@ def _meeting_value(env: Env, facts: Facts, identity: Identity) -> Tuple[str, str
     return alone
 
 
+def launched_by(meeting: Meeting, facts: Facts) -> Optional[str]:
+    """The launcher process of a meeting whose id a next job may use again (a job name, a port).
+
+    With it, an aggregator tells the two jobs apart: `<pid>:<start time>:<boot id>`.
+    """
+    launcher = _launcher_above(facts) if meeting.source in ("torchelastic", "master") else None
+    return None if launcher is None else "%d:%d:%s" % (launcher.pid, launcher.start, facts.boot_id)
+
+
 def _launch_of(source: str, env: Env) -> Optional[str]:
     names = next((launcher.launch for launcher in LAUNCHERS if launcher.source == source), ())
     values = [env[name] for name in names if env.get(name)]

@@ -13,10 +13,10 @@ from .errors import RankzeroError
 from .format import Kind, json_bytes
 from .journal import Journal, now_ms
 from .limits import AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX
-from .meeting import head_candidates, is_alone, meeting_id
+from .meeting import Meeting, head_candidates, is_alone, launched_by, meeting_id
 from .place import JournalOptions, find_place
 from .process import Facts, boot_id, pid_namespace, proc_start, read_facts
-from .rank import Explicit, Identity, Owner, format_owner, identify, is_owned_tuple, parse_owner
+from .rank import SINGLE, Explicit, Identity, Owner, format_owner, identify, is_owned_tuple, parse_owner
 from .run import RunFacts, WorkerRun, say_line
 from .settings import Settings, read_settings
 from .types import Run, SilentRun
@@ -128,6 +128,7 @@ def _start(options: Dict[str, Any]) -> Run:
         "localRank": identity.local_rank, "node": node, "bootId": facts.boot_id, "pidns": pid_namespace(),
         "pid": facts.pid, "procStart": facts.proc_start, "startedAt": now_ms(), "dir": settings.dir,
         "cli": json.dumps(cli) if cli is not None else "", "localWorldSize": identity.local_world_size,
+        **_traces(env, facts, meeting),
         **head_candidates(env, identity.world_size, identity.local_world_size),
     }
     local_world = identity.local_world_size or identity.world_size
@@ -165,6 +166,13 @@ def _open_run(
     return run
 
 
+def _traces(env: Mapping[str, str], facts: Facts, meeting: Meeting) -> Dict[str, str]:
+    """What may tell of this process when it is gone, and whose it was."""
+    launch = env["RANKZERO_SUPERVISOR"] if _is_supervised(env) else launched_by(meeting, facts)
+    traces = {"launch": launch, "errorFile": env.get("TORCHELASTIC_ERROR_FILE")}
+    return {name: value for name, value in traces.items() if value}
+
+
 def _environment() -> Dict[str, str]:
     """As Node reads it: bytes that are no UTF-8 are replaced."""
     return {name: os.fsencode(value).decode("utf-8", "replace") for name, value in os.environ.items()}
@@ -173,11 +181,14 @@ def _environment() -> Dict[str, str]:
 def _is_shadow(env: Mapping[str, str], facts: Facts, identity: Identity) -> bool:
     """A child that inherited the rank of a process that logs for it already: data loaders, pools.
 
-    One with a rank of its own is not; nor are we by our own mark, of a run that is over.
+    One with a rank of its own is not; one that nothing gives a rank has none of its own, whatever rank
+    init() gave its parent. Nor are we by our own mark, of a run that is over.
     """
     owner = parse_owner(env, facts)
+    if owner is None or owner.pid == facts.pid:
+        return False
     mine = (identity.rank, identity.world_size, identity.local_rank)
-    return owner is not None and is_owned_tuple(owner, mine) and owner.pid != facts.pid
+    return is_owned_tuple(owner, mine) or identity.source == SINGLE
 
 
 def _forget_ended_run(env: Dict[str, str], directory: str, say: Say) -> None:
