@@ -273,6 +273,10 @@ export const PROGRESS_AFTER_MS = 1000
 export const STATUS_REDRAW_MS = SNAPSHOT_INTERVAL_MS / 2
 /** `doctor` warns below this many open files: three per agent, a few hundred agents. */
 export const OPEN_FILES_MIN = 1024
+/** … and below this many processes and threads of the user: one trainer has hundreds. */
+export const PROCESSES_MIN = 4096
+/** `doctor` asks programs for their versions, all at once, for so long (ms); a cold Python takes seconds. */
+export const PROGRAM_ANSWER_MS = 10_000
 /**
  * `sync` gives up when nothing moved for this long (ms): more than a resumed run waits for ranks that never
  * come.

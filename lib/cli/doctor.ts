@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { command, dirOf, type Shared } from './define.ts'
-import type { Diagnosis } from './diagnose.ts'
+import type { Diagnosis } from './doctor/index.ts'
 import { style, table } from './output.ts'
 
 interface Flags extends Shared {
@@ -8,32 +8,49 @@ interface Flags extends Shared {
 }
 
 export const doctorCommand = (): Command => command('doctor')
-  .summary('who am I and why; addon, shared memory, limits')
+  .summary('who am I and why; launchers, Python, shared memory, limits')
   .description('Says which rank a process here would have and why, and what would slow or stop a run.')
   .option('--json', 'one JSON object')
   .addHelpText('after', `
-It shows: rank, world size and the variables that decided; directories with their file systems; then findings,
-worst first: error (it will not work), warning (it costs something), info; each with what to do about it.
+It shows: rank, world size and the variables that decided; launchers and Python with their versions; limits;
+directories with their file systems; then findings, worst first: error (it will not work), warning (it costs
+something), info; each with what to do about it.
 Ask it where the question is: rankzero run --nproc 2 -- rankzero doctor
 
 Example:
   rankzero doctor --json`)
   .action(async (flags: Flags) => {
-    const { diagnose } = await import('./diagnose.ts')
+    const { diagnose } = await import('./doctor/index.ts')
     const diagnosis = await diagnose(dirOf(flags), process.env)
     process.stdout.write(flags.json === true ? `${JSON.stringify(diagnosis)}\n` : diagnosisText(diagnosis))
   })
+
+const pythonText = (python: Diagnosis['python']): string => python === null ? 'none on PATH'
+  : `${python.version} (${python.path}), `
+    + (python.client === null ? 'without rankzero' : `with rankzero ${python.client.version}`)
+
+function limitsText({ openFiles, processes, memlock, somaxconn }: Diagnosis['limits']): string {
+  const shown = (value: number | null): string => value === null ? 'any number of' : String(value)
+  const locked = memlock === null ? 'all memory' : `${Math.round(memlock / 2 ** 20)} MiB`
+  return `${shown(openFiles)} open files, ${shown(processes)} processes, ${locked} locked, `
+    + `${shown(somaxconn)} waiting connections`
+}
 
 const COLOURS = { error: 'red', warning: 'yellow', info: 'dim' } as const
 
 function diagnosisText(one: Diagnosis): string {
   const variables = Object.entries(one.variables).map(([name, value]) => `${name}=${value}`).join(' ')
+  const launched = one.launchedBy
+  const launchers = one.launchers.map(({ name, version }) => `${name} ${version ?? '?'}`).join(', ')
   const facts: [string, string][] = [
     ['rank', `${one.rank} of ${one.worldSize}, local rank ${one.localRank}, on ${one.node}`],
     ['because', `${one.source}${variables === '' ? '' : `: ${variables}`}`],
     ['meeting', `${one.meeting} (from ${one.meetingFrom})`],
     ['versions', `rankzero ${one.versions.rankzero}, node ${one.versions.node}, ${one.native}`],
-    ['files', `${one.openFiles} may be open`],
+    ['launched', launched === null ? 'by no launcher' : `by ${launched.name} (pid ${launched.pid})`],
+    ['launchers', launchers === '' ? 'none on PATH' : launchers],
+    ['python', pythonText(one.python)],
+    ['limits', limitsText(one.limits)],
   ]
   const places = one.places.map(({ what, path, type, free, writable }) =>
     [what, path, type, `${(free / 2 ** 30).toFixed(1)} GiB free`, writable ? '' : 'not writable'])

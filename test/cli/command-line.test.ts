@@ -1,10 +1,10 @@
 /** What can be said to `rankzero`, and what it answers when it is said wrongly. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { Diagnosis } from '../../lib/cli/diagnose.ts'
+import type { Diagnosis } from '../../lib/cli/doctor/index.ts'
 import { superviseOptions } from '../../lib/cli/run.ts'
 import { CLI } from '../scenario/harness.ts'
 
@@ -119,6 +119,39 @@ describe('doctor', () => {
     const keys = ['level', 'remedy', 'what']
     for (const finding of said.findings) expect(Object.keys(finding).sort()).toEqual(keys)
     expect(said.findings.some(({ what }) => what.includes('says rank 1 of 2'))).toBe(true)
+  })
+  test('names launchers with their versions, once each, and the Python with our client', () => {
+    const bin = join(place, 'bin')
+    mkdirSync(bin)
+    const script = (name: string, text: string): void =>
+      writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+    script('mpirun.openmpi', 'echo "mpirun (Open MPI) 4.1.4"; echo "Report bugs to ..."')
+    symlinkSync('mpirun.openmpi', join(bin, 'mpirun'))
+    script('mpirun.mpich', 'printf "HYDRA build details:\\n    Version:    4.0.2\\n"')
+    script('srun', 'echo "srun: fatal: no config at 10.0.0.1" >&2; exit 1')
+    script('python3', 'echo 3.7.1; echo /site/rankzero/__init__.py; echo 0.0.9')
+    const said = doctor([], { PATH: `${bin}:/usr/bin:/bin` })
+    expect(said.launchers.filter(({ path }) => path.startsWith(bin))).toEqual([
+      { name: 'mpirun', path: join(bin, 'mpirun'), version: 'Open MPI 4.1.4' },
+      { name: 'mpirun.mpich', path: join(bin, 'mpirun.mpich'), version: 'MPICH 4.0.2' },
+      { name: 'srun', path: join(bin, 'srun'), version: null },
+    ])
+    expect(said.python).toEqual({
+      path: join(bin, 'python3'), version: '3.7.1',
+      client: { path: '/site/rankzero/__init__.py', version: '0.0.9' },
+    })
+    const all = said.findings.map(({ what }) => what).join('\n')
+    expect(all).toMatch(/srun .* does not say its version/)
+    expect(all).toMatch(/is Python 3\.7\.1; the Python client needs 3\.8/)
+    expect(all).toMatch(/Python has rankzero 0\.0\.9 /)
+    expect(said.limits.openFiles).toBeGreaterThan(0)
+    expect(said.limits.somaxconn).toBeGreaterThan(0)
+  })
+  test('finds the Python client as rankzero run would give it', () => {
+    const PYTHONPATH = resolve(import.meta.dirname, '../../lib/python')
+    const { python, findings } = doctor([], { PYTHONPATH, PATH: `/usr/bin:${env.PATH}` })
+    expect(python!.client!.path).toMatch(/lib\/python\/rankzero\/__init__\.py$/)
+    expect(findings.some(({ what }) => what.includes('import rankzero fails'))).toBe(false)
   })
   test('finds what is wrong with the place', () => {
     const vars = { RANKZERO_NATIVE: '0', RANKZERO_SHM_DIR: join(place, 'disk') }

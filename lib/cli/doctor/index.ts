@@ -1,0 +1,76 @@
+/** What `doctor` finds out, by subject. What it makes to find out, it removes again. */
+import { hostname } from 'node:os'
+import { findSetting } from '../../config/settings.ts'
+import { shmDir } from '../../journal/index.ts'
+import { readFacts } from '../../logger/facts.ts'
+import { native } from '../../native.ts'
+import { headCandidates, identify, meetingId, type Claim, type Identity } from '../../rank/index.ts'
+import { ownVersion } from '../version.ts'
+import type { Finding } from './findings.ts'
+import { identityFindings } from './identity.ts'
+import { libraryFindings, limitFindings, machineFindings, readLimits, type Limits } from './machine.ts'
+import { look, placeFindings, waitingFindings, type Place } from './places.ts'
+import {
+  findLaunchers, findPython, launchedBy, launcherFindings, pythonFindings, type Program, type Python,
+} from './programs.ts'
+
+/** `doctor --json` (DESIGN 13). */
+export interface Diagnosis {
+  rank: number
+  worldSize: number
+  localRank: number
+  localWorldSize: number | null
+  nodeRank: number | null
+  node: string
+  source: string
+  variables: Record<string, string>
+  conflicts: Claim[]
+  rejected: Identity['rejected']
+  meeting: string
+  meetingFrom: string
+  /** The launcher above this process. */
+  launchedBy: { name: string; pid: number } | null
+  /** Those on PATH. */
+  launchers: Program[]
+  python: Python | null
+  native: 'addon' | 'twin'
+  places: Place[]
+  limits: Limits
+  versions: { rankzero: string; node: string }
+  findings: Finding[]
+}
+
+/** It shows no variables but those of the rank. */
+export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Diagnosis> {
+  const facts = readFacts()
+  const identity = identify(env, facts)
+  const meeting = meetingId(env, facts, identity)
+  const places = [
+    look('journals', shmDir(env)), look('runs', dir),
+    look('locks', findSetting('lockDir', { env }).value),
+  ]
+  const limits = readLimits()
+  const above = launchedBy(facts)
+  const { head, candidates = [] } = headCandidates(env, identity)
+  const [launchers, python, libraries] = await Promise.all([
+    findLaunchers(env), findPython(env), libraryFindings(places[2]!.path),
+  ])
+  const { rank, worldSize, localRank, localWorldSize, nodeRank, source, conflicts, rejected } = identity
+  const findings = [
+    ...identityFindings(identity, env, meeting, above),
+    ...placeFindings(places, localWorldSize ?? worldSize),
+    ...machineFindings(env), ...libraries,
+    ...limitFindings(limits, head !== undefined || candidates.length > 0),
+    ...launcherFindings(launchers), ...pythonFindings(python, findSetting('pythonPath', { env }).value),
+    ...waitingFindings(dir, env),
+  ]
+  const order = ['error', 'warning', 'info']
+  return {
+    rank, worldSize, localRank, localWorldSize, nodeRank, node: hostname(), source,
+    variables: Object.fromEntries(identity.variables.map((name) => [name, env[name] ?? ''])),
+    conflicts, rejected, meeting: meeting.meeting, meetingFrom: meeting.from,
+    launchedBy: above, launchers, python, native: native.kind, places, limits,
+    versions: { rankzero: ownVersion(), node: process.versions.node },
+    findings: findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
+  }
+}
