@@ -99,7 +99,9 @@ const PYTHON_CODE = [
 export async function findPython(env: NodeJS.ProcessEnv): Promise<Python | null> {
   const path = onPath('python3', env) ?? onPath('python', env)
   if (path === null) return null
-  const [version = '', client, own = ''] = (await answer(path, ['-c', PYTHON_CODE], env)).trim().split('\n')
+  // `-B`: looking at our client must leave no files beside it.
+  const said = await answer(path, ['-B', '-c', PYTHON_CODE], env)
+  const [version = '', client, own = ''] = said.trim().split('\n')
   if (!/^\d+\.\d+/.test(version)) return null
   return { path, version, client: client === undefined ? null : { path: client, version: own } }
 }
