@@ -130,7 +130,7 @@ export interface Told {
 /** The last words on stderr: the first failure, and what is not delivered. Silence means all is well. */
 export function report(told: Told): void {
   const failed = firstFailure(told)
-  if (failed !== null) say(`first failure: ${howItFailed(failed)}`)
+  if (failed !== null) say(`${failed.recovered ? 'recovered from' : 'first failure'}: ${howItFailed(failed)}`)
   else if (told.signal !== null) say(`ended by ${told.signal}`)
   const { run, dir, status } = told
   const sync = `rankzero sync ${run} --dir ${dir}`
@@ -152,14 +152,17 @@ export function report(told: Told): void {
   }
 }
 
-function firstFailure({ status, exits, signal, failedBefore }: Told): Failed | null {
+type First = Failed & { recovered: boolean }
+
+function firstFailure({ status, exits, signal, failedBefore }: Told): First | null {
   const own = signal === null ? exits.find((exit) => isFailure(exit) && !exit.stopped) ?? null : failedBefore
   const listed = status?.failed.find((failure) => !failure.recovered) ?? status?.failed[0] ?? null
-  if (signal !== null && own === null) return null
+  // The signal may be the launcher's, because somebody else had failed.
+  if (signal !== null && own === null) return status?.status === 'failed' ? listed : null
   if (own === null || own.rank < 0) return listed ?? (own?.signal != null ? local(own, null) : null)
   const lastStep = status?.members.find((member) => member.pid === own.pid)?.lastStep ?? null
   return listed?.pid === own.pid ? listed : local(own, lastStep)
 }
 
-const local = ({ rank, pid, exit, signal }: Exit, lastStep: number | null): Failed =>
-  ({ rank, host: hostname(), pid, exit, signal, lastStep })
+const local = ({ rank, pid, exit, signal }: Exit, lastStep: number | null): First =>
+  ({ rank, host: hostname(), pid, exit, signal, lastStep, recovered: false })

@@ -4,13 +4,13 @@ import { readStatus } from '../backend/local.ts'
 import { monotonicMs, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
-import { RUN_NAME_POLL_MS } from '../limits.ts'
+import { RUN_NAME_POLL_MS, STOPPED_WAIT_MS } from '../limits.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import type { Identity } from '../rank/index.ts'
 import { Console, type ConsoleMode } from './console.ts'
 import { childEnv, commandLine, freePort, pythonDir, workerEnv } from './command.ts'
 import { launcherOf, remoteHint } from './core-command.ts'
-import { isFailure, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
+import { isFailure, isManaged, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
 import { EventLog } from './events.ts'
 import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
@@ -152,16 +152,22 @@ export class Job {
   }
 
   private async ended(exits: readonly Exit[]): Promise<void> {
-    const status = await awaitEnd(() => this.runDir(), this.options.exitTimeoutMs)
+    const status = await awaitEnd(() => this.runDir(), this.patienceMs())
     const { run, options: { dir }, signal, failedBefore } = this
     report({ run: run.run ?? '', dir, status, exits, signal, failedBefore })
   }
 
   private async delivered(): Promise<void> {
-    const { env, dir, exitTimeoutMs } = this.options
-    const left = await awaitDelivered({ env, dir, meeting: this.run.meeting }, exitTimeoutMs)
+    const { env, dir } = this.options
+    const left = await awaitDelivered({ env, dir, meeting: this.run.meeting }, this.patienceMs())
     this.learnName()
     reportLeft(left, this.named, dir)
+  }
+
+  /** Whoever stops the tasks of a job kills what has not gone a little later; agent and aggregator go on. */
+  private patienceMs(): number {
+    const { env, exitTimeoutMs } = this.options
+    return this.signal !== null && isManaged(env) ? Math.min(exitTimeoutMs, STOPPED_WAIT_MS) : exitTimeoutMs
   }
 
   private left(exit: Exit): void {

@@ -55,7 +55,11 @@ function statusOf(ends: Ends, failed: readonly Failure[]): FinalStatus {
   // What an earlier life of a resumed run went through does not count.
   const begun = Math.max(...seen.map(({ event, at }) => event.type === 'started' ? at : -Infinity), -Infinity)
   const now = seen.filter(({ at }) => at >= begun).map(({ event }) => event)
-  if (now.some(({ type }) => type === 'signal') || allToldToGo(ends)) return 'killed'
+  const signalAt = Math.min(...seen.map(({ event, at }) =>
+    event.type === 'signal' && at >= begun ? at : Infinity))
+  // A launcher that stops the tasks of a failed one signals their supervisors too.
+  const failedFirst = failed.some((one) => !one.recovered && one.at < signalAt && one.signal !== 'SIGTERM')
+  if ((signalAt < Infinity && !failedFirst) || allToldToGo(ends)) return 'killed'
   if (failed.some((failure) => !failure.recovered)) return 'failed'
   // A command that failed before any rank could log is a failed run; after a restart it would have exited
   // with 0.

@@ -76,6 +76,16 @@ describe('final status', () => {
     expect(status([told[0]!, died], [commandExit(143)]).status).toBe('failed')
   })
 
+  it('is failed when a launcher stopped all others after a failure, and their supervisors with them', () => {
+    const members = [member(0, gone({ signal: 'SIGTERM' })), member(1, gone({ signal: 'SIGKILL' }))]
+    const signal: Seen = { host: 'h', at: 1700, event: { type: 'signal', signal: 'SIGTERM' } }
+    const died = workerExit(1, { exit: null, signal: 'SIGKILL' })
+    const stopped = { ...workerExit(0, { exit: null, signal: 'SIGTERM' }), at: 1710 }
+    const ended = status(members, [died, signal, stopped])
+    expect(ended).toMatchObject({ status: 'failed', failed: [{ rank: 1 }, { rank: 0 }] })
+    expect(status(members, [{ ...died, at: 1800 }, signal, stopped]).status).toBe('killed')
+  })
+
   it('is finished after a restart that went well, with the failure listed as recovered', () => {
     const members = [
       member(0, gone({ signal: 'SIGKILL' })),
