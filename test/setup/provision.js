@@ -89,7 +89,8 @@ const apt = (packages) => step(`apt: ${packages.join(' ')}`, async () => {
 const pythonParts = () => step('Python parts (torch and others)', async () => {
   if (!existsSync(python)) await run('python3', ['-m', 'venv', venv], PIP_MS)
   const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-deps']
-  await run(python, [...pip, '-r', join(here, 'requirements.txt')], PIP_MS)
+  const lists = ['requirements.txt', 'requirements-types.txt'].flatMap((name) => ['-r', join(here, name)])
+  await run(python, [...pip, ...lists], PIP_MS)
 })
 
 const horovod = (wheels) => step('Horovod', async () => {
@@ -127,7 +128,8 @@ function keyOf(files) {
 }
 
 /** This file is there when all Python parts are. */
-const stamp = () => join(venv, `complete-${keyOf(['requirements.txt', 'horovod.sh', 'cuda_stubs.py'])}`)
+const PARTS = ['requirements.txt', 'requirements-types.txt', 'horovod.sh', 'cuda_stubs.py']
+const stamp = () => join(venv, `complete-${keyOf(PARTS)}`)
 
 // --- the whole
 
