@@ -127,8 +127,8 @@ function keyOf(files) {
   return hash.digest('hex').slice(0, 16)
 }
 
-/** This file is there when all Python parts are. */
 const PARTS = ['requirements.txt', 'requirements-types.txt', 'horovod.sh', 'cuda_stubs.py']
+/** This file is there when all Python parts are. */
 const stamp = () => join(venv, `complete-${keyOf(PARTS)}`)
 
 // --- the whole
