@@ -84,6 +84,23 @@ export const SPOOL_CAP_BYTES = 1024 * MiB
 export const SPOOL_FILE_BYTES = 4 * MiB
 /** Journals delivered and owners gone for this long (ms): the agent leaves (DESIGN 3: ≤ 2 s). */
 export const AGENT_LINGER_MS = 750
+/** A connection that does not stand after this (ms) is given up: the next address gets its turn. */
+export const CONNECT_MS = 3000
+/** How often the signposts of a job are asked for the head, and told where it is (ms). */
+export const SIGNPOST_INTERVAL_MS = 1000
+export const ANNOUNCE_INTERVAL_MS = 2000
+/** What a signpost was told counts this long (ms): five announcements. */
+export const SIGNPOST_FRESH_MS = 10_000
+/** Names are looked up again after this (ms): a pod's name appears late, and a lookup may block a while. */
+export const NAME_FRESH_MS = 10_000
+/**
+ * Before an agent starts a head in a job of several nodes, it looks this long (ms) for one elsewhere: two
+ * heads cannot be made one again.
+ */
+export const HEAD_SEARCH_MS = 6000
+/** Names that are asked, and addresses of each: more come from a mistake only. */
+export const CANDIDATES_MAX = 8
+export const ADDRESSES_MAX = 8
 /** Reconnect backoff (ms), randomised between the bounds. */
 export const RECONNECT_MS_MIN = 50
 export const RECONNECT_MS_MAX = 2000

@@ -12,7 +12,8 @@
  * It reads no clock, journal or socket and keeps no data: what must be sent again is read again by the edge.
  */
 import {
-  ACK_STALL_MS, FLIGHT_BYTES_MAX, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN, REFUSED_RETRY_MS,
+  ACK_STALL_MS, CONNECT_MS, FLIGHT_BYTES_MAX, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN,
+  REFUSED_RETRY_MS,
 } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 import type { Ack, Refuse, Welcome } from '../wire/index.ts'
@@ -23,6 +24,8 @@ export type UplinkEvent =
   /** Where the head can be reached now, as any text that changes with it; null: nowhere. */
   | { type: 'head'; at: string | null }
   | { type: 'down'; why: string }
+  /** The connection stands. `far`: another node's clock is behind it, so first ask what it says. */
+  | { type: 'up'; far: boolean }
   | { type: 'welcome'; body: Welcome; term: number }
   | { type: 'ack'; body: Ack; term: number }
   | { type: 'beat'; term: number }
@@ -57,7 +60,7 @@ export type UplinkEffect =
 export class UplinkCore {
   readonly #lines = new Map<InstanceId, Line>()
   readonly #random: () => number
-  #phase: 'down' | 'greeting' | 'live' = 'down'
+  #phase: 'down' | 'connecting' | 'asking' | 'greeting' | 'live' = 'down'
   #at: string | null = null
   #tried: string | null = null
   #retryAt = 0
@@ -115,6 +118,7 @@ export class UplinkCore {
       case 'tick': return this.#tick(now, out)
       case 'head': this.#at = event.at; return this.#tick(now, out)
       case 'down': return this.#down(event.why, now, out)
+      case 'up': return this.#up(event.far, now, out)
       case 'welcome': return this.#welcome(event.body, event.term, now, out)
       case 'ack': return this.#ack(event.body, event.term, now, out)
       case 'beat': return this.#hear(event.term, now)
@@ -135,6 +139,9 @@ export class UplinkCore {
       if (due && this.#at !== null && this.#lines.size > 0) this.#connect(now, out)
       return
     }
+    if (this.#phase === 'connecting' && now - this.#heard > CONNECT_MS) {
+      return this.#down(`no connection in ${CONNECT_MS} ms`, now, out)
+    }
     if (now - this.#heard > PEER_SILENT_MS) {
       return this.#down(`no word for ${Math.round(now - this.#heard)} ms`, now, out)
     }
@@ -145,11 +152,18 @@ export class UplinkCore {
   }
 
   #connect(now: number, out: UplinkEffect[]): void {
-    this.#phase = 'greeting'
+    this.#phase = 'connecting'
     this.#tried = this.#at
     this.#heard = now
     out.push({ do: 'connect' })
-    this.#greet(now, out)
+  }
+
+  #up(far: boolean, now: number, out: UplinkEffect[]): void {
+    if (this.#phase !== 'connecting') return
+    this.#heard = now
+    this.#phase = far ? 'asking' : 'greeting'
+    if (far) out.push({ do: 'hello', instances: [] })
+    else this.#greet(now, out)
   }
 
   #down(why: string, now: number, out: UplinkEffect[]): void {
@@ -163,7 +177,7 @@ export class UplinkCore {
   }
 
   #refuse(body: Refuse, now: number, out: UplinkEffect[]): void {
-    const greeting = this.#phase === 'greeting'
+    const greeting = this.#phase !== 'live'
     this.#down(`refused: ${body.message}`, now, out)
     // A frame that was refused amid a good connection is sent again on a new one.
     if (!greeting) return
@@ -180,7 +194,7 @@ export class UplinkCore {
   }
 
   #welcome(body: Welcome, term: number, now: number, out: UplinkEffect[]): void {
-    if (this.#phase === 'down') return
+    if (this.#phase === 'down' || this.#phase === 'connecting') return
     if (body.ledger === this.#ledger && term < this.#term) {
       return this.#down(`the head answers with term ${term}, but ${this.#term} was seen`, now, out)
     }
@@ -243,6 +257,7 @@ export class UplinkCore {
 
   /** Announces whoever is new and need not wait. */
   #greet(now: number, out: UplinkEffect[]): void {
+    if (this.#phase !== 'greeting' && this.#phase !== 'live') return
     const lines = [...this.#lines.values()].filter((line) => line.state === 'new' && !this.#held(line))
     if (lines.length === 0) return
     for (const line of lines) line.greet(now)

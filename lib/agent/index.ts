@@ -31,9 +31,9 @@ export function agentOptions(
   return {
     ...o,
     node: hostname(),
-    startHead() {
+    startHead(wide) {
       if (cli === null) throw new Error('no rankzero command was found (RANKZERO_CLI, PATH)')
-      spawnDaemon(cli, args, { env, ready: false })
+      spawnDaemon(cli, [...args, ...wide ? ['--wide'] : []], { env, ready: false })
     },
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { openDiary, type Diary } from '../diary.ts'
 
@@ -16,6 +16,14 @@ export class Notes {
     const path = join(dir, 'log', 'agent.log')
     if (path === this.#path || !existsSync(dirname(dirname(path)))) return
     this.#path = path
+    this.#diary = openDiary('agent', path)
+  }
+
+  /** A file of this node, while no run directory can be seen from it. */
+  stayAt(path: string): void {
+    if (this.#path !== null) return
+    this.#path = path
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     this.#diary = openDiary('agent', path)
   }
 

@@ -20,6 +20,7 @@ import { Feed } from './feed.ts'
 import { HeadKeeper } from './head.ts'
 import { Notes } from './notes.ts'
 import { Scanner } from './scan.ts'
+import { Seeker } from './seek.ts'
 import { Spool } from './spool.ts'
 import { SystemMetrics } from './system.ts'
 import { Uplink } from './uplink.ts'
@@ -39,8 +40,10 @@ export interface AgentOptions {
   systemMetricsMs: number
   /** Host name: whose journals and spools these are. */
   node: string
-  /** Starts an aggregator of this meeting; a loser of its election exits. */
-  startHead(): void
+  /** Setting: path of the run secret. */
+  secretFile: string | null
+  /** Starts an aggregator of this meeting; a loser of its election exits. `wide`: other nodes may need it. */
+  startHead(wide: boolean): void
 }
 
 export class Shift {
@@ -54,6 +57,7 @@ export class Shift {
   readonly #drain: Drain
   readonly #head: HeadKeeper
   readonly #system: SystemMetrics
+  readonly #seeker: Seeker
   readonly #now: () => number
   #lookAt = -Infinity
   #beatAt = -Infinity
@@ -63,7 +67,8 @@ export class Shift {
   #termAt: number | null = null
 
   constructor(options: AgentOptions, now: () => number) {
-    const { meeting, run, dir, env, lockDir, node, spoolCap, overflowCap, systemMetricsMs } = options
+    const { meeting, run, dir, env, lockDir, node, secretFile, spoolCap, overflowCap } = options
+    const { systemMetricsMs } = options
     const feeds = this.#feeds
     const notes = this.#notes
     this.#options = options
@@ -74,13 +79,14 @@ export class Shift {
     this.#system = new SystemMetrics({
       meeting, dir, node, env, intervalMs: systemMetricsMs, notes, spool: this.#spool,
     })
+    this.#seeker = new Seeker({ meeting, dir, lockDir, node, secretFile, notes })
     this.#uplink = new Uplink({
-      meeting, run, lockDir, node, feeds, notes,
+      meeting, run, seeker: this.#seeker, feeds, notes,
       welcomed: (body) => this.#welcomed(body),
       done: (feed) => this.#remove(feed),
       freed: () => this.#drain.resume(this.#now()),
     })
-    this.#head = new HeadKeeper(this.#uplink, notes, options.startHead)
+    this.#head = new HeadKeeper(this.#uplink, this.#seeker, notes, options.startHead)
     this.#drain = new Drain({
       feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap,
     })
@@ -147,7 +153,7 @@ export class Shift {
     this.#lookAt = now
     for (const reader of this.#scanner.look()) this.#adopt(reader.origin, reader)
     for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
-    this.#uplink.seek()
+    this.#uplink.seek(now)
     this.#uplink.tick(now)
     const { core } = this.#uplink
     const wanted = this.#owned().some(({ instance }) => core.stateOf(instance) !== 'refused')
@@ -165,6 +171,7 @@ export class Shift {
     this.#deaths.watch(origin)
     this.#head.seen(origin)
     this.#system.seen(origin, now)
+    this.#seeker.learn(origin)
     feed.dead = this.#deaths.dead(feed, now)
     reader?.beat(wallMs())
     this.#uplink.found(feed, feed.dead)
@@ -205,7 +212,8 @@ export class Shift {
     return mayLeave({
       now, open: feeds.length, emptySince: this.#emptySince, orphanedSince: this.#orphanedSince,
       refused: core.refused || feeds.every((feed) => core.stateOf(feed.instance) === 'refused'),
-      progressAt: this.#progressAt, termAt: this.#termAt, headAlive: () => this.#head.alive(),
+      progressAt: this.#progressAt, termAt: this.#termAt,
+      headAlive: () => this.#head.alive() || this.#seeker.elsewhere,
       delivered: () => feeds.every((feed) => feed.delivered && !feed.dead),
       exitTimeoutMs: this.#options.exitTimeoutMs,
     })
@@ -266,6 +274,7 @@ export class Shift {
   #close(): void {
     this.#system.close()
     this.#uplink.close()
+    this.#seeker.close()
     for (const feed of this.#feeds.values()) {
       feed.reader?.close()
       feed.shelf.close()

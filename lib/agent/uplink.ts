@@ -11,24 +11,23 @@ import { hostname } from 'node:os'
 import { monotonicMs, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { BEAT_INTERVAL_MS } from '../limits.ts'
-import { readMeeting } from '../lock/index.ts'
-import type { Endpoint } from '../record/run-status.ts'
 import type { Departure, InstanceId } from '../record/index.ts'
 import { connectDealer, type Dealer } from '../transport/index.ts'
 import {
   decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome,
 } from '../wire/index.ts'
+import { ClockOffset } from './core-clock.ts'
+import type { Target } from './core-seek.ts'
 import { UplinkCore, type UplinkEffect, type UplinkEvent } from './core-uplink.ts'
 import type { Feed } from './feed.ts'
 import type { Notes } from './notes.ts'
+import type { Seeker } from './seek.ts'
 import { bytesOf } from './unit.ts'
 
 export interface UplinkOptions {
   meeting: string
   run: string | null
-  lockDir: string
-  /** Our host name. */
-  node: string
+  seeker: Seeker
   feeds: ReadonlyMap<InstanceId, Feed>
   notes: Notes
   welcomed(body: Welcome): void
@@ -45,17 +44,16 @@ export class Uplink {
   readonly #options: UplinkOptions
   readonly #agent = randomBytes(16).toString('hex')
   readonly #lasts = new Map<InstanceId, Last>()
+  readonly #clock = new ClockOffset()
   #dealer: Dealer | null = null
-  #head: Endpoint | null = null
+  /** Where the connection goes, or is to go next. */
+  #target: Target | null = null
   #beatAt = 0
+  /** The present connection was welcomed. */
+  #served = false
 
   constructor(options: UplinkOptions) {
     this.#options = options
-  }
-
-  /** The meeting file as last read; the process behind it may be gone. */
-  get head(): Endpoint | null {
-    return this.#head
   }
 
   /** Time passes. */
@@ -65,16 +63,12 @@ export class Uplink {
   }
 
   /** Looks for the head while there is no connection. */
-  seek(): void {
-    if (this.core.live) return
-    const { lockDir, meeting, node, notes } = this.#options
-    const found = readMeeting(lockDir, meeting)
-    // Its port is on loopback, which means nothing on another node that shares the lock directory.
-    const head = found?.hostname === node ? found : null
-    if (found && !head) notes.once(`the aggregator is on ${found.hostname}, not ${node}: data is kept here`)
-    this.#head = head
-    const at = head && `${head.host}:${head.port} pid ${head.pid} started ${head.procStart} term ${head.term}`
-    this.#do({ type: 'head', at })
+  seek(now: number): void {
+    const { seeker } = this.#options
+    seeker.look(now, this.core.live)
+    if (this.core.live || this.#dealer !== null) return
+    this.#target = seeker.next()
+    this.#do({ type: 'head', at: this.#target?.mark ?? null })
   }
 
   found(feed: Feed, dead: boolean): void {
@@ -149,42 +143,71 @@ export class Uplink {
         if (feeds.get(effect.instance ?? '')?.origin.role === 'agent') return
         return notes.once(`the aggregator refuses ${effect.instance ?? 'this agent'}: ${effect.message}; ` +
           (effect.remedy || 'its data stays on this node'))
-      case 'lost': return notes.say(`lost the aggregator: ${effect.why}`)
+      case 'lost': return this.#lost(effect.why)
     }
   }
 
+  /** Of the many places that are tried in vain, each is told once. */
+  #lost(why: string): void {
+    const { notes, seeker } = this.#options
+    if (this.#served) notes.say(`lost the aggregator: ${why}`)
+    else notes.once(`no aggregator: ${why}`)
+    this.#served = false
+    if (this.#target !== null) seeker.failed(this.#target)
+    // The next look names the next place; until then there is none to try.
+    this.#do({ type: 'head', at: null })
+  }
+
   #connect(): void {
-    const head = this.#head
-    if (!head) return
+    const target = this.#target
+    if (!target) return
+    const { host, port } = target
+    const down = (why: string): void => this.#do({ type: 'down', why: `${host}:${port} ${why}` })
     try {
+      const keys = this.#options.seeker.keysOf(target)
       // A frame or the end of an earlier socket may still be on its way to us.
       const current = (): boolean => this.#dealer === dealer
       const dealer: Dealer = connectDealer({
-        host: head.host, port: head.port,
-        onFrame: (frame) => { if (current()) this.#hear(frame) },
-        onDown: (why) => {
-          if (current()) this.#do({ type: 'down', why: `${head.host}:${head.port} ${why}` })
+        host, port, keys,
+        onUp: () => {
+          if (!current()) return
+          this.#clock.reset()
+          this.#do({ type: 'up', far: keys !== null })
         },
+        onFrame: (frame) => { if (current()) this.#hear(frame) },
+        onDown: (why) => { if (current()) down(why) },
       })
       this.#dealer = dealer
     } catch (error) {
       const why = messageOf(error)
-      queueMicrotask(() => this.#do({ type: 'down', why }))
+      queueMicrotask(() => down(why))
     }
   }
 
   #hear(bytes: Buffer): void {
     try {
       const { type, term, body } = decodeFrame(bytes)
-      if (type === 'WELCOME') this.#do({ type: 'welcome', term, body })
+      if (type === 'WELCOME') this.#welcome(body, term)
       else if (type === 'ACK') this.#do({ type: 'ack', term, body })
-      else if (type === 'BEAT') this.#do({ type: 'beat', term })
-      else if (type === 'REFUSE') this.#do({ type: 'refuse', body })
-      else throw new Error(`a frame ${type} is not for an agent`)
+      else if (type === 'BEAT') {
+        if ('now' in body) this.#clock.sample(body.sentAt, body.now, wallMs())
+        this.#do({ type: 'beat', term })
+      } else if (type === 'REFUSE') this.#do({ type: 'refuse', body })
+      else if (type === 'REDIRECT') {
+        this.#options.seeker.redirected(body)
+        this.#do({ type: 'down', why: `says that the head is at ${body.host}:${body.port}` })
+      } else throw new Error(`a frame ${type} is not for an agent`)
       this.#options.freed()
     } catch (error) {
       this.#options.notes.once(`dropped a frame of the aggregator: ${messageOf(error)}`)
     }
+  }
+
+  #welcome(body: Welcome, term: number): void {
+    this.#clock.sample(body.sentAt, body.now, wallMs())
+    if (this.#target !== null) this.#options.seeker.won(this.#target)
+    this.#served = true
+    this.#do({ type: 'welcome', term, body })
   }
 
   #send<T extends FrameType>(type: T, body: Bodies[T]): boolean {
@@ -195,7 +218,7 @@ export class Uplink {
     const { run, meeting, feeds } = this.#options
     this.#send('HELLO', {
       agent: this.#agent, host: hostname(), pid: process.pid, run, meeting, protocol: PROTOCOL_VERSION,
-      sentAt: wallMs(),
+      sentAt: wallMs(), ...this.#offset(),
       instances: instances.flatMap(({ instance, ledger }) => {
         const feed = feeds.get(instance)
         if (!feed) return []
@@ -221,6 +244,15 @@ export class Uplink {
       const backlog = Math.max(0, seq - this.core.acked(feed.instance))
       return { instance: feed.instance, alive: !feed.dead, logged, lost, backlog }
     })
-    this.#send('BEAT', { sentAt: wallMs(), instances })
+    const { denied } = this.#options.seeker
+    const told = { ...this.#offset(), ...denied > 0 ? { denied } : {} }
+    const agent = Object.keys(told).length > 0 ? { agent: this.#agent } : {}
+    this.#send('BEAT', { sentAt: wallMs(), ...agent, ...told, instances })
+  }
+
+  /** Our own node has one clock. */
+  #offset(): { offset?: number } {
+    const offset = this.#target?.secretFile == null ? undefined : this.#clock.value
+    return offset === undefined ? {} : { offset }
   }
 }

@@ -1,4 +1,5 @@
 /** What the state says to the session: may it drain, how did it end, what did init() ask for. Pure. */
+import { parseHost } from '../rank/index.ts'
 import type { Bodies, Origin, SupervisorEvent } from '../record/index.ts'
 import type { DrainFacts } from '../session/core-session.ts'
 import type { EndFacts, MemberEnd } from '../session/core-status.ts'
@@ -8,7 +9,7 @@ import type { MemberView } from './core-types.ts'
 /** The part of DrainFacts that the applied entries tell. */
 export function drainFacts(
   state: State,
-): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised'> {
+): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide'> {
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const joins = [...workers, ...supervisors].map((view) => view.joinedAt)
@@ -21,6 +22,17 @@ export function drainFacts(
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
     firstJoinAt: joins.length === 0 ? null : Math.min(...joins),
   }
+}
+
+/** Hosts that may lead other nodes to the head, as the members' own environments say. */
+export function headNames(state: State): Set<string> {
+  const names = new Set<string>()
+  for (const { origin } of state.members()) {
+    const named = origin.head === undefined ? null : parseHost(origin.head)
+    if (named !== null) names.add(named.host)
+    for (const name of origin.candidates ?? []) names.add(name)
+  }
+  return names
 }
 
 export function endFacts(state: State): EndFacts {

@@ -17,17 +17,17 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
-import { removeMeeting, writeMeeting } from '../lock/index.ts'
-import { GOOD_HEALTH, type HealthStatus } from '../record/run-status.ts'
+import { removeMeeting, removeShared, writeMeeting, writeShared } from '../lock/index.ts'
+import { GOOD_HEALTH, type Endpoint, type HealthStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
-import { bindRouter, type Router } from '../transport/index.ts'
 import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/index.ts'
 import { Committer } from './commit.ts'
-import { askedByInit, drainFacts, endFacts } from './core-facts.ts'
+import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
 import { State } from './core-state.ts'
 import { Intake } from './intake.ts'
+import { listen, type Ears } from './listen.ts'
 import { createRun, takeFence, winRun, type Fence, type Won } from './open.ts'
 import { snapshot } from './snapshot.ts'
 
@@ -48,6 +48,10 @@ export interface AggregatorOptions {
   onCollision: 'fail' | 'wait' | 'rename'
   sealAfterMs: number
   joinTimeoutMs: number
+  /** Several nodes may take part: listen for them too. */
+  wide: boolean
+  /** Setting: path of the run secret; null: made in the run directory. */
+  secretFile: string | null
   /** Tells the starter how it goes: `{waiting}`, `{ready}` or `{error}`. */
   tell: (line: object) => void
 }
@@ -82,7 +86,7 @@ class Aggregator {
   private fence!: Fence
   private committer!: Committer
   private intake!: Intake
-  private router!: Router
+  private ears!: Ears
   private fault = ''
   private startedAt = this.openedAt
   private endedAt: number | null = null
@@ -91,6 +95,7 @@ class Aggregator {
   private health: HealthStatus = GOOD_HEALTH
   private healthAt = -Infinity
   private opensSeen = 0
+  private denied = 0
   private stop: (status: number) => void = () => {}
 
   constructor(options: AggregatorOptions, won: Won) {
@@ -154,29 +159,41 @@ class Aggregator {
       key: () => session.last.key, state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
     }, this.state, this.committer, this.diary)
-    this.router = await bindRouter({
-      host: '127.0.0.1', port: 0,
-      onFrame: (peer, frame) => {
-        const route = Buffer.from(peer)
+    const { options: { wide, secretFile }, diary } = this
+    this.ears = await listen({
+      meeting, term, dir, wide, secretFile, diary, hosts: () => headNames(this.state),
+      onFrame: (frame, reply) =>
         this.intake.take(frame, wallMs(), <T extends FrameType>(type: T, body: Bodies[T]) =>
-          void this.router.send(route, encodeFrame(type, term, body)))
-      },
+          reply(encodeFrame(type, term, body))),
     })
   }
 
   /** From now on agents, `sync` and the supervisor find this run. */
   private announce(): void {
-    const { won: { run, dir, meeting }, session: { last, state }, fence: { term }, router: { port } } = this
+    const { won: { run, dir, meeting }, session: { last, state }, fence: { term }, ears: { port } } = this
+    const wide = this.ears.wide()
     const { pid } = process
-    const endpoint = {
+    const endpoint: Endpoint = {
       meeting, run, dir, host: '127.0.0.1', hostname: hostname(), port, pid, procStart: procStart(pid), term,
-      ledger: this.ledger.id, key: last.key, state,
+      ledger: this.ledger.id, key: last.key, state, ...wide === null ? {} : { wide },
     }
     this.local.open(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
+    if (wide !== null) this.openToOthers(endpoint)
     this.paint()
     this.diary(`serves run ${run} under term ${term} on port ${port}, key '${last.key}'`)
-    this.options.tell({ ready: { run, dir, meeting, project: last.project, key: last.key, term, pid } })
+    const { project, key } = last
+    const secretFile = wide?.secretFile ?? null
+    this.options.tell({ ready: { run, dir, meeting, project, key, term, pid, secretFile } })
+  }
+
+  /** A parent directory that cannot be written leads nobody here; signposts may. */
+  private openToOthers(endpoint: Endpoint): void {
+    try {
+      writeShared(this.options.parent, endpoint)
+    } catch (error) {
+      this.diary(`no endpoint file for other nodes: ${messageOf(error)}`)
+    }
   }
 
   private untilOver(): Promise<number> {
@@ -206,13 +223,26 @@ class Aggregator {
 
   private tick(): void {
     const now = wallMs()
+    this.countDenied()
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
     if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
     this.adoptAsked()
     if (this.session.state !== 'draining' && mayDrain({
       ...drainFacts(this.state), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
-      supervised: this.options.meeting === null,
+      supervised: this.options.meeting === null, wide: this.options.wide,
     })) void this.finish()
+  }
+
+  /** Here and at the signposts of this job. */
+  private countDenied(): void {
+    let denied = this.ears.denied
+    for (const agent of this.intake.agents.values()) denied += agent.denied
+    if (denied <= this.denied) return
+    if (this.denied === 0) {
+      this.diary('a connection was closed that did not prove the run secret; status counts them')
+    }
+    this.denied = denied
+    this.dirty = true
   }
 
   /** Flags and variables come before what init() asked for. */
@@ -263,7 +293,8 @@ class Aggregator {
     const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health } = this
     const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
-    this.dirty = !this.local.status(snapshot(this.state, { ...context, agents }, wallMs()))
+    const { denied } = this
+    this.dirty = !this.local.status(snapshot(this.state, { ...context, agents, denied }, wallMs()))
   }
 
   /** Lag and trouble also come of time passing while nothing arrives: the picture is painted anew then. */
@@ -279,11 +310,14 @@ class Aggregator {
 
   private close(): void {
     const ended = this.session.state === 'ended'
-    this.router?.close()
+    this.ears?.close()
     this.dirty = true
     if (this.intake !== undefined) this.paint()
     this.session.release()
-    if (ended) removeMeeting(this.options.lockDir, this.won.meeting)
+    if (ended) {
+      removeMeeting(this.options.lockDir, this.won.meeting)
+      if (this.options.wide) removeShared(this.options.parent, this.won.meeting)
+    }
     this.fence?.release()
     this.ledger?.close()
     this.won.election.release()

@@ -37,6 +37,10 @@ export interface Served {
 export interface Agent {
   host: string
   pid: number
+  /** Our clock less its own (ms), null before it knows. */
+  offsetMs: number | null
+  /** Connections to its signpost without the run secret. */
+  denied: number
 }
 
 export type Reply = <T extends FrameType>(type: T, body: Bodies[T]) => void
@@ -94,7 +98,13 @@ export class Intake {
     else if (frame.type === 'SKIP') this.skip(frame.body, now, reply)
     else if (frame.type === 'END') this.end(frame.body, now, reply)
     else if (frame.type === 'BEAT' && 'instances' in frame.body) {
-      this.state.heard(frame.body.instances, now)
+      const { instances, agent, offset, denied } = frame.body
+      this.state.heard(instances, now)
+      const known = this.agents.get(agent ?? '')
+      if (known !== undefined) {
+        known.offsetMs = offset ?? known.offsetMs
+        known.denied = denied ?? known.denied
+      }
       reply('BEAT', { sentAt: frame.body.sentAt, now, state: this.served.state() })
     }
   }
@@ -109,35 +119,41 @@ export class Intake {
         remedy: 'start the agent with the meeting id of its run',
       })
     }
+    // Only a question: what our clock says, or whether we are the head.
+    if (hello.instances.length === 0) return this.welcome(hello, now, new Map(), reply)
+    const { agent, host, pid, offset } = hello
+    const known = this.agents.get(agent)
+    this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied: known?.denied ?? 0 })
     const refused = new Map<string, string>()
-    this.agents.set(hello.agent, { host: hello.host, pid: hello.pid })
     for (const { origin, first, ledger } of hello.instances) {
       const why = this.whyNot(origin)
       if (why !== null) {
         refused.set(origin.instance, why)
         continue
       }
-      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger }))
+      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger, offset }))
         this.committer.push(note)
     }
-    const instances = hello.instances.map(({ origin }) => origin.instance)
-    this.committer.barrier(() => {
-      reply('WELCOME', {
-        run: served.run,
-        ledger: served.ledger,
-        term: served.term,
-        key: served.key(),
-        dir: served.dir,
-        sentAt: hello.sentAt,
-        now,
-        startedAt: served.startedAt,
-        credit: CREDIT_BYTES,
-        instances: instances.map((instance) =>
-          this.state.member(instance) !== null
-            ? { instance, acked: this.state.acked(instance), accepted: true }
-            : { instance, acked: 0, accepted: false, why: refused.get(instance) ?? 'no reason is known' },
-        ),
-      })
+    this.committer.barrier(() => this.welcome(hello, now, refused, reply))
+  }
+
+  private welcome(hello: Hello, now: number, refused: ReadonlyMap<string, string>, reply: Reply): void {
+    const { served } = this
+    reply('WELCOME', {
+      run: served.run,
+      ledger: served.ledger,
+      term: served.term,
+      key: served.key(),
+      dir: served.dir,
+      sentAt: hello.sentAt,
+      now,
+      startedAt: served.startedAt,
+      credit: CREDIT_BYTES,
+      instances: hello.instances.map(({ origin: { instance } }) =>
+        this.state.member(instance) !== null
+          ? { instance, acked: this.state.acked(instance), accepted: true }
+          : { instance, acked: 0, accepted: false, why: refused.get(instance) ?? 'no reason is known' },
+      ),
     })
   }
 

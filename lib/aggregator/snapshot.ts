@@ -5,8 +5,8 @@ import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
 import {
-  NO_BOOKS, type BooksStatus, type Failure, type HealthStatus, type MemberStatus, type ProcessStatus,
-  type RunStatus,
+  NO_BOOKS, type BooksStatus, type ClockStatus, type Failure, type HealthStatus, type MemberStatus,
+  type ProcessStatus, type RunStatus,
 } from '../record/run-status.ts'
 import { finalStatus } from '../session/core-status.ts'
 import type { SessionNote } from '../session/index.ts'
@@ -25,6 +25,8 @@ export interface SnapshotContext {
   session: Readonly<SessionNote>
   agents: readonly Agent[]
   health: HealthStatus
+  /** Connections without the run secret. */
+  denied: number
   /** Why the ledger takes nothing now, '' when it does. */
   fault: string
 }
@@ -53,6 +55,8 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     members: workers.map((view) => memberRow(view, books.get(view.instance), now)),
     params: state.params(), metricCount: state.metricCount(), metrics: state.metrics(SNAPSHOT_METRICS_MAX),
     books: total, health: context.health, ...(nodes.length === 0 ? {} : { nodes }),
+    clocks: clocksOf(agents),
+    denied: context.denied,
     backends: [{ name: 'local', state: session.state, pending: total.pending + total.open }],
   }
 }
@@ -65,6 +69,12 @@ function withLogs(failed: Failure[], dir: string): Failure[] {
     const log = join(kept, `rank-${one.rank}.log`)
     return one.log === undefined && one.rank >= 0 && existsSync(log) ? { ...one, log } : one
   })
+}
+
+/** One per node: a restarted agent replaces the one before. */
+function clocksOf(agents: readonly Agent[]): ClockStatus[] {
+  const clocks = new Map(agents.map(({ host, pid, offsetMs }) => [host, { host, offsetMs, agentPid: pid }]))
+  return [...clocks.values()].sort((a, b) => a.host < b.host ? -1 : 1)
 }
 
 const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatus =>

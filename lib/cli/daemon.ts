@@ -19,11 +19,15 @@ export async function agent(argv: readonly string[]): Promise<number> {
     meeting: required(flags, 'meeting'), run: text(flags, 'run'), env: process.env,
     dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
     overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
-    systemMetricsMs: setting(flags, 'systemMetrics'), cli: cliOf(process.env),
+    systemMetricsMs: setting(flags, 'systemMetrics'), secretFile: setting(flags, 'secretFile'),
+    cli: cliOf(process.env),
   }))
 }
 
-/** `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one. */
+/**
+ * `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one; `--wide`:
+ * for other nodes too.
+ */
 export async function aggregator(argv: readonly string[]): Promise<number> {
   const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision']
   const flags = read(argv, texts, ['new', 'fresh', 'wide'])
@@ -38,7 +42,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
-    tell: pipe.tell,
+    wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()
   return status

@@ -1,6 +1,8 @@
 import { howItFailed } from '../launch/core-outcome.ts'
-import { count } from '../launch/progress.ts'
-import type { BooksStatus, Failure, MemberStatus, MetricStatus } from '../record/run-status.ts'
+import { count, plural } from '../launch/progress.ts'
+import type {
+  BooksStatus, ClockStatus, Failure, MemberStatus, MetricStatus,
+} from '../record/run-status.ts'
 import { healthFields, paramsText } from './health-text.ts'
 import { nodeFields } from './node-text.ts'
 import { brief, duration, style, table } from './output.ts'
@@ -16,7 +18,7 @@ const paint = (word: string): string =>
 
 /** A run on one screen: who it is, how it stands, then what is wrong, then ranks and metrics. */
 export function statusText(status: ShownStatus, now: number): string {
-  const { books, members } = status
+  const { books, members, clocks = [], denied = 0 } = status
   const lasted = duration((status.endedAt ?? now) - status.startedAt)
   const time = status.startedAt === 0 ? '' : `, ${status.endedAt === null ? 'for' : 'took'} ${lasted}`
   const live = members.filter((member) => member.state === 'live').length
@@ -34,7 +36,10 @@ export function statusText(status: ShownStatus, now: number): string {
       ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
     ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
     ...(status.state === 'ended' ? [] : nodeFields(status.nodes ?? [])),
-    ['directory', status.dir],
+    ['directory', clocks.length > 1 ? `${status.host}:${status.dir}` : status.dir],
+    ...clocks.length > 1 ? [['clocks', clocksLine(clocks)] satisfies [string, string]] : [],
+    ...denied === 0 ? []
+      : [['denied', `${plural(denied, 'connection')} without the run secret`] satisfies [string, string]],
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
     ...healthFields(status),
@@ -55,6 +60,12 @@ function pointsLine(books: BooksStatus): string {
   const line = [...always, ...rare].map((name) => `${count(books[name])} ${name}`).join(', ')
   return books.refused === 0 ? line : `${line}; ${count(books.refused)} values refused`
 }
+
+/** All nodes, and by how much their clocks differ from the head's. */
+const clocksLine = (clocks: readonly ClockStatus[]): string => clocks.map(({ host, offsetMs }) => {
+  const away = Math.round(Math.abs(offsetMs ?? 0))
+  return away === 0 ? host : `${host} ${away} ms ${offsetMs! > 0 ? 'behind' : 'ahead'}`
+}).join(', ')
 
 const refusal = (reason: string, run: string): string =>
   `${style('red', reason)}; the data is in this run: rankzero sync ${run} --key OTHER`

@@ -9,4 +9,7 @@
  */
 export { elect, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
-export { meetingPath, readMeeting, removeMeeting, replaceFile, writeMeeting } from './meeting.ts'
+export {
+  meetingPath, readMeeting, readShared, removeMeeting, removeShared, replaceFile, sharedPath, writeMeeting,
+  writeShared,
+} from './meeting.ts'

@@ -1,5 +1,5 @@
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Endpoint } from '../record/run-status.ts'
 
 export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
@@ -10,6 +10,22 @@ export const meetingPath = (lockDir: string, meeting: string): string => join(lo
  */
 export const readMeeting = (lockDir: string, meeting: string): Endpoint | null =>
   readJson<Endpoint>(meetingPath(lockDir, meeting))
+
+/** The same for other nodes that share the parent of the run directories. */
+export const sharedPath = (dir: string, meeting: string): string => join(dir, '.meet', `${meeting}.json`)
+
+export const readShared = (dir: string, meeting: string): Endpoint | null =>
+  readJson<Endpoint>(sharedPath(dir, meeting))
+
+export function writeShared(dir: string, endpoint: Endpoint): void {
+  const path = sharedPath(dir, endpoint.meeting)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  replaceFile(path, JSON.stringify(endpoint))
+}
+
+export function removeShared(dir: string, meeting: string): void {
+  rmSync(sharedPath(dir, meeting), { force: true })
+}
 
 export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
   replaceFile(meetingPath(lockDir, endpoint.meeting), JSON.stringify(endpoint))

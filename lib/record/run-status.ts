@@ -38,6 +38,17 @@ export interface RunStatus {
   /** Newest system metrics of each node, by lowest rank; absent when there are none. */
   nodes?: NodeStatus[]
   backends: { name: string; state: string; pending: number }[]
+  /** One per node that has an agent; absent in pictures of older versions. */
+  clocks?: ClockStatus[]
+  /** Connections that were closed since they did not prove the run secret. */
+  denied?: number
+}
+
+export interface ClockStatus {
+  host: string
+  /** Clock of the head less clock of this node (ms); null on the head's own node. */
+  offsetMs: number | null
+  agentPid: number
 }
 
 export interface Failure {
@@ -197,4 +208,6 @@ export interface Endpoint {
   ledger: string
   key: string
   state: string
+  /** For other nodes, once the aggregator listens for them: port and addresses, CURVE with this secret. */
+  wide?: { port: number; addresses: string[]; secretFile: string }
 }

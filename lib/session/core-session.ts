@@ -48,6 +48,8 @@ export interface DrainFacts {
   liveSupervisors: number
   /** The run was started by a supervisor, which may not have joined yet. */
   supervised: boolean
+  /** Ranks may be on other nodes, which a supervisor of this one knows nothing about. */
+  wide: boolean
 }
 
 /** True when nothing more can come: every owner is gone, and whoever was still to come had his time. */
@@ -57,7 +59,8 @@ export function mayDrain(facts: DrainFacts): boolean {
   if (now - facts.lastChangeAt < RUN_LINGER_MS) return false
   const waited = now - (facts.firstJoinAt ?? facts.openedAt)
   // Tasks of one job come one after the other; a short one may be done before the last has come.
-  if (facts.supervisors >= facts.supervisorsExpected) return true
+  const whole = !facts.wide || facts.joinedRanks >= facts.worldSize
+  if (facts.supervisors >= facts.supervisorsExpected && whole) return true
   if (facts.supervisors > 0) return waited >= JOIN_TIMEOUT_MS
   if (facts.supervised || facts.firstJoinAt === null) return waited >= JOIN_TIMEOUT_MS
   return facts.joinedRanks >= facts.worldSize || waited >= JOIN_TIMEOUT_MS

@@ -61,6 +61,9 @@ const hello = z.object({
   /** PROTOCOL_VERSION of the sender. */
   protocol: whole,
   sentAt: ms,
+  /** Clock of the head less clock of the sender (ms), once known. */
+  offset: ms.optional(),
+  /** None: the sender asks where the head is, or what its clock says. */
   instances: z.array(helloInstance),
 })
 
@@ -106,6 +109,12 @@ const ack = z.object({
 
 const beatUp = z.object({
   sentAt: ms,
+  /** As in HELLO, where one of the next two is told. */
+  agent: z.string().optional(),
+  /** As in HELLO: the best estimate so far. */
+  offset: ms.optional(),
+  /** Connections to the sender's signpost that did not prove the run secret. */
+  denied: whole.optional(),
   instances: z.array(z.object({
     instance: id,
     alive: z.boolean(),
@@ -130,7 +139,14 @@ const end = z.object({
 
 const refuse = z.object({ code: z.string(), message: z.string(), remedy: z.string() })
 
-const redirect = z.object({ host: z.string().min(1), port: z.number().int().min(1).max(65_535) })
+/** From a signpost: say HELLO there. To a signpost: the head of this meeting is there. */
+const redirect = z.object({
+  host: z.string().min(1),
+  port: z.number().int().min(1).max(65_535),
+  /** All addresses of that host, the one in `host` among them. */
+  hosts: z.array(z.string().min(1)).optional(),
+  meeting: id.optional(),
+})
 
 /** Per frame type; BATCH has none, its body is the blob of batch-build.ts. */
 export const schemas = {

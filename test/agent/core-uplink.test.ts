@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { UplinkCore, type UplinkEffect } from '../../lib/agent/core-uplink.ts'
 import {
-  ACK_STALL_MS, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN, REFUSED_RETRY_MS, REWIND_PAUSE_MS,
+  ACK_STALL_MS, CONNECT_MS, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN, REFUSED_RETRY_MS,
+  REWIND_PAUSE_MS,
 } from '../../lib/limits.ts'
 import type { Welcome } from '../../lib/wire/index.ts'
 import { Sim } from './sim-head.ts'
@@ -87,6 +88,7 @@ function live(): UplinkCore {
   const core = new UplinkCore(() => 0)
   core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
   core.handle({ type: 'head', at: 'here' }, 0)
+  core.handle({ type: 'up', far: false }, 0)
   core.handle({ type: 'welcome', term: 1, body: welcome([{ instance: A, acked: 0, accepted: true }]) }, 0)
   return core
 }
@@ -98,7 +100,27 @@ describe('uplink core', () => {
     const core = new UplinkCore(() => 0)
     expect(core.handle({ type: 'head', at: 'here' }, 0)).toEqual([])
     expect(kinds(core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)))
-      .toEqual(['connect', 'hello'])
+      .toEqual(['connect'])
+    expect(kinds(core.handle({ type: 'up', far: false }, 0))).toEqual(['hello'])
+  })
+
+  test('asks a far head for its clock before it announces anybody', () => {
+    const core = new UplinkCore(() => 0)
+    core.handle({ type: 'head', at: 'there' }, 0)
+    core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
+    expect(core.handle({ type: 'up', far: true }, 1)).toEqual([{ do: 'hello', instances: [] }])
+    expect(core.handle({ type: 'found', instance: B, rank: 1, startedAt: 1, dead: false }, 2)).toEqual([])
+    const after = core.handle({ type: 'welcome', term: 1, body: welcome([]) }, 3)
+    const both = [{ instance: A, ledger: null }, { instance: B, ledger: null }]
+    expect(after).toEqual([expect.objectContaining({ do: 'welcomed' }), { do: 'hello', instances: both }])
+  })
+
+  test('gives up a connection that does not stand', () => {
+    const core = new UplinkCore(() => 0)
+    core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
+    expect(kinds(core.handle({ type: 'head', at: 'here' }, 0))).toEqual(['connect'])
+    expect(core.handle({ type: 'tick' }, CONNECT_MS)).toEqual([])
+    expect(kinds(core.handle({ type: 'tick' }, CONNECT_MS + 1))).toEqual(['close', 'lost'])
   })
 
   test('silence, and only silence, ends a connection', () => {
@@ -168,6 +190,7 @@ describe('uplink core', () => {
     expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 3 } }, 1))).toEqual(['acked'])
     core.handle({ type: 'down', why: 'cut' }, 2)
     core.handle({ type: 'head', at: 'here' }, 1000)
+    core.handle({ type: 'up', far: false }, 1000)
     const back = core.handle(
       { type: 'welcome', term: 1, body: welcome([{ instance: A, acked: 3, accepted: true }]) }, 1001)
     expect(kinds(back)).toEqual(['welcomed', 'acked', 'rewind', 'end'])
@@ -192,11 +215,13 @@ describe('uplink core', () => {
     const core = new UplinkCore(() => 0)
     core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
     core.handle({ type: 'head', at: 'new' }, 0)
+    core.handle({ type: 'up', far: false }, 0)
     core.handle({ type: 'welcome', term: 5, body: welcome([{ instance: A, acked: 0, accepted: true }]) }, 0)
     core.handle({ type: 'sent', instance: A, first: 1, last: 1, bytes: 1 }, 0)
     expect(core.handle({ type: 'ack', term: 4, body: { instance: A, seq: 1 } }, 0)).toEqual([])
     core.handle({ type: 'down', why: 'cut' }, 0)
     core.handle({ type: 'head', at: 'old' }, 0)
+    core.handle({ type: 'up', far: false }, 0)
     const body = welcome([{ instance: A, acked: 0, accepted: true }])
     expect(kinds(core.handle({ type: 'welcome', term: 4, body }, 0))).toEqual(['close', 'lost'])
   })
@@ -205,14 +230,16 @@ describe('uplink core', () => {
     const core = new UplinkCore(() => 0)
     core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
     core.handle({ type: 'head', at: 'here' }, 0)
+    core.handle({ type: 'up', far: false }, 0)
     const told = core.handle({ type: 'refuse', body: { code: 'X', message: 'no', remedy: 'sync' } }, 0)
     expect(kinds(told)).toEqual(['close', 'lost', 'refused'])
     expect(core.refused).toBe(true)
     expect(core.handle({ type: 'head', at: 'here' }, REFUSED_RETRY_MS - 1)).toEqual([])
-    expect(kinds(core.handle({ type: 'head', at: 'here' }, REFUSED_RETRY_MS))).toEqual(['connect', 'hello'])
+    expect(kinds(core.handle({ type: 'head', at: 'here' }, REFUSED_RETRY_MS))).toEqual(['connect'])
+    core.handle({ type: 'up', far: false }, REFUSED_RETRY_MS)
     core.handle({ type: 'refuse', body: { code: 'X', message: 'no', remedy: 'sync' } }, REFUSED_RETRY_MS)
     const moved = core.handle({ type: 'head', at: 'moved' }, REFUSED_RETRY_MS + 1)
-    expect(kinds(moved)).toEqual(['connect', 'hello'])
+    expect(kinds(moved)).toEqual(['connect'])
   })
 
   test('a frame refused amid a good connection means a new connection, after pauses that grow', () => {
@@ -220,7 +247,7 @@ describe('uplink core', () => {
     const effects = core.handle({ type: 'refuse', body: { code: 'DAMAGED', message: 'crc', remedy: '' } }, 0)
     expect(kinds(effects)).toEqual(['close', 'lost'])
     expect(core.refused).toBe(false)
-    expect(kinds(core.handle({ type: 'head', at: 'here' }, RECONNECT_MS_MIN))).toEqual(['connect', 'hello'])
+    expect(kinds(core.handle({ type: 'head', at: 'here' }, RECONNECT_MS_MIN))).toEqual(['connect'])
   })
 
   test('a refused instance is kept back, the others go on', () => {

@@ -224,6 +224,8 @@ export class Sim {
       this.connects++
       this.#via++
       this.#linked = true
+      // Up at once; what is far asks for the time first.
+      this.feed({ type: 'up', far: this.pick(2) === 0 })
     } else if (effect.do === 'hello') {
       const instances = effect.instances.map(({ instance }) => {
         const owner = this.owners.get(instance)!

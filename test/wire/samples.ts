@@ -69,6 +69,18 @@ export const frameSamples: Sample[] = [
   },
   { type: 'REFUSE', term: 2, body: { code: 'PROTOCOL', message: 'peer speaks 2', remedy: 'install it' } },
   { type: 'REDIRECT', term: 0, body: { host: '10.0.0.7', port: 40_123 } },
+  {
+    type: 'REDIRECT', term: 3,
+    body: { host: '10.0.0.7', port: 40_123, hosts: ['10.0.0.7', 'fd00::7'], meeting: 'a5'.repeat(16) },
+  },
+  {
+    type: 'HELLO', term: 0,
+    body: {
+      agent: '0badcafe', host: 'node-ü', pid: 99, run: null, meeting: 'a5'.repeat(16), protocol: 1, sentAt: T,
+      offset: -12.5, instances: [],
+    },
+  },
+  { type: 'BEAT', term: 2, body: { sentAt: T, agent: '0badcafe', offset: -12.5, denied: 3, instances: [] } },
 ]
 
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))

@@ -1,0 +1,92 @@
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { kill, sleep, until } from './harness.ts'
+import { TwoHosts, type Job } from './two-hosts.ts'
+
+let two: TwoHosts
+afterEach(() => two?.dispose())
+
+const job: Job = { shared: true, metrics: 2, steps: 300, rate: 100 }
+const NOTHING: Job = { ...job, shared: false }
+
+describe.each<[string, Job]>([['the run directory', job], ['nothing', NOTHING]])(
+  'two nodes that share %s', (_, of) => {
+    it('are one run', async () => {
+      two = await TwoHosts.make(of)
+      two.start(0, 0)
+      two.start(1, 2)
+      await two.finished()
+      await two.expectWhole()
+      const status = two.place.status()
+      expect(status.clocks?.map(({ host }) => host)).toEqual(['h0', 'h1'])
+      expect(Math.abs(status.clocks![1]!.offsetMs!)).toBeLessThan(100)
+      expect(status).toMatchObject({ host: 'h0', denied: 0 })
+    }, 90_000)
+
+    it('are one run also when the head comes last', async () => {
+      two = await TwoHosts.make(of)
+      two.start(1, 2)
+      await sleep(8000)
+      two.start(0, 0)
+      await two.finished()
+      await two.expectWhole()
+      // Only the head makes run directories.
+      if (!of.shared) expect(two.runsOf(1)).toEqual([])
+    }, 90_000)
+
+    it('lose nothing when the link is down for 20 s', async () => {
+      two = await TwoHosts.make({ ...of, steps: 3500 })
+      two.start(0, 0)
+      two.start(1, 2)
+      await sleep(4000)
+      two.net.cut(1, 'silent')
+      await sleep(20_000)
+      two.net.heal(1)
+      await two.finished()
+      await two.expectWhole()
+    }, 120_000)
+
+    it.each(['agent', 'aggregator'])('lose nothing when the %s is killed', async (kind) => {
+      two = await TwoHosts.make({ ...of, steps: 1200 })
+      two.start(0, 0)
+      two.start(1, 2)
+      const host = kind === 'agent' ? 1 : 0
+      const pid = await until(`the ${kind}`, 20_000, () => two.net.pids(host, ` ${kind} `)[0])
+      await sleep(4000)
+      kill(pid)
+      await two.finished()
+      await two.expectWhole()
+    }, 90_000)
+  })
+
+describe('rank 0 on another host than MASTER_ADDR', () => {
+  it('is the head all the same, and the signpost leads there', async () => {
+    two = await TwoHosts.make({ ...NOTHING, steps: 800 })
+    two.start(0, 2)
+    two.start(1, 0)
+    await two.finished()
+    await two.expectWhole(two.dirOf(1))
+    expect(two.runsOf(0)).toEqual([])
+  }, 90_000)
+})
+
+describe('a third host', () => {
+  it.each(['no secret', 'another secret'])('with %s gets nothing in', async (which) => {
+    two = await TwoHosts.make({ ...NOTHING, steps: 1200 }, 3)
+    two.start(0, 0)
+    two.start(1, 2)
+    await sleep(2000)
+    const wrong = join(two.place.root, 'wrong')
+    two.writeSecret(wrong)
+    const env = two.envOf(2, which === 'no secret' ? null : wrong)
+    const strangers = two.start(2, 2, env, join(two.place.root, 'strange'))
+    two.ranks.splice(-2)
+    await two.finished()
+    for (const { child } of strangers) kill(child.pid)
+    await two.expectWhole()
+    const status = two.place.status()
+    expect(status.clocks?.map(({ host }) => host)).toEqual(['h0', 'h1'])
+    if (which === 'another secret') expect(status.denied).toBeGreaterThan(0)
+    else expect(status.denied).toBe(0)
+  }, 90_000)
+})
