@@ -45,7 +45,7 @@ export async function bindRouter(options: RouterOptions): Promise<Router> {
   const { host, port, keys } = options
   if (!keys) requireLoopback(host, 'bind')
   requireFreeDescriptors()
-  const guard = keys ? await admitOnly(keys.client.bytes) : null
+  const guard = keys ? admitOnly(keys.client.bytes) : null
   const socket = new Socket({
     ...COMMON,
     // A frame to a peer that is gone or full fails aloud; zeromq's default is to drop it silently.

@@ -1,6 +1,6 @@
 /**
  * Who may shake hands (ZAP, ZeroMQ RFC 27): libzmq asks this socket for each CURVE handshake of the process.
- * Without an answer nobody is let in (zapEnforceDomain). One handler per process, one key per domain.
+ * Without an answer nobody is let in (zapEnforceDomain). One handler per process, for its life; one key per domain.
  */
 import { Router } from 'zeromq'
 import { messageOf } from '../errors.ts'
@@ -11,28 +11,24 @@ const ADMITTED = '200'
 const DENIED = '400'
 
 const admitted = new Map<string, Uint8Array>()
-let handler: Promise<Router> | null = null
+let handler: Router | null = null
 let domains = 0
 
 /** Admits the holder of this key to a domain of its own, until `close`. */
-export async function admitOnly(key: Uint8Array): Promise<{ domain: string; close(): void }> {
+export function admitOnly(key: Uint8Array): { domain: string; close(): void } {
   const domain = `rankzero-${++domains}`
   admitted.set(domain, key)
   handler ??= open()
-  await handler
   return {
     domain,
-    close() {
-      if (!admitted.delete(domain) || admitted.size > 0) return
-      void handler?.then((socket) => socket.close())
-      handler = null
-    },
+    // The handler stays: a closed socket frees its address some time later, too late for the next one.
+    close: () => void admitted.delete(domain),
   }
 }
 
-async function open(): Promise<Router> {
+function open(): Router {
   const socket = new Router({ linger: 0 })
-  await socket.bind(ADDRESS)
+  socket.bindSync(ADDRESS)
   void answer(socket)
   return socket
 }

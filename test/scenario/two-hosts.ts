@@ -43,9 +43,10 @@ export class TwoHosts {
   envOf(i: number, secret: string | null = this.job.shared ? null : this.secret): NodeJS.ProcessEnv {
     const home = join(this.place.root, `home-${i}`)
     mkdirSync(home, { recursive: true })
+    const own = { HOME: home, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: '/dev/shm/rz' }
     return {
-      ...this.place.env, HOME: home, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: '/dev/shm/rz',
-      RANKZERO_DIR: this.dirOf(i), ...secret === null ? {} : { RANKZERO_SECRET_FILE: secret }, ...this.job.env,
+      ...this.place.env, ...own, RANKZERO_DIR: this.dirOf(i),
+      ...secret === null ? {} : { RANKZERO_SECRET_FILE: secret }, ...this.job.env,
     }
   }
 
