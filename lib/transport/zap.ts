@@ -1,6 +1,7 @@
 /**
  * Who may shake hands (ZAP, ZeroMQ RFC 27): libzmq asks this socket for each CURVE handshake of the process.
- * Without an answer nobody is let in (zapEnforceDomain). One handler per process, for its life; one key per domain.
+ * Without an answer nobody is let in (zapEnforceDomain). One handler per process, for its life; one key per
+ * domain.
  */
 import { Router } from 'zeromq'
 import { messageOf } from '../errors.ts'
