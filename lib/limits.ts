@@ -119,9 +119,9 @@ export const REFUSED_RETRY_MS = 10_000
 export const FLIGHT_BYTES_MAX = 2 * MiB
 /**
  * After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is
- * known.
+ * known; half a second was too short on a machine with eight processes a core.
  */
-export const DEATH_INFO_WAIT_MS = 500
+export const DEATH_INFO_WAIT_MS = 2000
 /**
  * A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has
  * gone.

@@ -1,0 +1,26 @@
+"""A trainer for the launcher tests; everything comes from the environment.
+
+It logs `loss` = rank + step / 1000, and then writes the step to its truth file, so that a line here must be a
+point there. The first line of that file has its pid and the rank that the launcher gave it.
+"""
+import os
+import time
+
+import rankzero
+
+steps = int(os.environ.get("T_STEPS", 100))
+rate = float(os.environ.get("T_RATE", 100))
+# "2:30" = rank 2 raises before it logs step 30
+raises = os.environ.get("T_RAISE")
+
+run = rankzero.init()
+with open(f"{os.environ['T_TRUTH']}.{run.rank}", "a", buffering=1) as truth:
+    truth.write(f"{os.getpid()} {os.environ.get(os.environ['T_RANK_VARIABLE'])}\n")
+    begun = time.monotonic()
+    for step in range(steps):
+        if raises == f"{run.rank}:{step}":
+            raise RuntimeError("the batch is empty")
+        run.log({"loss": run.rank + step / 1000}, step=step)
+        truth.write(f"{step}\n")
+        time.sleep(max(0.0, begun + (step + 1) / rate - time.monotonic()))
+run.end()
