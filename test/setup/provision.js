@@ -19,7 +19,7 @@ const venv = join(cache, 'venv')
 const python = join(venv, 'bin/python')
 const APT_MS = 300_000
 const PIP_MS = 300_000
-const HOROVOD_MS = 900_000
+const HOROVOD_MS = 1_200_000
 const LOG_LINES_SHOWN = 30
 
 /** A command, or a file, and the Debian package that has it. */
@@ -115,14 +115,15 @@ async function provide(packages) {
   if (existsSync(stamp())) return await system
   await Promise.all([system, pythonParts()])
   await step('stubs for the CUDA libraries', () => run(python, [join(here, 'cuda_stubs.py')], PIP_MS))
-  await horovod(join(cache, 'wheels', keyOf(['requirements.txt', 'horovod.sh'])))
+  const torch = readFileSync(join(here, 'requirements.txt'), 'utf8').match(/^torch==.*$/m)[0]
+  await horovod(join(cache, 'wheels', keyOf(['horovod.sh'], torch)))
   linkMpich()
   writeFileSync(stamp(), `${new Date().toISOString()}\n`)
 }
 
 /** What these files ask for, for this Python: another version of anything is another key. */
-function keyOf(files) {
-  const hash = createHash('sha256').update(ask('import sys; print(sys.version)'))
+function keyOf(files, more = '') {
+  const hash = createHash('sha256').update(ask('import sys; print(sys.version)')).update(more)
   for (const file of files) hash.update(readFileSync(join(here, file)))
   return hash.digest('hex').slice(0, 16)
 }
