@@ -244,6 +244,8 @@ export const HANG_ALL_AFTER_MS = 60_000
  * ms, and launchers stop the others at once.
  */
 export const FAILURES_TOGETHER_MS = 1000
+/** Runs that an aggregator looks at before it begins one: as many as may end while it starts. */
+export const LATE_RUNS_MAX = 32
 /** Seals are decided this often (ms). */
 export const SEAL_INTERVAL_MS = 100
 /** status.json is replaced at most this often (ms). */

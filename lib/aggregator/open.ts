@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createRunDirectory, ledgerPath } from '../backend/local.ts'
+import { createRunDirectory, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
+import { LATE_RUNS_MAX } from '../limits.ts'
 import { tryLock } from '../ledger/lockdb.ts'
 import { elect, readMeeting, type Election } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
@@ -36,10 +37,35 @@ export function winRun(o: {
   const election = elect(o.lockDir, `aggregator-${meeting}`)
   if (election === null) return null
   const known = o.fresh ? null : readMeeting(o.lockDir, meeting)
+  if (o.meeting !== null && o.run === null && known === null && !o.fresh && cameTooLate(o.parent, meeting)) {
+    election.release()
+    return null
+  }
   const run = o.run ?? known?.run ?? minted
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
   const path = ledgerPath(dir)
   return { run, dir, meeting, election, ledger: existsSync(path) ? openLedger(path) : null }
+}
+
+/**
+ * On a busy machine an agent starts more than one of us before the first answers. One that wins only after
+ * the whole run has been served must not begin another: the run of its meeting ended after this process
+ * began.
+ */
+function cameTooLate(parent: string, meeting: string): boolean {
+  const begun = wallMs() - process.uptime() * 1000
+  return newestRuns(parent).some((dir) =>
+    readEndpoint(dir)?.meeting === meeting && (readStatus(dir)?.endedAt ?? -Infinity) > begun)
+}
+
+/** Run ids begin with the time, so the newest come last. */
+function newestRuns(parent: string): string[] {
+  try {
+    return readdirSync(parent).filter((name) => !name.startsWith('.')).sort().slice(-LATE_RUNS_MAX)
+      .map((name) => join(parent, name))
+  } catch {
+    return []
+  }
 }
 
 /** Makes the run directory with its ledger; only the head ever does. */
