@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
+import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
 import { cliOf } from '../spawn.ts'
 import { command, type Exit, type Shared } from './define.ts'
@@ -39,6 +40,13 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
 "rankzero: run <id> <directory>"; when COMMAND is done, the first failure and what is still pending follow.
+
+With --nproc, a line that several ranks print within ${CONSOLE_HOLD_MS} ms is shown once, as "ranks 0–7: …"
+(--console collapse; prefix: each line with its rank, at once; raw: the ranks have our terminal). All that
+they printed is in console/rank-<n>.log of the run directory; rankzero console shows it again. The ranks see
+pipes, with PYTHONUNBUFFERED=1 for Python. Output that nobody takes for ${CONSOLE_STALL_MS / 1000} s stops
+them no longer: some of it is left out on the terminal, which says so. What a rank leaves running loses its
+pipe when the last rank has ended.
 
 Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 the key is held,
 126 COMMAND cannot be executed, 127 it was not found.

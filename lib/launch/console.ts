@@ -10,7 +10,7 @@
  * once. The end waits at most CONSOLE_DRAIN_MS for pipes that somebody else keeps open.
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process'
-import { closeSync, mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, statSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { TextDecoder } from 'node:util'
@@ -67,6 +67,8 @@ export class Console {
     const ranks = Array.from({ length: nproc }, (_, rank) => rank)
     this.logs = ranks.map((rank) => this.file(`rank-${rank}.log`))
     this.collapsed = this.file('collapsed.jsonl')
+    // The end of its last line may be missing, when a run goes on whose supervisor was killed.
+    if (this.dir !== null && sizeOf(join(this.dir, 'collapsed.jsonl')) > 0) this.collapsed?.write('\n')
     const pipes = makePipes(2 * nproc)
     this.sources = ranks.flatMap((rank) => STREAMS.map((stream, i): Source => ({
       rank, stream, pipe: pipes?.[2 * rank + i] ?? null, socket: null,
@@ -195,9 +197,7 @@ export class Console {
     for (const { rank, stream, lines, socket } of this.sources) {
       const open = socket === null || !process[stream].isTTY ? null : lines.open()
       if (open === null || (!open.rewritten && now - open.touchedAt < CONSOLE_PARTIAL_MS)) continue
-      const room = (process[stream].columns || 80) - 1
-      const text = [...`${prefixOf([rank])}${uncoloured(open.text).replaceAll('\t', ' ')}`]
-      const shown = text.length > room ? `${text.slice(0, room - 1).join('')}…` : text.join('')
+      const shown = fit(`${prefixOf([rank])}${uncoloured(open.text)}`, (process[stream].columns || 80) - 1)
       if (this.drawn?.text === shown) return
       this.undraw()
       this.drawn = { stream, text: shown }
@@ -259,8 +259,25 @@ export class Console {
   }
 }
 
+/** Letters that a terminal draws in two cells. */
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60\u{1f300}-\u{1faff}]/u
+
+/** As much of a line as `room` cells hold: one that wraps could not be redrawn in place. */
+function fit(line: string, room: number): string {
+  let shown = ''
+  let cells = 0
+  for (const letter of line.replaceAll('\t', ' ')) {
+    cells += WIDE.test(letter) ? 2 : 1
+    if (cells >= room) return `${shown}…`
+    shown += letter
+  }
+  return shown
+}
+
 /** Where the output of one worker is, whole. */
 export const logPath = (consoleDir: string, rank: number): string => join(consoleDir, `rank-${rank}.log`)
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 /** Below a run directory that is there; only its head makes one. */
 function directory(path: string): string | null {

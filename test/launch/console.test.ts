@@ -143,6 +143,23 @@ sys.stdout.buffer.write(b'\\xa2\\nend \\xe6')`
     expect(existsSync(place.dir)).toBe(false)
   })
 
+  it('half a line that a killed supervisor left does not spoil the next', async () => {
+    mkdirSync(consoleDir(), { recursive: true })
+    writeFileSync(join(consoleDir(), 'collapsed.jsonl'), '{"time":1,"ra')
+    await run(1, shell('echo a'))
+    expect(collapsed()).toEqual([null, { time: expect.any(Number), ranks: [0], stream: 'stdout', line: 'a' }])
+  })
+
+  it('a reader that goes away (| head) ends nobody', async () => {
+    mkdirSync(place.dir, { recursive: true })
+    writeFileSync(join(place.dir, 'done'), '')
+    const worker = shell('for i in 1 2 3 4 5; do echo $i; sleep 0.2; done; exit 7').map((word) => `'${word}'`)
+    const line = [process.execPath, CLI, 'run', '--nproc', '1', '--', ...worker].join(' ')
+    const done = await place.run(['/bin/bash', '-c', `set -o pipefail; ${line} | head -n 1`])
+    expect([done.code, done.stdout]).toEqual([7, 'rank 0: 1\n'])
+    expect(logOf(0).toString()).toBe('1\n2\n3\n4\n5\n')
+  })
+
   it('a full disk is told, and stops nothing', async () => {
     mkdirSync(consoleDir(), { recursive: true })
     spawn('ln', ['-s', '/dev/full', join(consoleDir(), 'rank-0.log')])
@@ -245,7 +262,8 @@ for i in range(40):
     time.sleep(0.05)
 print('through')`
     const started = place.start(['run', '--nproc', '2', '--', ...program('worker.py', code)])
-    await until('the first lines', 10_000, () => existsSync(consoleDir()) && logOf(0).length > 0)
+    await until('the first lines', 10_000, () =>
+      existsSync(join(consoleDir(), 'rank-0.log')) && logOf(0).length > 0)
     kill(started.child.pid)
     await until('both are through', 15_000, () =>
       [0, 1].every((rank) => /through\n$/.test(logOf(rank).toString())))
