@@ -31,6 +31,8 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--resume <RUN>', 'go on with a run instead of a new one')
   .option('--on-failure <how>', 'with --nproc, a worker failed: stop the others, or continue')
   .option('--exit-timeout <S>', 'seconds to wait after COMMAND for what is not delivered yet')
+  .option('--head <HOST>', 'host[:port] of the head, where other nodes cannot find it otherwise')
+  .option('--secret-file <FILE>', 'the run secret, for nodes that share no run directory')
   .option('--forward-signals', 'send INT and TERM on to COMMAND, whoever else got them')
   .option('--no-forward-signals', 'never send them on')
   .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
@@ -86,8 +88,13 @@ export function superviseOptions(
   sessionArgs.push('--on-collision', get('onCollision'))
   const system = findSetting('systemMetrics', { flags: raw, env })
   // Agents read it where they are, and those of other nodes are started by their ranks.
-  const agentEnv = system.origin.from !== 'flag' ? env
-    : { ...env, RANKZERO_SYSTEM_METRICS: system.value === 0 ? '0' : `${system.value / 1000}s` }
+  const agentEnv = { ...env }
+  if (system.origin.from === 'flag') {
+    agentEnv.RANKZERO_SYSTEM_METRICS = system.value === 0 ? '0' : `${system.value / 1000}s`
+  }
+  const [head, secretFile] = [get('head'), get('secretFile')]
+  if (head !== null) agentEnv.RANKZERO_HEAD = head
+  if (secretFile !== null) agentEnv.RANKZERO_SECRET_FILE = secretFile
   return {
     command: words, nproc, console: consoleOf(nproc, raw, env), cli, env: agentEnv,
     secrets: SECRETS,

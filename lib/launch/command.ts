@@ -42,6 +42,8 @@ export interface ChildFacts {
   head: string | null
   /** Parent of the run directories, absolute. */
   dir: string
+  /** Path of the run secret, if there is one. */
+  secretFile?: string | null
   cli: readonly string[]
   /** `<pid>:<start time>:<boot id>` of this supervisor. */
   supervisor: string
@@ -60,6 +62,7 @@ export function childEnv(env: Env, facts: ChildFacts): Env {
   child['RANKZERO_MEETING'] = facts.meeting
   if (facts.head !== null) child['RANKZERO_HEAD'] ??= facts.head
   child['RANKZERO_DIR'] = facts.dir
+  if (facts.secretFile) child['RANKZERO_SECRET_FILE'] ??= facts.secretFile
   child['RANKZERO_CLI'] = JSON.stringify(facts.cli)
   child['RANKZERO_SUPERVISOR'] = facts.supervisor
   // Last, so that it shadows nothing that is installed.

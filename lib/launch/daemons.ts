@@ -16,6 +16,8 @@ export interface Opened {
   key: string
   meeting: string
   pid: number
+  /** Path of the run secret, where ranks of other nodes may come. */
+  secretFile?: string | null
 }
 
 export interface DaemonPlace {

@@ -105,12 +105,13 @@ export class Job {
 
   async start(): Promise<void> {
     const { command, nproc, env, cli, dir, passKeys, secrets, pythonPath, onFailure } = this.options
-    const { run, meeting, head } = this.run
+    const { run, meeting, head, secretFile } = this.run
     const mode = this.options.console
     const port = nproc === null ? 0 : await freePort()
     const supervisor = supervisorMark()
     const child = childEnv(env, {
-      run, meeting, head, dir, cli, supervisor, passKeys, secrets, python: pythonPath ? pythonDir() : null,
+      run, meeting, head, secretFile, dir, cli, supervisor, passKeys, secrets,
+      python: pythonPath ? pythonDir() : null,
     })
     this.log?.note({ type: 'started', command: commandLine(command), nproc })
     if (nproc !== null && mode !== 'raw') this.console = new Console(mode, nproc, this.runDir())

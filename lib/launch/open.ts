@@ -35,6 +35,8 @@ export interface Run {
   guest: boolean
   /** Host that has the head, where it has to be said: it is another one, or ranks are on others. */
   head: string | null
+  /** Path of the run secret, as the aggregator told it. */
+  secretFile?: string | null
 }
 
 const AS_GUEST = { run: null, dir: null, pid: null, guest: true, head: null } as const
