@@ -13,8 +13,8 @@ export const doctorCommand = (): Command => command('doctor')
   .option('--json', 'one JSON object')
   .addHelpText('after', `
 It shows: rank, world size and the variables that decided; launchers and Python with their versions; limits;
-directories with their file systems; then findings, worst first: error (it will not work), warning (it costs
-something), info; each with what to do about it.
+who answered where the head may be, and its clock; directories with their file systems; then findings, worst
+first: error (it will not work), warning (it costs something), info; each with what to do about it.
 Ask it where the question is: rankzero run --nproc 2 -- rankzero doctor
 
 Example:
@@ -24,6 +24,18 @@ Example:
     const diagnosis = await diagnose(dirOf(flags), process.env)
     process.stdout.write(flags.json === true ? `${JSON.stringify(diagnosis)}\n` : diagnosisText(diagnosis))
   })
+
+type Asked = Diagnosis['head']['asked'][number]
+
+/** A signpost has one of three ports: the two that say nothing are in the JSON. */
+const isWorthALine = ({ answer }: Asked, _: number, all: readonly Asked[]): boolean =>
+  answer !== 'silent' || all.every((other) => other.answer === 'silent')
+
+function askedText({ from, host, port, answer, why, run, ms, offsetMs }: Asked): string {
+  const where = `${host}${port === null ? '' : `:${port}`} (${from})`
+  if (answer === 'head') return `${where}: run ${run}, ${ms} ms, its clock ${offsetMs} ms from ours`
+  return `${where}: ${answer}${why === undefined ? '' : `, ${why}`}`
+}
 
 const pythonText = (python: Diagnosis['python']): string => python === null ? 'none on PATH'
   : `${python.version} (${python.path}), `
@@ -51,6 +63,7 @@ function diagnosisText(one: Diagnosis): string {
     ['launchers', launchers === '' ? 'none on PATH' : launchers],
     ['python', pythonText(one.python)],
     ['limits', limitsText(one.limits)],
+    ...one.head.asked.filter(isWorthALine).map((asked): [string, string] => ['head', askedText(asked)]),
   ]
   const places = one.places.map(({ what, path, type, free, writable }) =>
     [what, path, type, `${(free / 2 ** 30).toFixed(1)} GiB free`, writable ? '' : 'not writable'])

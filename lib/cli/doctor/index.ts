@@ -4,9 +4,12 @@ import { findSetting } from '../../config/settings.ts'
 import { shmDir } from '../../journal/index.ts'
 import { readFacts } from '../../logger/facts.ts'
 import { native } from '../../native.ts'
-import { headCandidates, identify, meetingId, type Claim, type Identity } from '../../rank/index.ts'
+import {
+  headCandidates, identify, meetingId, type Claim, type HeadCandidates, type Identity,
+} from '../../rank/index.ts'
 import { ownVersion } from '../version.ts'
 import type { Finding } from './findings.ts'
+import type { HeadFacts } from './head.ts'
 import { identityFindings } from './identity.ts'
 import { libraryFindings, limitFindings, machineFindings, readLimits, type Limits } from './machine.ts'
 import { look, placeFindings, waitingFindings, type Place } from './places.ts'
@@ -33,6 +36,7 @@ export interface Diagnosis {
   /** Those on PATH. */
   launchers: Program[]
   python: Python | null
+  head: HeadFacts
   native: 'addon' | 'twin'
   places: Place[]
   limits: Limits
@@ -51,16 +55,18 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
   ]
   const limits = readLimits()
   const above = launchedBy(facts)
-  const { head, candidates = [] } = headCandidates(env, identity)
-  const [launchers, python, libraries] = await Promise.all([
-    findLaunchers(env), findPython(env), libraryFindings(places[2]!.path),
+  const named = headCandidates(env, identity)
+  const libraries = await libraryFindings(places[2]!.path)
+  const [launchers, python, head] = await Promise.all([
+    findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir, env }),
   ])
   const { rank, worldSize, localRank, localWorldSize, nodeRank, source, conflicts, rejected } = identity
   const findings = [
     ...identityFindings(identity, env, meeting, above),
     ...placeFindings(places, localWorldSize ?? worldSize),
     ...machineFindings(env), ...libraries,
-    ...limitFindings(limits, head !== undefined || candidates.length > 0),
+    ...limitFindings(limits, named.head !== undefined || named.candidates !== undefined),
+    ...head.findings,
     ...launcherFindings(launchers), ...pythonFindings(python, findSetting('pythonPath', { env }).value),
     ...waitingFindings(dir, env),
   ]
@@ -69,8 +75,24 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
     rank, worldSize, localRank, localWorldSize, nodeRank, node: hostname(), source,
     variables: Object.fromEntries(identity.variables.map((name) => [name, env[name] ?? ''])),
     conflicts, rejected, meeting: meeting.meeting, meetingFrom: meeting.from,
-    launchedBy: above, launchers, python, native: native.kind, places, limits,
+    launchedBy: above, launchers, python, head: head.facts, native: native.kind, places, limits,
     versions: { rankzero: ownVersion(), node: process.versions.node },
     findings: findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
+  }
+}
+
+/** Loaded here, as zeromq may not load, which is a finding of its own. */
+async function askForHead(
+  named: HeadCandidates, { meeting, dir, env }: { meeting: string; dir: string; env: NodeJS.ProcessEnv },
+): Promise<{ facts: HeadFacts; findings: Finding[] }> {
+  const lockDir = findSetting('lockDir', { env }).value
+  const secretFile = findSetting('secretFile', { env }).value
+  const { head: explicit = null, candidates = [] } = named
+  try {
+    const { findHead, headFindings } = await import('./head.ts')
+    const facts = await findHead(named, { meeting, dir, lockDir, secretFile })
+    return { facts, findings: headFindings(facts) }
+  } catch {
+    return { facts: { explicit, candidates, asked: [] }, findings: [] }
   }
 }

@@ -1,0 +1,67 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Diagnosis } from '../../lib/cli/doctor/index.ts'
+import { CLI, Place, until } from './harness.ts'
+import { TwoHosts } from './two-hosts.ts'
+
+let place: Place | null = null
+let two: TwoHosts | null = null
+afterEach(() => {
+  place?.dispose()
+  two?.dispose()
+  place = two = null
+})
+
+describe('doctor while a job runs', () => {
+  it('below rankzero run finds the head that serves the run', async () => {
+    place = new Place()
+    const done = await place.run(['run', '--', process.execPath, CLI, 'doctor', '--json'])
+    const { head, findings } = JSON.parse(done.stdout) as Diagnosis
+    expect(head).toMatchObject({ explicit: null, candidates: [] })
+    expect(head.asked).toMatchObject([{ from: 'meeting file', answer: 'head', run: place.runs()[0] }])
+    expect(Math.abs(head.asked[0]!.offsetMs!)).toBeLessThan(500)
+    expect(findings.filter(({ what }) => /head/.test(what))).toEqual([])
+  }, 60_000)
+
+  it('says that a candidate is no host, and that nobody can be asked without a secret', async () => {
+    place = new Place()
+    const env = {
+      RANK: '2', WORLD_SIZE: '4', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '2', MASTER_PORT: '29512',
+    }
+    const doctor = async (MASTER_ADDR: string): Promise<Diagnosis> =>
+      JSON.parse((await place!.run(['doctor', '--json'], { ...env, MASTER_ADDR })).stdout) as Diagnosis
+    const lost = await doctor('no-such-host.invalid')
+    expect(lost.head.candidates).toEqual(['no-such-host.invalid'])
+    expect(lost.head.asked).toMatchObject([{ answer: 'not asked' }])
+    expect(lost.findings.some(({ what }) => what.includes('no such host'))).toBe(true)
+    const { findings } = await doctor('192.0.2.1')
+    expect(findings.find(({ what }) => what.includes('none can be asked'))?.remedy).toMatch(/SECRET_FILE/)
+  }, 60_000)
+
+  it('on another node is led by the signpost to the head; the nodes\' metrics align', async () => {
+    two = await TwoHosts.make({
+      shared: false, metrics: 1, steps: 1000, rate: 100, env: { RANKZERO_SYSTEM_METRICS: '2s' },
+    })
+    two.start(0, 0)
+    two.start(1, 2)
+    const job = two
+    const env = {
+      ...job.envOf(1), RANK: '2', WORLD_SIZE: '4', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '2',
+      MASTER_ADDR: job.net.name(0), MASTER_PORT: '29511',
+    }
+    await until('the run', 30_000, () => job.runsOf(0).length > 0 && job.place.status().state === 'live')
+    const said = await job.net.start(1, [process.execPath, CLI, 'doctor', '--json'], env).ended
+    const { head } = JSON.parse(said.stdout) as Diagnosis
+    expect(head.candidates).toEqual([job.net.name(0)])
+    const found = head.asked.find(({ answer }) => answer === 'head')!
+    expect(found).toMatchObject({ run: job.runsOf(0)[0] })
+    expect(found.from).toMatch(/^signpost at /)
+    expect(Math.abs(found.offsetMs!)).toBeLessThan(500)
+    await job.finished()
+    await job.expectWhole()
+    const points = job.place.points('latest', '--metric', 'sys/cpu')
+    expect(new Set(points.map(({ rank, node }) => `${rank} ${node}`))).toEqual(new Set(['0 h0', '2 h1']))
+    expect(points.every(({ step }) => step % 2 === 0)).toBe(true)
+    const rows = job.place.rows('latest', '--metric', 'sys/cpu')
+    expect(rows.some(({ count, expected, sealed }) => count === 2 && expected === 2 && sealed)).toBe(true)
+  }, 120_000)
+})
