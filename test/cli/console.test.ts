@@ -70,18 +70,39 @@ run.text('first\\nsecond \\x1b[2J\\x1b[31mred')`
   })
 })
 
-describe('captured output', () => {
-  it('of ranks that were started by somebody else collapses too', async () => {
-    const code = `
+/** Both wait for each other: a run may be over before a slow second rank comes. */
+const IN_NODE = `
 console.log('hello')
 console.error(rank === 1 ? 'odd' : 'even')
 process.stdout.write('no end')
-// A run may be over before a slow second rank comes.
 writeFileSync('here-' + rank, '')
 while (!existsSync('here-' + (1 - rank))) await sleep(20)`
-    const [node, file] = trainer(code, '{ capture: true }')
+const IN_PYTHON = `
+import os, sys, time
+sys.path.insert(0, ${JSON.stringify(resolve(import.meta.dirname, '../../lib/python'))})
+import rankzero
+with rankzero.init(capture=True) as run:
+    print('hello')
+    print('odd' if run.rank == 1 else 'even', file=sys.stderr)
+    print('no end', end='', flush=True)
+    open(f'here-{run.rank}', 'w')
+    while not os.path.exists(f'here-{1 - run.rank}'): time.sleep(0.02)
+`
+
+function inPython(): string[] {
+  const path = join(place.root, 'train.py')
+  writeFileSync(path, IN_PYTHON)
+  return ['python3', path]
+}
+
+describe('captured output', () => {
+  it.each([
+    ['Node', () => trainer(IN_NODE, '{ capture: true }')],
+    ['Python', inPython],
+  ])('of ranks in %s that were started by somebody else collapses too', async (_, write) => {
+    const [node, file] = write()
     const line = [0, 1].map((rank) => `RANK=${rank} LOCAL_RANK=${rank} ${node} ${file} &`).join(' ')
-    const env = { WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29517' }
+    const env = { RANKZERO_CLI: place.cli, WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29517' }
     const done = await place.run(['/bin/sh', '-c', `${line} wait`], env)
     expect(done.stdout.match(/hello\nno end/g)).toHaveLength(2)
     await until('the end', 40_000, () => place.runs().length === 1 && place.status().state === 'ended')
