@@ -347,7 +347,7 @@ export const CONSOLE_FOLLOW_LAG_MS = 1000
 /** … and a line waits this long (ms) for other ranks, whose agents bring it in rounds. */
 export const CONSOLE_FOLLOW_HOLD_MS = 1000
 /** Texts that `console` sorts in memory (characters); of a longer run, the older half goes out first. */
-export const CONSOLE_SORT_CHARS_MAX = 64 * MiB
+export const CONSOLE_SORT_CHARS_MAX = 16 * MiB
 
 // Relations that the code relies on.
 if (BATCH_BYTES * 4 > CREDIT_BYTES || RECORD_BYTES_MAX * 2 > FRAME_BYTES_MAX ||

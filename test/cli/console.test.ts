@@ -102,7 +102,10 @@ describe('captured output', () => {
   ])('of ranks in %s that were started by somebody else collapses too', async (_, write) => {
     const [node, file] = write()
     const line = [0, 1].map((rank) => `RANK=${rank} LOCAL_RANK=${rank} ${node} ${file} &`).join(' ')
-    const env = { RANKZERO_CLI: place.cli, WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29517' }
+    const env = {
+      RANKZERO_CLI: place.cli, WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', MASTER_ADDR: '127.0.0.1',
+      MASTER_PORT: '29517',
+    }
     const done = await place.run(['/bin/sh', '-c', `${line} wait`], env)
     expect(done.stdout.match(/hello\nno end/g)).toHaveLength(2)
     await until('the end', 40_000, () => place.runs().length === 1 && place.status().state === 'ended')
