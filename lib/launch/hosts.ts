@@ -8,6 +8,7 @@ import { HOST_LOOKUP_MS } from '../limits.ts'
  */
 export async function namesThisHost(name: string): Promise<boolean> {
   const own = hostname()
+  if (name === '') return false
   if (name === own || name === 'localhost' || isOwnAddress(name)) return true
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never[]>((resolve) => {

@@ -65,7 +65,7 @@ function batch(first: number, last: number): Uint8Array {
   }
   return builder.finish()
 }
-const hello = (): void =>
+const hello = (...origins: Origin[]): void =>
   say('HELLO', {
     agent: 'ab',
     host: 'h',
@@ -74,7 +74,8 @@ const hello = (): void =>
     meeting: MEETING,
     protocol: 1,
     sentAt: 1900,
-    instances: [{ origin: ORIGIN, first: 1, next: 1, logged: 0, ledger: null }],
+    instances: (origins.length > 0 ? origins : [ORIGIN]).map((origin) =>
+      ({ origin, first: 1, next: 1, logged: 0, ledger: null })),
   })
 
 beforeEach(() => {
@@ -223,5 +224,49 @@ describe('the end of an instance', () => {
       [...ledger.entries()].filter((entry) => entry.type === 'note' && entry.kind === 'ended').length,
     ).toBe(1)
     expect(state.member(INSTANCE)?.state).toBe('ended')
+  })
+})
+
+describe('a newcomer that is of another run of the same meeting', () => {
+  const other = (more: Partial<Origin>): Origin => ({ ...ORIGIN, instance: 'c'.repeat(32), ...more })
+  const ended = (instance: string): void =>
+    say('END', { instance, seq: 0, logged: 0, lost: 0, refused: 0, departure: DEPARTURE, at: 1900 })
+  /** What the last WELCOME says of the last instance that it names. */
+  const answer = (): { accepted: boolean; why?: string } =>
+    (replies.findLast(({ type }) => type === 'WELCOME')!.body as Bodies['WELCOME'] & {
+      instances: { accepted: boolean; why?: string }[]
+    }).instances.at(-1)!
+
+  it('is not taken when its journal names that run', () => {
+    hello(ORIGIN, other({ run: 'before' }))
+    committer.flush()
+    expect(answer()).toMatchObject({ accepted: false, why: 'it is of run before, not r' })
+    hello(other({ run: 'r' }))
+    committer.flush()
+    expect(answer()).toMatchObject({ accepted: true })
+  })
+
+  it('is not taken when another launch made it and nobody lives any more', () => {
+    hello({ ...ORIGIN, launch: '1:1:b' })
+    committer.flush()
+    hello(other({ launch: '2:2:b', rank: 1 }))
+    committer.flush()
+    // Somebody lives: an agent of an elastic job has come back.
+    expect(answer()).toMatchObject({ accepted: true })
+    ended(INSTANCE)
+    ended('c'.repeat(32))
+    committer.flush()
+    hello(other({ launch: '3:3:b', instance: 'd'.repeat(32) }))
+    committer.flush()
+    expect(answer()).toMatchObject({ accepted: false, why: expect.stringContaining('job after that of run r') })
+    // A restart by the same launcher, a node that was not there before, and who says nothing: taken.
+    for (const [i, more] of [{ launch: '2:2:b' }, { launch: '3:3:c', bootId: 'c' }, {}].entries()) {
+      const instance = `${i}`.repeat(32)
+      hello(other({ instance, ...more }))
+      committer.flush()
+      expect(answer(), JSON.stringify(more)).toMatchObject({ accepted: true })
+      ended(instance)
+      committer.flush()
+    }
   })
 })

@@ -150,6 +150,21 @@ describe('rankzero run before torchrun of each node', () => {
   })
 })
 
+describe('ranks without rankzero run', () => {
+  /** Plays the launcher of two ranks: a process with a launcher's name that ends when they have. */
+  const launch = `#!/bin/sh
+    for r in 0 1; do RANK=$r LOCAL_RANK=$r ${NODE} ${TRAINER} & done; wait`
+  it('of jobs one after the other with the same name are a run each', async () => {
+    const file = join(place.root, 'torchrun')
+    spawnSync('/bin/sh', ['-c', 'cat > "$0" && chmod +x "$0"', file], { input: launch })
+    const env = { WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', TORCHELASTIC_RUN_ID: 'job', RANKZERO_CLI: CLI }
+    for (let job = 1; job <= 3; job++) expect((await place.run([file], env)).code).toBe(0)
+    await until('all sessions ended', 20_000, () =>
+      place.runs().length === 3 && place.runs().every((run) => place.status(run).state === 'ended'))
+    for (const run of place.runs()) expectWhole(run, 2)
+  })
+})
+
 describe('variables of a run that is over', () => {
   it('are ignored by a supervisor, which says so once and begins a run of its own', async () => {
     const names = ['RANKZERO_RUN', 'RANKZERO_MEETING', 'RANKZERO_SUPERVISOR']
