@@ -296,9 +296,7 @@ export const STATUS_REDRAW_MS = SNAPSHOT_INTERVAL_MS / 2
 export const OPEN_FILES_MIN = 1024
 /** … and below this many processes and threads of the user: one trainer has hundreds. */
 export const PROCESSES_MIN = 4096
-/** `doctor` asks so many addresses of one name for the head. */
-export const SIGNPOSTS_ASKED_MAX = 4
-/** … and warns when the head's clock is this far from ours (ms): points of two nodes seem out of order. */
+/** `doctor` warns when the head's clock is this far from ours (ms): points of two nodes seem out of order. */
 export const CLOCK_OFFSET_MS_MAX = 1000
 /** `doctor` asks programs for their versions, all at once, for so long (ms); a cold Python takes seconds. */
 export const PROGRAM_ANSWER_MS = 10_000

@@ -50,8 +50,9 @@ export async function probeHeads(
   }
 }
 
-async function probe(
-  name: string, address: string, port: number | null, meeting: string, keys: RunKeys,
+/** One address; `port` null: those that a signpost of this meeting may have. Never throws. */
+export async function probe(
+  name: string, address: string, port: number | null, meeting: string, keys: RunKeys | null,
 ): Promise<Probed> {
   const agent = randomBytes(16).toString('hex')
   let why = ''

@@ -27,14 +27,11 @@ Example:
 
 type Asked = Diagnosis['head']['asked'][number]
 
-/** A signpost has one of three ports: the two that say nothing are in the JSON. */
-const isWorthALine = ({ answer }: Asked, _: number, all: readonly Asked[]): boolean =>
-  answer !== 'silent' || all.every((other) => other.answer === 'silent')
-
-function askedText({ from, host, port, answer, why, run, ms, offsetMs }: Asked): string {
-  const where = `${host}${port === null ? '' : `:${port}`} (${from})`
-  if (answer === 'head') return `${where}: run ${run}, ${ms} ms, its clock ${offsetMs} ms from ours`
-  return `${where}: ${answer}${why === undefined ? '' : `, ${why}`}`
+function askedText({ name, address, port, answer, head, offsetMs, why }: Asked): string {
+  const where = port === 0 ? address : `${address}:${port}`
+  const what = head === null ? answer : `${answer}, which leads to ${head}`
+  const clock = offsetMs === null ? '' : `; the head's clock is ${Math.round(offsetMs)} ms from ours`
+  return `${name}${where === '' || where === name ? '' : ` (${where})`}: ${why === '' ? what : why}${clock}`
 }
 
 const pythonText = (python: Diagnosis['python']): string => python === null ? 'none on PATH'
@@ -63,7 +60,7 @@ function diagnosisText(one: Diagnosis): string {
     ['launchers', launchers === '' ? 'none on PATH' : launchers],
     ['python', pythonText(one.python)],
     ['limits', limitsText(one.limits)],
-    ...one.head.asked.filter(isWorthALine).map((asked): [string, string] => ['head', askedText(asked)]),
+    ...one.head.asked.map((asked): [string, string] => ['head', askedText(asked)]),
   ]
   const places = one.places.map(({ what, path, type, free, writable }) =>
     [what, path, type, `${(free / 2 ** 30).toFixed(1)} GiB free`, writable ? '' : 'not writable'])

@@ -1,3 +1,6 @@
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Diagnosis } from '../../lib/cli/doctor/index.ts'
 import { CLI, Place, until } from './harness.ts'
@@ -17,24 +20,27 @@ describe('doctor while a job runs', () => {
     const done = await place.run(['run', '--', process.execPath, CLI, 'doctor', '--json'])
     const { head, findings } = JSON.parse(done.stdout) as Diagnosis
     expect(head).toMatchObject({ explicit: null, candidates: [] })
-    expect(head.asked).toMatchObject([{ from: 'meeting file', answer: 'head', run: place.runs()[0] }])
+    expect(head.asked).toMatchObject([{ name: 'meeting file', address: '127.0.0.1', answer: 'head' }])
     expect(Math.abs(head.asked[0]!.offsetMs!)).toBeLessThan(500)
-    expect(findings.filter(({ what }) => /head/.test(what))).toEqual([])
+    expect(findings.filter(({ what }) => what.includes('head'))).toEqual([])
   }, 60_000)
 
-  it('says that a candidate is no host, and that nobody can be asked without a secret', async () => {
+  it('says that nobody can be asked without a secret, and that a candidate is no host', async () => {
     place = new Place()
+    const secret = join(place.root, 'secret')
+    writeFileSync(secret, randomBytes(32).toString('base64'), { mode: 0o600 })
     const env = {
       RANK: '2', WORLD_SIZE: '4', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '2', MASTER_PORT: '29512',
+      MASTER_ADDR: 'no-such-host.invalid',
     }
-    const doctor = async (MASTER_ADDR: string): Promise<Diagnosis> =>
-      JSON.parse((await place!.run(['doctor', '--json'], { ...env, MASTER_ADDR })).stdout) as Diagnosis
-    const lost = await doctor('no-such-host.invalid')
-    expect(lost.head.candidates).toEqual(['no-such-host.invalid'])
-    expect(lost.head.asked).toMatchObject([{ answer: 'not asked' }])
-    expect(lost.findings.some(({ what }) => what.includes('no such host'))).toBe(true)
-    const { findings } = await doctor('192.0.2.1')
-    expect(findings.find(({ what }) => what.includes('none can be asked'))?.remedy).toMatch(/SECRET_FILE/)
+    const doctor = async (more: NodeJS.ProcessEnv): Promise<Diagnosis> =>
+      JSON.parse((await place!.run(['doctor', '--json'], { ...env, ...more })).stdout) as Diagnosis
+    const { head, findings } = await doctor({})
+    expect(head).toMatchObject({ candidates: ['no-such-host.invalid'], asked: [{ answer: 'nothing' }] })
+    expect(findings.find(({ what }) => what.includes('none is asked'))?.remedy).toMatch(/SECRET_FILE/)
+    const lost = await doctor({ RANKZERO_SECRET_FILE: secret })
+    const whats = lost.findings.map(({ what }) => what).join('\n')
+    expect(whats).toMatch(/no head answers now \(no-such-host.invalid: /)
   }, 60_000)
 
   it('on another node is led by the signpost to the head; the nodes\' metrics align', async () => {
@@ -52,9 +58,8 @@ describe('doctor while a job runs', () => {
     const said = await job.net.start(1, [process.execPath, CLI, 'doctor', '--json'], env).ended
     const { head } = JSON.parse(said.stdout) as Diagnosis
     expect(head.candidates).toEqual([job.net.name(0)])
-    const found = head.asked.find(({ answer }) => answer === 'head')!
-    expect(found).toMatchObject({ run: job.runsOf(0)[0] })
-    expect(found.from).toMatch(/^signpost at /)
+    const found = head.asked.find(({ answer }) => answer === 'signpost')!
+    expect(found).toMatchObject({ name: job.net.name(0), head: expect.stringMatching(/:\d+$/) })
     expect(Math.abs(found.offsetMs!)).toBeLessThan(500)
     await job.finished()
     await job.expectWhole()

@@ -91,7 +91,7 @@ async function askForHead(
   try {
     const { findHead, headFindings } = await import('./head.ts')
     const facts = await findHead(named, { meeting, dir, lockDir, secretFile })
-    return { facts, findings: headFindings(facts) }
+    return { facts, findings: headFindings(facts, secretFile !== null) }
   } catch {
     return { facts: { explicit, candidates, asked: [] }, findings: [] }
   }
