@@ -13,7 +13,8 @@ export const report = (measures) => { console.log(JSON.stringify(measures)) }
 
 /** Starts worker.js in `nproc` processes; `onDir` hears the run directory as soon as it is known. */
 export async function runWorkers({ nproc, args, onDir = () => {} }) {
-  const command = [CLI, 'run', '--nproc', nproc, '--console', 'raw', '--', process.execPath, workerPath, ...args]
+  const options = ['--nproc', nproc, '--console', 'raw']
+  const command = [CLI, 'run', ...options, '--', process.execPath, workerPath, ...args]
   const child = spawn(process.execPath, command.map(String), { stdio: ['ignore', 'pipe', 'pipe'] })
   let stdout = ''
   let stderr = ''
