@@ -18,14 +18,14 @@ REPORT_BYTES_MAX = RECORD_BYTES_MAX // 4
 class Layout:
     """One layout, with the packer of its values records: everything of a record behind the commit word."""
 
-    __slots__ = ("id", "names", "count", "size", "pack_into", "time")
+    __slots__ = ("id", "names", "count", "size", "pack", "time")
 
     def __init__(self, id: int, names: Sequence[str], time: int = 0) -> None:
         self.id = id
         self.names = names
         self.count = len(names)
         self.size = HEAD_BYTES + 8 * self.count
-        self.pack_into: Callable[..., None] = struct.Struct("<IQIIdd%dd" % self.count).pack_into
+        self.pack: Callable[..., bytes] = struct.Struct("<IQIIdd%dd" % self.count).pack
         self.time = time
         """When it was defined, ms since the epoch."""
 

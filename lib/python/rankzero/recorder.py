@@ -58,7 +58,7 @@ class Recorder(Run):
                     if layout is not None and 0 <= step <= STEP_MAX:
                         numbers = values.values()
                         for number in numbers:
-                            kind = type(number)
+                            kind = number.__class__
                             if kind is float or kind is int and -STEP_MAX <= number <= STEP_MAX:
                                 continue
                             if kind is not bool:
