@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url'
 
 export const DIST = new URL('../dist/', import.meta.url)
 export const CLI = fileURLToPath(new URL('cli/main.js', DIST))
+/** With what the tests need of Python; made by `npm test`. */
+export const VENV_PYTHON = fileURLToPath(new URL('../.cache/venv/bin/python', import.meta.url))
 export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
 
 export const importDist = (path) => import(new URL(path, DIST))

@@ -1,5 +1,7 @@
 // The trials as data: what runs, with which arguments, what its numbers mean. Budgets are those of the
 // design.
+import { existsSync } from 'node:fs'
+import { VENV_PYTHON } from './kit.js'
 
 const CALLS = {
   'log()': 'log',
@@ -17,8 +19,38 @@ const logTrials = [2, 10, 50].flatMap((metrics) => Object.entries(CALLS).map(([t
   measures: { ns: { unit: 'ns/metric', budget: what === 'log' ? '≤ 60' : '' } },
 })))
 
+/** tensorboardX is measured where the tests have brought it. */
+const PYTHON_CALLS = {
+  'run.log()': 'log',
+  'json.dumps and write': 'json',
+  'logging.info': 'logging',
+  ...existsSync(VENV_PYTHON) && { tensorboardX: 'tensorboardX' },
+}
+
+const pythonTrials = [1, 10, 100].flatMap((metrics) => Object.entries(PYTHON_CALLS).map(([title, what]) => ({
+  name: `Python ${title}, ${metrics} metrics`,
+  script: 'python.js',
+  args: ['python-log.py', metrics, what],
+  measures: {
+    median: { unit: 'us/call', budget: what === 'log' && metrics === 10 ? '≤ 3' : '' },
+    p99: { unit: 'us/call' },
+    max: { unit: 'us/call' },
+  },
+})))
+
 export const TRIALS = [
   ...logTrials,
+  ...pythonTrials,
+  {
+    name: 'Python, 10 metrics a call',
+    script: 'python.js',
+    args: ['python-cpu.py'],
+    measures: {
+      'trainer': { unit: 'CPU-s/M points' },
+      'agent and aggregator': { unit: 'CPU-s/M points' },
+      'whole tree': { unit: 'CPU-s/M points', budget: '≤ 1.0' },
+    },
+  },
   {
     name: 'admit + durable commit, one core',
     script: 'commit.js',
