@@ -39,7 +39,8 @@ async function runOnce({ name, script, args = [] }) {
   child.stderr.on('data', (chunk) => { stderr += chunk })
   const code = await new Promise((resolve) => { child.on('close', resolve) })
   // The aggregator of an unsupervised run leaves after its trainer.
-  for (const path of [home, shm]) rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+  const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }
+  for (const path of [home, shm]) rmSync(path, options)
   if (code !== 0) throw new Error(`trial ${name} ended with ${code}:\n${stderr || stdout}`)
   return JSON.parse(stdout.trim().split('\n').at(-1))
 }

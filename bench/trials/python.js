@@ -6,7 +6,8 @@ import { CLI, report, VENV_PYTHON } from '../kit.js'
 const [script, ...args] = process.argv.slice(2)
 const path = fileURLToPath(new URL(script, import.meta.url))
 const python = args.includes('tensorboardX') ? VENV_PYTHON : 'python3'
-const command = script === 'python-cpu.py' ? [process.execPath, CLI, 'run', '--', python, path] : [python, path]
+const supervisor = script === 'python-cpu.py' ? [process.execPath, CLI, 'run', '--'] : []
+const command = [...supervisor, python, path]
 const client = fileURLToPath(new URL('../../lib/python', import.meta.url))
 const env = { ...process.env, PYTHONPATH: client, PYTHONDONTWRITEBYTECODE: '1', RANKZERO_CLI: CLI }
 const child = spawn(command[0], [...command.slice(1), ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] })

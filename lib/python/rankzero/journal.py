@@ -74,7 +74,7 @@ class Journal:
         count = layout.count
         # Packing, then copying, costs less than packing in place and a view of it for the crc.
         record = layout.pack(
-            layout.size, seq | VALUES_MARK, layout.id, count, step, time_ns() // 1_000_000, *numbers
+            layout.size_field, seq | VALUES_MARK, layout.id_fields, step, time_ns() // 1_000_000, *numbers
         )
         self._u8[at + 4:stop] = record
         self._u32[at >> 2] = crc32(record, self._seed) or 1
