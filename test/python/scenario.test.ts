@@ -24,7 +24,8 @@ function expectExact(ranks: number, steps: number): void {
   const wrong = points.filter(({ metric, step, rank, value }) =>
     value !== (metric === 'n' ? step : step / 4 + rank))
   expect(wrong).toEqual([])
-  expect(new Set(points.map(({ metric, step, rank }) => `${metric} ${step} ${rank}`)).size).toBe(points.length)
+  const places = new Set(points.map(({ metric, step, rank }) => `${metric} ${step} ${rank}`))
+  expect(places.size).toBe(points.length)
   expect(place.audit()).toMatchObject({ balanced: true, complete: true })
 }
 
