@@ -18,6 +18,8 @@ export interface Joining {
   head: HeadPlace
   /** Ranks of other nodes may come. */
   wide: boolean
+  /** A next job may come to the same meeting id, which is a name or a port of the user's. */
+  reusable: boolean
   /** Supervisors that belong to this job, as far as is known: the session waits for them. */
   supervisors: number
 }
@@ -59,7 +61,7 @@ export function partOf({ env, facts, identity, command, nproc, supervised }: Par
     : meetingAt('master', 'torchelastic', `${torch!.endpoint?.host}:${torch!.endpoint?.port}`, uid))
   const oneNode = tasks && torch === null && identity.localWorldSize === identity.worldSize
   return {
-    kind: 'join', meeting, wide: !oneNode,
+    kind: 'join', meeting, wide: !oneNode, reusable: own === null,
     head: headOf({ env, above, rank: tasks ? identity.rank : null, torch }),
     supervisors: Math.max(torch?.nodes ?? 1, tasks ? identity.worldSize : 1),
   }

@@ -63,7 +63,7 @@ async function placeOf(options: SuperviseOptions): Promise<{ part: Part; among: 
   const identity = identify(env, facts)
   const part = partOf({ env, facts, identity, command, nproc, supervised: isSupervised(env) })
   const requeued = Number(env['SLURM_RESTART_COUNT'] ?? 0) > 0
-  const again = part.kind === 'new' || resume !== null || requeued
+  const again = part.kind === 'new' || !part.reusable || resume !== null || requeued
   // What we start ourselves is on this node.
   const alone = { worldSize: 1, localWorldSize: 1 }
   if (part.kind === 'new') return { part, among: { task: null, supervisors: 1, again, sizes: alone } }

@@ -53,7 +53,7 @@ export interface JobPlace {
   task: number | null
   /** Supervisors of this job, as far as known. */
   supervisors: number
-  /** The run is gone on with, so that what it had before is no other job's. */
+  /** What the run had before is no other job's: its meeting is its own, or it is gone on with. */
   again: boolean
   /** Sizes of the world and of this node's part, as the launcher above us gave them. */
   sizes: Pick<Identity, 'worldSize' | 'localWorldSize'>

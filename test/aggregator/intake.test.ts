@@ -258,7 +258,8 @@ describe('a newcomer that is of another run of the same meeting', () => {
     committer.flush()
     hello(other({ launch: '3:3:b', instance: 'd'.repeat(32) }))
     committer.flush()
-    expect(answer()).toMatchObject({ accepted: false, why: expect.stringContaining('job after that of run r') })
+    const why: unknown = expect.stringContaining('job after that of run r')
+    expect(answer()).toMatchObject({ accepted: false, why })
     // A restart by the same launcher, a node that was not there before, and who says nothing: taken.
     for (const [i, more] of [{ launch: '2:2:b' }, { launch: '3:3:c', bootId: 'c' }, {}].entries()) {
       const instance = `${i}`.repeat(32)

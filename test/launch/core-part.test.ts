@@ -99,7 +99,9 @@ describe('the part of a supervisor', () => {
     const env = ompi(0, 4)
     const meeting = meetingId(env, facts, identify(env, facts)).meeting
     const all = [0, 1, 2, 3].map((rank) => part('python x.py', ompi(rank, 4)))
-    expect(all[0]).toEqual({ kind: 'join', meeting, head: 'here', wide: false, supervisors: 4 })
+    expect(all[0]).toEqual({
+      kind: 'join', meeting, head: 'here', wide: false, reusable: false, supervisors: 4,
+    })
     expect(all.slice(1)).toEqual(all.slice(1).map(() => ({ ...all[0], head: 'away' })))
     expect(part('python x.py', ompi(0, 4, 2))).toMatchObject({ wide: true })
   })
@@ -114,7 +116,8 @@ describe('the part of a supervisor', () => {
 
   test('a run that a supervisor of another host opened is taken part in', () => {
     expect(part('python x.py', { RANKZERO_RUN: 'r' })).toEqual({
-      kind: 'join', meeting: meetingOfRun('r', 1000), head: 'away', wide: true, supervisors: 1,
+      kind: 'join', meeting: meetingOfRun('r', 1000), head: 'away', wide: true, reusable: false,
+      supervisors: 1,
     })
   })
 
@@ -126,7 +129,7 @@ describe('the part of a supervisor', () => {
     ['--rdzv-id J --rdzv-backend etcd --rdzv-endpoint e:1', torchId('J'), 'away'],
   ])('torchrun --nnodes 2 %s', (options, meeting, head) => {
     expect(part(`torchrun --nnodes 2 ${options} x.py`))
-      .toEqual({ kind: 'join', meeting, head, wide: true, supervisors: 2 })
+      .toEqual({ kind: 'join', meeting, head, wide: true, reusable: true, supervisors: 2 })
   })
 
   test('RANKZERO_HEAD says where the head is', () => {
@@ -142,7 +145,7 @@ describe('the part of a supervisor', () => {
     }
     expect(part('torchrun --nnodes 2 --rdzv-id J x.py', env)).toEqual({
       kind: 'join', meeting: meetingId(env, facts, identify(env, facts)).meeting, head: 'away', wide: true,
-      supervisors: 2,
+      reusable: false, supervisors: 2,
     })
   })
 })
