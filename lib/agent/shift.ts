@@ -130,7 +130,8 @@ export class Shift {
   }
 
   #pause(): number {
-    const leaving = [...this.#feeds.values()].some((feed) => feed.dead || feed.departure !== null)
+    const leaving = [...this.#feeds.values()].some((feed) => (feed.dead || feed.departure !== null)
+      && this.#uplink.core.stateOf(feed.instance) !== 'refused')
     const busy = this.#termAt !== null || this.#drain.busy || (leaving && this.#uplink.core.live)
     return busy ? DRAIN_BUSY_MS : DRAIN_INTERVAL_MS
   }
