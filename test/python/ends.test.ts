@@ -29,6 +29,10 @@ describe('how a Python worker ends', () => {
     ['an exception while another hook is there',
       'before = sys.excepthook\nsys.excepthook = lambda *a: before(*a)\nraise ValueError("v")', 1,
       { exit: 1, error: { type: 'ValueError', message: 'v' } }],
+    ['a sys.exit that was caught, then end()', 'try:\n  sys.exit(3)\nexcept SystemExit: pass\nrun.end()', 0,
+      { exit: 0 }],
+    ['sys.exit(3) with atexit.register(run.end)', 'import atexit\natexit.register(run.end)\nsys.exit(3)', 3,
+      { exit: 3 }],
     ['a handled exception', 'try:\n  1 / 0\nexcept ZeroDivisionError:\n  pass\nrun.end()', 0, { exit: 0 }],
   ])('%s', (_, code, status, end) => {
     const done = leave(START + code)

@@ -30,7 +30,7 @@ function expectExact(ranks: number, steps: number): void {
 }
 
 describe('Python under rankzero run', () => {
-  it('a DataLoader with 4 forked workers and a spawn pool: no hang, no double end, no lost point', async () => {
+  it('a DataLoader with 4 workers and a spawn pool: no hang, no double end, no lost point', async () => {
     place = new Place()
     const path = script(place, `
 import warnings; warnings.simplefilter("ignore")

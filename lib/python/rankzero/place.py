@@ -4,12 +4,14 @@ Invariants: nothing is mapped that could fault later (only allocated tmpfs; ext4
 memory is used only while it has room for everyone; the lock file is opened once in the owner and never
 again, since closing any descriptor of it would free the lock.
 """
-import fcntl
 import mmap
 import os
 import stat
 import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+if sys.platform != "win32":
+    import fcntl
 
 from .errors import RankzeroError
 from .format import LOCK_NONE, LOCK_POSIX, encode_header

@@ -64,6 +64,14 @@ def exit_of(error: Optional[BaseException]) -> int:
     return error.code & 255 if isinstance(error.code, int) else 1
 
 
+def _is_running() -> bool:
+    """Whether the main module is still running below this call; in exit handlers it is not."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_name == "<module>"
+
+
 class WorkerRun(Recorder):
     def __init__(self, facts: RunFacts, journal: Journal, keeper: AgentKeeper, capture: bool) -> None:
         super().__init__(journal)
@@ -94,6 +102,9 @@ class WorkerRun(Recorder):
         error = sys.exc_info()[1]
         if error is self._handled_before or isinstance(error, KeyboardInterrupt):
             error = None
+        if error is None and _is_running():
+            # A sys.exit() that was called before has been caught: the program goes on.
+            self._exit = None
         self._leave(error)
 
     # --- how it ends, from hooks.py

@@ -2,7 +2,6 @@
 import json
 import os
 import re
-import secrets
 import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
@@ -123,7 +122,7 @@ def _start(options: Dict[str, Any]) -> Run:
         _tell_conflicts(identity, say)
     cli = _find_cli(env, say)
     origin = {
-        "instance": secrets.token_hex(16), "meeting": meeting.meeting, "run": env.get("RANKZERO_RUN") or None,
+        "instance": os.urandom(16).hex(), "meeting": meeting.meeting, "run": env.get("RANKZERO_RUN") or None,
         "role": "worker", "rank": identity.rank, "worldSize": identity.world_size,
         "localRank": identity.local_rank, "node": node, "bootId": facts.boot_id, "pidns": pid_namespace(),
         "pid": facts.pid, "procStart": facts.proc_start, "startedAt": now_ms(), "dir": settings.dir,
