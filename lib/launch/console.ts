@@ -24,7 +24,7 @@ import { Lines, uncoloured } from '../record/lines.ts'
 import { blockLine, Collapser, prefixOf, shownBlock, type Block, type Stream } from './core-collapse.ts'
 import { fileOutlet, standardOutlet, type Outlet } from './outlet.ts'
 import { keepReading, makePipes, type Pipe } from './pipes.ts'
-import { count, say } from './progress.ts'
+import { beforeWeSay, count, say } from './progress.ts'
 
 export type ConsoleMode = 'collapse' | 'prefix'
 
@@ -75,6 +75,7 @@ export class Console {
       decoder: new TextDecoder('utf-8', { ignoreBOM: true }), lines: new Lines(),
     })))
     for (const rank of ranks) this.collapser.open(rank)
+    beforeWeSay(() => this.undraw())
     const paths = this.sources.map(({ rank }) => this.dir === null ? '/dev/null' : logPath(this.dir, rank))
     this.dismissReader = pipes === null ? () => {} : keepReading(pipes, paths)
   }

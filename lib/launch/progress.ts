@@ -29,8 +29,16 @@ export function progress(stream: NodeJS.WriteStream = process.stderr, afterMs = 
   }
 }
 
+let clearLine = (): void => {}
+
+/** Whoever keeps a line on the terminal clears it before we say something. */
+export function beforeWeSay(clear: () => void): void {
+  clearLine = clear
+}
+
 /** Our own voice: always stderr, always with our name. */
 export function say(text: string): void {
+  clearLine()
   process.stderr.write(`rankzero: ${text}\n`)
 }
 

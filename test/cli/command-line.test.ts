@@ -83,6 +83,13 @@ describe('run reads its options', () => {
       passKeys: false, sessionArgs: ['--on-collision', 'fail'],
     })
   })
+  test('how output is shown: with --nproc as asked, else COMMAND has its terminal', () => {
+    const shown = (flags: object, vars: object = {}): string => read(flags, vars).console
+    expect([shown({}), shown({ nproc: '2' })]).toEqual(['raw', 'collapse'])
+    expect(shown({ nproc: '2', console: 'raw' }, { RANKZERO_CONSOLE: 'prefix' })).toBe('raw')
+    expect(shown({ nproc: '2' }, { RANKZERO_CONSOLE: 'prefix' })).toBe('prefix')
+    expect(shown({}, { RANKZERO_CONSOLE: 'prefix' })).toBe('raw')
+  })
   test('from flags', () => {
     const flags = {
       nproc: '4', key: '-k', project: 'p', onCollision: 'wait', onFailure: 'continue', exitTimeout: '2.5',
