@@ -1,6 +1,6 @@
 /** The supervisor with real COMMANDs and played daemons (fake-cli.js). */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { listJournals, openReader } from '../../lib/journal/index.ts'
@@ -183,6 +183,16 @@ describe('signals', () => {
     const done = await started.ended
     expect([done.code, done.stdout]).toEqual([6, 'up\nterms 1\n'])
     expect(events().filter((event) => event['type'] === 'signal')).toHaveLength(2)
+  })
+
+  it('TERM goes to mpirun behind a shell, and the shell lives to return its status', async () => {
+    const mpirun = join(place.root, 'mpirun')
+    writeFileSync(mpirun, `#!/bin/sh\ntrap 'echo told; exit 5' TERM; echo up; while :; do sleep 0.05; done\n`)
+    chmodSync(mpirun, 0o755)
+    const started = place.start(shell(`${mpirun}; s=$?; ${DONE}; exit $s`))
+    await shows(started, 'up\n')
+    started.child.kill('SIGTERM')
+    expect(await started.ended).toMatchObject({ code: 5, stdout: 'up\ntold\n' })
   })
 
   it('TERM stops all workers, whose end is then no failure of theirs', async () => {
