@@ -3,9 +3,9 @@
  * checkout as its `rankzero`, and what comes out must have the shape that is shown.
  *
  * In a `console` block `$ ` begins a command and what follows is its output, with stderr. `…` stands for
- * any text in a line and, alone, for any lines. A `js` block begins with its file name. `text` blocks are
- * pictures; other kinds are refused. Ids, paths and most numbers are generalised; counts of points, ranks and
- * exit statuses are not.
+ * any text in a line and, alone, for any lines. A `js` or `py` block begins with its file name. `text` blocks
+ * are pictures; other kinds are refused. Ids, paths and most numbers are generalised; counts of points, ranks
+ * and exit statuses are not.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -38,6 +38,9 @@ function commandsOf(text: string): Command[] {
 const isInstall = (command: string): boolean => /^npm install( \S+)?$/.test(command)
 const withoutInstall = (command: string): string =>
   command.split(' && ').filter((part) => !isInstall(part)).join(' && ')
+
+/** The first line of a file that is shown. */
+const FILE_NAME = /^(?:\/\/|#) (\S+)\n/
 
 // --- what a user sees, without what differs from run to run
 
@@ -87,8 +90,8 @@ beforeAll(() => {
   chmodSync(join(bin, 'rankzero'), 0o755)
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }')
   for (const { language, text } of blocks) {
-    const name = language === 'js' ? /^\/\/ (\S+)\n/.exec(text)?.[1] : undefined
-    if (name !== undefined) writeFileSync(join(project, name), text)
+    const name = FILE_NAME.exec(text)?.[1]
+    if (name !== undefined && (language === 'js' || language === 'py')) writeFileSync(join(project, name), text)
   }
 })
 
@@ -107,7 +110,9 @@ async function type(commands: readonly string[]): Promise<{ output: string; stat
 
 describe('what the README shows is what comes out', () => {
   test('every block is a console, a file or a picture', () => {
-    const begins: Record<string, RegExp> = { console: /^\$ /, js: /^\/\/ \S+\n/, text: /^/ }
+    const begins: Record<string, RegExp> = {
+      console: /^\$ /, js: FILE_NAME, py: FILE_NAME, text: /^/,
+    }
     expect(blocks.filter(({ language, text }) => !begins[language]?.test(text))).toEqual([])
     expect(readme.split('```').length - 1).toBe(2 * blocks.length)
   })
