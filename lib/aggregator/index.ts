@@ -96,6 +96,7 @@ class Aggregator {
   private healthAt = -Infinity
   private opensSeen = 0
   private denied = 0
+  private wide = false
   private stop: (status: number) => void = () => {}
 
   constructor(options: AggregatorOptions, won: Won) {
@@ -143,9 +144,10 @@ class Aggregator {
     this.diary = openDiary('aggregator', logPath(dir, 'aggregator'))
     process.on('uncaughtExceptionMonitor', (error) => this.diary(`dies of ${error.stack ?? error.message}`))
     this.startedAt = Number(this.ledger.meta()['startedAt'] ?? this.openedAt)
-    for (const [key, value] of Object.entries({ run, meeting, startedAt: this.startedAt })) {
-      this.ledger.setMeta(key, String(value))
-    }
+    // Whoever starts a successor need not know that ranks of other nodes are there.
+    this.wide = this.options.wide || this.ledger.meta()['wide'] === 'true'
+    const meta = { run, meeting, startedAt: this.startedAt, wide: this.wide }
+    for (const [key, value] of Object.entries(meta)) this.ledger.setMeta(key, String(value))
     const applied = (...entry: Parameters<State['apply']>): void => this.applied(...entry)
     this.committer = new Committer(this.ledger, applied, (fault) => this.faulted(fault))
     this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
@@ -159,7 +161,7 @@ class Aggregator {
       key: () => session.last.key, state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
     }, this.state, this.committer, this.diary)
-    const { options: { wide, secretFile }, diary } = this
+    const { options: { secretFile }, wide, diary } = this
     this.ears = await listen({
       meeting, term, dir, wide, secretFile, diary, hosts: () => headNames(this.state),
       onFrame: (frame, reply) =>
@@ -229,7 +231,7 @@ class Aggregator {
     this.adoptAsked()
     if (this.session.state !== 'draining' && mayDrain({
       ...drainFacts(this.state), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
-      supervised: this.options.meeting === null, wide: this.options.wide,
+      supervised: this.options.meeting === null, wide: this.wide,
     })) void this.finish()
   }
 
@@ -316,7 +318,7 @@ class Aggregator {
     this.session.release()
     if (ended) {
       removeMeeting(this.options.lockDir, this.won.meeting)
-      if (this.options.wide) removeShared(this.options.parent, this.won.meeting)
+      if (this.wide) removeShared(this.options.parent, this.won.meeting)
     }
     this.fence?.release()
     this.ledger?.close()

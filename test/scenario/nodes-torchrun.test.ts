@@ -1,7 +1,7 @@
 /** `rankzero run -- torchrun --nnodes 2 …` typed on both hosts, with the Python client in the workers. */
 import { join, resolve } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { CLI, sleep, until, type Started } from './harness.ts'
+import { CLI, kill, sleep, until, type Started } from './harness.ts'
 import { TwoHosts, type Job } from './two-hosts.ts'
 
 const VENV = resolve(import.meta.dirname, '../../.cache/venv/bin')
@@ -33,21 +33,35 @@ describe.each(['c10d', 'static'])('torchrun on two nodes with the %s rendezvous'
     const one = start(first, rendezvousOf[rendezvous]!(first))
     await sleep(3000)
     const other = start(1 - first, rendezvousOf[rendezvous]!(1 - first))
-    for (const { code, stderr } of await Promise.all([one.ended, other.ended])) expect(code, stderr).toBe(0)
-    const status = await until('the end of the run', 30_000, () => {
-      const now = two.place.status()
-      return now.state === 'ended' && now
-    })
-    expect(status).toMatchObject({ status: 'finished', ranks: 4, host: 'h0' })
-    const expected = [0, 1, 2, 3].flatMap((rank) =>
-      Array.from({ length: job.steps }, (_, step) => `loss ${step} ${rank} ${rank + step / 4096}`))
-    const got = two.place.points()
-      .map(({ metric, step, rank, value }) => `${metric} ${step} ${rank} ${value}`)
-    expect(got.sort()).toEqual(expected.sort())
-    expect(two.place.audit()).toMatchObject({ balanced: true, complete: true })
+    await expectOneRun(one, other)
     expect([two.runsOf(0).length, two.runsOf(1).length]).toEqual([1, shared ? 1 : 0])
     // Both supervisors know the run, wherever it is.
     const run = two.place.runs()[0]
     for (const { stderr } of [await one.ended, await other.ended]) expect(stderr).toContain(run)
   }, 120_000)
 })
+
+it('is one run when the aggregator of the head is killed', async () => {
+  two = await TwoHosts.make({ ...job, shared: false, steps: 500 })
+  const both = [0, 1].map((i) => start(i, rendezvousOf['c10d']!(i)))
+  await until('points of all ranks', 60_000, () => two.place.runs().length === 1
+    && two.place.status().members.filter(({ logged }) => logged > 20).length === 4)
+  kill(await until('the aggregator', 20_000, () => two.net.pids(0, ' aggregator ')[0]))
+  await expectOneRun(both[0]!, both[1]!)
+}, 120_000)
+
+/** Every point once, whole books, and the status that both deserve. */
+async function expectOneRun(one: Started, other: Started): Promise<void> {
+  for (const { code, stderr } of await Promise.all([one.ended, other.ended])) expect(code, stderr).toBe(0)
+  const status = await until('the end of the run', 30_000, () => {
+    const now = two.place.status()
+    return now.state === 'ended' && now
+  })
+  expect(status).toMatchObject({ status: 'finished', ranks: 4, host: 'h0' })
+  const expected = [0, 1, 2, 3].flatMap((rank) =>
+    Array.from({ length: two.job.steps }, (_, step) => `loss ${step} ${rank} ${rank + step / 4096}`))
+  const got = two.place.points()
+    .map(({ metric, step, rank, value }) => `${metric} ${step} ${rank} ${value}`)
+  expect(got.sort()).toEqual(expected.sort())
+  expect(two.place.audit()).toMatchObject({ balanced: true, complete: true })
+}
