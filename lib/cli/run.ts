@@ -50,10 +50,10 @@ pipes, with PYTHONUNBUFFERED=1 for Python. Output that nobody takes for ${CONSOL
 them no longer: some of it is left out on the terminal, which says so. What a rank leaves running loses its
 pipe when the last rank has ended.
 
-Put it where the launcher is typed, torchrun on each node, srun, mpirun or horovodrun once, or in front of what
-a launcher starts (srun rankzero run -- python train.py): the supervisors of one job share one run. INT and
-TERM are sent on as TERM to the launcher, to the step of srun; not what a terminal or a launcher above us sends
-to all by itself.
+Put it where the launcher is typed, torchrun on each node, srun, mpirun or horovodrun once, or in front of
+what a launcher starts (srun rankzero run -- python train.py): the supervisors of one job share one run.
+INT and TERM are sent on as TERM to the launcher, or to the step of srun; not what a terminal or a launcher
+above us sends to all by itself.
 
 Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 the key is held,
 126 COMMAND cannot be executed, 127 it was not found.
