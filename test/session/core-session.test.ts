@@ -3,7 +3,8 @@ import { JOIN_TIMEOUT_MS, RUN_LINGER_MS } from '../../lib/limits.ts'
 import { mayDrain, type DrainFacts } from '../../lib/session/core-session.ts'
 
 const facts = (over: Partial<DrainFacts>): DrainFacts => ({
-  now: RUN_LINGER_MS, openedAt: 0, worldSize: 4, liveWorkers: 0, joinedRanks: 4, firstJoinAt: 0, lastChangeAt: 0,
+  now: RUN_LINGER_MS, openedAt: 0, worldSize: 4, liveWorkers: 0, joinedRanks: 4, firstJoinAt: 0,
+  lastChangeAt: 0,
   supervisors: 1, supervisorsExpected: 1, liveSupervisors: 0, supervised: true, wide: false, ...over,
 })
 
