@@ -9,7 +9,9 @@ afterEach(() => two?.dispose())
 const job: Job = { shared: true, metrics: 2, steps: 300, rate: 100 }
 const NOTHING: Job = { ...job, shared: false }
 
-describe.each<[string, Job]>([['the run directory', job], ['nothing', NOTHING]])(
+describe.each<[string, Job]>([
+  ['the run directory', job], ['nothing', NOTHING], ['everything', { ...job, home: 'one' }],
+])(
   'two nodes that share %s', (_, of) => {
     it('are one run', async () => {
       two = await TwoHosts.make(of)

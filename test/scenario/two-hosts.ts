@@ -10,6 +10,8 @@ import { nameOf, valueOf } from './value.js'
 export interface Job {
   /** Nothing but the network joins the hosts; else the parent of the run directories does too. */
   shared: boolean
+  /** One home, lock directory and even directory of journals for all hosts. */
+  home?: 'one'
   metrics: number
   steps: number
   rate: number
@@ -41,9 +43,10 @@ export class TwoHosts {
 
   /** The environment of host i: its own home, locks and shared memory. */
   envOf(i: number, secret: string | null = this.job.shared ? null : this.secret): NodeJS.ProcessEnv {
-    const home = join(this.place.root, `home-${i}`)
+    const home = join(this.place.root, this.job.home === 'one' ? 'home' : `home-${i}`)
     mkdirSync(home, { recursive: true })
-    const own = { HOME: home, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: '/dev/shm/rz' }
+    const shm = this.job.home === 'one' ? join(home, 'shm') : '/dev/shm/rz'
+    const own = { HOME: home, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm }
     return {
       ...this.place.env, ...own, RANKZERO_DIR: this.dirOf(i),
       ...secret === null ? {} : { RANKZERO_SECRET_FILE: secret }, ...this.job.env,
