@@ -216,6 +216,11 @@ export const SPARE_BLOCK_BYTES_MAX = 64 * MiB
 export const RANK_OVERLAP_MS = 2000
 /** A life not heard of for this long (ms) is followed by the next of its rank: ten beats. */
 export const HEIR_AFTER_MS = 5000
+/**
+ * When all others have ended, a rank whose node was not heard of for this long (ms) is waited for no more:
+ * its agent gave up after HEAD_PATIENCE_MS, or is gone; `sync` on that node delivers the rest.
+ */
+export const MEMBER_SILENT_MS = 600_000
 /** Records that an export holds in memory at once; above it the ledger is read several times. */
 export const EXPORT_BYTES_MAX = 256 * MiB
 /**

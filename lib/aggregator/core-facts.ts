@@ -6,14 +6,19 @@ import type { EndFacts, MemberEnd } from '../session/core-status.ts'
 import type { State } from './core-state.ts'
 import type { MemberView } from './core-types.ts'
 
-/** The part of DrainFacts that the applied entries tell. */
+/**
+ * The part of DrainFacts that the applied entries tell. Whose node was last heard of before `silentBefore`
+ * counts as gone: what it still has comes by `sync`.
+ */
 export function drainFacts(
-  state: State,
+  state: State, silentBefore = -Infinity,
 ): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide'> {
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const joins = [...workers, ...supervisors].map((view) => view.joinedAt)
-  const live = (list: readonly MemberView[]): number => list.filter((view) => view.ended === null).length
+  const isLive = ({ ended, heardAt, joinedAt }: MemberView): boolean =>
+    ended === null && Math.max(heardAt ?? 0, joinedAt) >= silentBefore
+  const live = (list: readonly MemberView[]): number => list.filter(isLive).length
   return {
     worldSize: state.worldSize(), liveWorkers: live(workers),
     supervisors: supervisors.length,

@@ -16,7 +16,10 @@ import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
+import {
+  HEALTH_INTERVAL_MS, HEIR_AFTER_MS, MEMBER_SILENT_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS,
+  SNAPSHOT_INTERVAL_MS,
+} from '../limits.ts'
 import { removeMeeting, removeShared, writeMeeting, writeShared } from '../lock/index.ts'
 import { GOOD_HEALTH, type Endpoint, type HealthStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
@@ -97,6 +100,8 @@ class Aggregator {
   private opensSeen = 0
   private denied = 0
   private wide = false
+  private wokeAt = this.openedAt
+  private tickedAt = this.openedAt
   private stop: (status: number) => void = () => {}
 
   constructor(options: AggregatorOptions, won: Won) {
@@ -229,10 +234,18 @@ class Aggregator {
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
     if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
     this.adoptAsked()
+    const facts = drainFacts(this.state, this.silentBefore(now))
     if (this.session.state !== 'draining' && mayDrain({
-      ...drainFacts(this.state), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
+      ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide,
     })) void this.finish()
+  }
+
+  /** Time that we slept through ourselves (stopped, suspended) is no silence of others. */
+  private silentBefore(now: number): number {
+    if (now - this.tickedAt > HEIR_AFTER_MS) this.wokeAt = now
+    this.tickedAt = now
+    return now - this.wokeAt > MEMBER_SILENT_MS ? now - MEMBER_SILENT_MS : -Infinity
   }
 
   /** Here and at the signposts of this job. */

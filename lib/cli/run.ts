@@ -4,6 +4,8 @@ import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
 import { cliOf } from '../spawn.ts'
+// Not the room's door: that one loads zeromq, which the supervisor has no use for.
+import { readKeys } from '../transport/secret.ts'
 import { command, type Exit, type Shared } from './define.ts'
 import { findRun, parentOf } from './runs.ts'
 
@@ -99,7 +101,10 @@ export function superviseOptions(
   }
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head
-  if (secretFile !== null) agentEnv.RANKZERO_SECRET_FILE = secretFile
+  if (secretFile !== null) {
+    readKeys(secretFile)
+    agentEnv.RANKZERO_SECRET_FILE = secretFile
+  }
   return {
     command: words, nproc, console: consoleOf(nproc, raw, env), cli, env: agentEnv,
     secrets: SECRETS,

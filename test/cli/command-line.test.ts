@@ -1,6 +1,6 @@
 /** What can be said to `rankzero`, and what it answers when it is said wrongly. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -103,6 +103,15 @@ describe('run reads its options', () => {
   test('from variables, which flags overrule', () => {
     const vars = { RANKZERO_NPROC: '3', RANKZERO_EXIT_TIMEOUT: '1', RANKZERO_KEY: 'v', RANKZERO_DIR: '/d' }
     expect(read({ nproc: '2' }, vars)).toMatchObject({ nproc: 2, exitTimeoutMs: 1000, key: 'v', dir: '/d' })
+  })
+  test('with the secret checked before anything starts', () => {
+    const path = join(place, 'secret')
+    writeFileSync(path, '01'.repeat(32), { mode: 0o600 })
+    expect(read({ secretFile: path, head: 'h0:5' }).env)
+      .toMatchObject({ RANKZERO_SECRET_FILE: path, RANKZERO_HEAD: 'h0:5' })
+    chmodSync(path, 0o644)
+    expect(() => read({ secretFile: path })).toThrow(/its mode is 644/)
+    expect(() => read({}, { RANKZERO_SECRET_FILE: join(place, 'none') })).toThrow(/ENOENT/)
   })
   test('and refuses a variable as it refuses a flag', () => {
     expect(() => read({}, { RANKZERO_NPROC: 'x' })).toThrow("RANKZERO_NPROC is 'x'")

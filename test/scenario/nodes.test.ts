@@ -48,6 +48,19 @@ describe.each<[string, Job]>([
       await two.expectWhole()
     }, 120_000)
 
+    it('lose nothing when the link is down at the end, and heals within a minute', async () => {
+      two = await TwoHosts.make({ ...of, steps: 1000, env: { RANKZERO_EXIT_TIMEOUT: '2' } })
+      two.start(0, 0)
+      two.start(1, 2)
+      await until('all ranks', 20_000, () =>
+        two.place.runs().length === 1 && two.place.status().members.length === 4)
+      two.net.cut(1, 'silent')
+      await two.finished()
+      await sleep(8000)
+      two.net.heal(1)
+      await two.expectWhole()
+    }, 90_000)
+
     it.each(['agent', 'aggregator'])('lose nothing when the %s is killed', async (kind) => {
       two = await TwoHosts.make({ ...of, steps: 1200 })
       two.start(0, 0)
