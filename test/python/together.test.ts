@@ -1,6 +1,6 @@
 /** Threads, signal handlers, forks and pools: nothing is lost, nothing is disturbed. */
 import { describe, expect, it } from 'vitest'
-import { leave } from './kit.ts'
+import { leave, otherPythons, PYTHON } from './kit.ts'
 
 const START = 'import gc, os, signal, sys, threading, time, rankzero\nrun = rankzero.init()\n'
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
@@ -9,14 +9,14 @@ const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i)
  * Runs code that logs {m: step, n: step / 2} and appends to `done` each step whose call returned: these are
  * all there, once, in order; no record is broken; the end tells the right number.
  */
-function expectWhole(code: string, env: NodeJS.ProcessEnv, ring = 4 << 20): void {
+function expectWhole(code: string, env: NodeJS.ProcessEnv, ring = 4 << 20, program = PYTHON): void {
   const { stdout, stderr, journals: [left] } = leave(`import functools, rankzero.start as start
 start.JournalOptions = functools.partial(start.JournalOptions, ring_bytes=${ring})
 ${START}
 step, done = 0, []
 ${code}
 print(" ".join(map(str, done)))
-`, env)
+`, env, program)
   expect(left?.end, stderr).toMatchObject({ refused: 0 })
   const { logged, end } = left!
   expect(end!.logged).toBe(logged.reduce((sum, [, values]) => sum + values.length, 0))
@@ -69,8 +69,11 @@ print(next(count))
     expect(left!.texts).toHaveLength(Number(stdout))
   })
 
-  it.each([['a ring', {}], ['segments', { RANKZERO_SHM_DIR: '/proc/nowhere' }]])(
-    'a handler that raises in the middle of log(): what was logged is whole (%s)', (_, env) => {
+  const places = [['a ring', {}], ['segments', { RANKZERO_SHM_DIR: '/proc/nowhere' }]] as const
+  const everywhere = [PYTHON, ...otherPythons()]
+    .flatMap((program) => places.map(([where, env]) => [where, program, env]))
+  it.each(everywhere)(
+    'a handler that raises in the middle of log(): what was logged is whole (%s, %s)', (_, program, env) => {
       expectWhole(`
 class Stop(Exception): pass
 def handler(*_): raise Stop()
@@ -86,7 +89,7 @@ while stops < 300:
     except Stop:
         step += 1
         stops += 1
-`, env)
+`, env as NodeJS.ProcessEnv, 4 << 20, program as string)
     })
 
   it.each([

@@ -8,6 +8,7 @@ apart (uncontended it costs about 60 ns). A call from within a call (signal hand
 a short list that the outer call writes. An exception that a signal handler raises passes through, after the
 journal was made whole.
 """
+import sys
 import threading
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -22,6 +23,8 @@ from .shapes import Shapes
 from .types import REDUCES, Run
 from .values import cut_text, is_name, number_of, plain, step_of
 
+REPORT_PATIENCE_S = 1.0
+"""The thread must go on looking after the agent, whoever holds the lock."""
 PARAMS_BYTES_MAX = RECORD_BYTES_MAX - 1024
 """Room for the frame of a params record."""
 
@@ -122,16 +125,18 @@ class Recorder(Run):
         self._between("text", line, write)
 
     def _report(self) -> None:
-        """Once a second: counted refusals, reports of losses; puts a flag right that an exception left."""
-        with self._lock:
+        """Once a second, by the thread: counted refusals and reports of losses."""
+        if not self._lock.acquire(timeout=REPORT_PATIENCE_S):
+            return
+        try:
             self._busy = True
-            try:
-                if not (self._silent or self._ended):
-                    self._run_nested()
-                    self._write_report()
-                    self._journal.tick()
-            finally:
-                self._busy = False
+            if not (self._silent or self._ended):
+                self._run_nested()
+                self._write_report()
+                self._journal.tick()
+        finally:
+            self._busy = False
+            self._lock.release()
 
     def _write_end(self, exit: int, error: Optional[Dict[str, str]]) -> None:
         """What is still to be written and the last record; later calls are counted as refused."""
@@ -308,11 +313,36 @@ class Recorder(Run):
 
     def _nest(self, call: Callable[[], None], value: Any) -> None:
         """Bounded, since an item() that logs its own value would go on for ever."""
+        if not self._is_nested():
+            return self._after_broken(call, value)
         self._nested_left -= 1
         if self._nested_left >= 0:
             self._nested.append(call)
         else:
             self._refuse_all("nested", value, value)
+
+    def _is_nested(self) -> bool:
+        """Whether a call of ours is below the one that found the flag.
+
+        If not, an exception left the flag: until Python 3.10 a signal may raise one between any two opcodes.
+        """
+        frame = sys._getframe(2).f_back
+        while frame is not None:
+            if frame.f_code in _CALLS and frame.f_locals.get("self") is self:
+                return True
+            frame = frame.f_back
+        return False
+
+    def _after_broken(self, call: Callable[[], None], value: Any) -> None:
+        self._busy = True
+        try:
+            self._journal.recover()
+            self._run_nested()
+            call()
+        except BaseException as error:
+            self._interrupted(error, value)
+        finally:
+            self._busy = False
 
     def _run_nested(self) -> None:
         while self._nested:
@@ -324,6 +354,11 @@ class Recorder(Run):
                     raise
                 self._refuse("threw", "", None)
         self._nested_left = REENTRANT_MAX
+
+
+_CALLS = frozenset(
+    call.__code__ for call in (Recorder.log, Recorder._between, Recorder._report, Recorder._write_end)
+)
 
 
 def _items_of(values: Any) -> Optional[List[Tuple[Any, Any]]]:

@@ -132,7 +132,7 @@ class WorkerRun(Recorder):
         if self._silent or os.getpid() != self._pid:
             return
         with self._lock:
-            if self._busy and not at_exit:
+            if self._busy and not at_exit and self._is_nested():
                 return self._nested.append(self._finish_now)
             if self._ending:
                 return
