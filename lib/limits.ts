@@ -293,6 +293,11 @@ export const DAEMON_READY_MS = 20_000
 export const SUPERVISOR_RING_BYTES = 256 * KiB
 /** While it waits for the end, the supervisor looks at status.json this often (ms). */
 export const END_POLL_MS = 20
+/**
+ * `sync` takes over a run whose aggregator is on another host when its picture has not changed for this long
+ * (ms): at work it paints every second. Should it live all the same, the lock in the run directory holds.
+ */
+export const FOREIGN_HEAD_MS = 5000
 /** A wait longer than this (ms) shows progress on a terminal. */
 export const PROGRESS_AFTER_MS = 1000
 /** `status --watch` (ms): twice the rate at which its picture is replaced, so that no picture waits long. */

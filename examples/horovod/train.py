@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 import rankzero
 
-DIGITS = pathlib.Path(__file__).parent.parent / "digits" / "digits.csv"
+DIGITS = pathlib.Path(__file__).resolve().parent.parent / "digits" / "digits.csv"
 
 
 def load_digits():

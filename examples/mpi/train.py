@@ -12,7 +12,7 @@ from mpi4py import MPI
 
 import rankzero
 
-DIGITS = pathlib.Path(__file__).parent.parent / "digits" / "digits.csv"
+DIGITS = pathlib.Path(__file__).resolve().parent.parent / "digits" / "digits.csv"
 
 
 def load_digits():

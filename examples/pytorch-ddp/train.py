@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import rankzero
 
-DIGITS = pathlib.Path(__file__).parent.parent / "digits" / "digits.csv"
+DIGITS = pathlib.Path(__file__).resolve().parent.parent / "digits" / "digits.csv"
 TRAIN = 1437
 
 

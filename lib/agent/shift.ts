@@ -40,6 +40,8 @@ export interface AgentOptions {
   systemMetricsMs: number
   /** Host name: whose journals and spools these are. */
   node: string
+  /** Takes the spools of other nodes too, where they share a directory: for a run that has no agents left. */
+  everyNode: boolean
   /** Setting: path of the run secret. */
   secretFile: string | null
   /** Starts an aggregator of this meeting; a loser of its election exits. `wide`: other nodes may need it. */
@@ -94,7 +96,7 @@ export class Shift {
 
   /** Works until there is nothing left to do here. */
   async work(): Promise<void> {
-    const shelves = this.#spool.recover(this.#options.node)
+    const shelves = this.#spool.recover(this.#options.everyNode ? null : this.#options.node)
     // Journals first: only what has none is left to its spool alone.
     this.#look(this.#now())
     for (const { origin } of shelves) if (!this.#feeds.has(origin.instance)) this.#adopt(origin, null)

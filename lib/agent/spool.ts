@@ -58,9 +58,9 @@ export class Spool implements ShelfSpool {
 
   /**
    * Loads what an earlier agent of this node left; files of other nodes that share the directory stay
-   * untouched.
+   * untouched, unless `node` is null.
    */
-  recover(node: string): Shelf[] {
+  recover(node: string | null): Shelf[] {
     const found: Shelf[] = []
     for (const directory of this.#options.directories) {
       for (const [instance, files] of this.#files(join(directory, this.#options.meeting))) {
@@ -114,7 +114,7 @@ export class Spool implements ShelfSpool {
       [instance, list.sort((a, b) => a.n - b.n).map((file) => file.path)]))
   }
 
-  #load(instance: InstanceId, paths: readonly string[], node: string): Shelf | null {
+  #load(instance: InstanceId, paths: readonly string[], node: string | null): Shelf | null {
     let head: OriginBody | null = null
     let facts: FactsBody | null = null
     const files: ShelfFile[] = []
@@ -132,7 +132,7 @@ export class Spool implements ShelfSpool {
         else units.push(placed(entry, file))
       }
     }
-    if (head !== null && head.origin.node !== node) return null
+    if (head !== null && node !== null && head.origin.node !== node) return null
     for (const damage of damages) this.#options.notes.once(`${damage}; what is missing is counted as lost`)
     if (head === null) {
       this.#options.notes.once(`spool files of ${instance} do not say whose they are: ${paths.join(', ')}; ` +

@@ -13,14 +13,14 @@ import { cliOf, type ReadyLine } from '../spawn.ts'
 type Flags = Partial<Record<string, string | boolean>>
 
 export async function agent(argv: readonly string[]): Promise<number> {
-  const flags = read(argv, ['meeting', 'run', 'dir'], [])
+  const flags = read(argv, ['meeting', 'run', 'dir'], ['every-node'])
   const { agentOptions, runAgent } = await import('../agent/index.ts')
   return runAgent(agentOptions({
     meeting: required(flags, 'meeting'), run: text(flags, 'run'), env: process.env,
     dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
     overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
     systemMetricsMs: setting(flags, 'systemMetrics'), secretFile: setting(flags, 'secretFile'),
-    cli: cliOf(process.env),
+    everyNode: flags['every-node'] === true, cli: cliOf(process.env),
   }))
 }
 

@@ -4,11 +4,11 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { openRun, startAgent, type DaemonPlace } from '../launch/daemons.ts'
 import { isAlive, progress, say } from '../launch/index.ts'
 import { plural } from '../launch/progress.ts'
-import { END_POLL_MS, SYNC_STALL_MS } from '../limits.ts'
+import { END_POLL_MS, FOREIGN_HEAD_MS, SYNC_STALL_MS } from '../limits.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import type { Leftover } from './leftovers.ts'
-import { lookAt } from './look.ts'
+import { lookAt, type ShownStatus } from './look.ts'
 
 export interface Target {
   /** Parent of the run directories. */
@@ -56,10 +56,12 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
   if ((left?.live ?? 0) > 0) return result(runDir, 'live')
   try {
     let dir = runDir
-    if (before === null || before.state === 'ended' || before.state === 'interrupted') {
+    const served = before !== null && await isServed(before)
+    if (!served) {
       dir = await serve(place, meeting, target)
     }
-    startAgent(place, meeting, run)
+    // What other nodes have spooled in a shared directory is nobody else's work any more.
+    startAgent(place, meeting, run, served ? [] : ['--every-node'])
     await untilEnded(dir ?? '', run ?? meeting)
     return result(dir)
   } catch (error) {
@@ -67,6 +69,15 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
     const failed = { ...result(runDir), error: messageOf(error), remedy }
     return failed.state === 'ended' ? { ...failed, state: 'interrupted' } : failed
   }
+}
+
+/** Whether an aggregator is at work: one of another host replaces its picture now and then. */
+async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean> {
+  if (state === 'ended' || state === 'interrupted') return false
+  if (processes.some(({ role, alive }) => role === 'aggregator' && alive === true)) return true
+  const picture = readStatus(dir)?.updatedAt
+  await sleep(FOREIGN_HEAD_MS)
+  return readStatus(dir)?.updatedAt !== picture
 }
 
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */

@@ -80,9 +80,11 @@ function asError(error: NonNullable<ReadyLine['error']>): RankzeroError {
 }
 
 /** Fire and forget: a loser of the election exits, so one too many does no harm. */
-export function startAgent(place: DaemonPlace, meeting: string, run: string | null): void {
+export function startAgent(
+  place: DaemonPlace, meeting: string, run: string | null, flags: readonly string[] = [],
+): void {
   const named = run === null ? [] : ['--run', run]
-  const args = ['agent', '--meeting', meeting, '--dir', place.dir, ...named]
+  const args = ['agent', '--meeting', meeting, '--dir', place.dir, ...named, ...flags]
   spawnDaemon(place.cli, args, { env: place.env, ready: false })
 }
 

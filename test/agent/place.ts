@@ -22,6 +22,7 @@ export function makePlace(over: Partial<AgentOptions> = {}): Place {
   const options: AgentOptions = {
     meeting: randomBytes(16).toString('hex'), run: null, dir, lockDir: join(root, 'locks'), node: hostname(),
     env: { RANKZERO_SHM_DIR: shm }, spoolCap: 1 << 30, overflowCap: 256 << 20, exitTimeoutMs: 10_000,
+    everyNode: false,
     systemMetricsMs: 10_000, secretFile: null,
     startHead: () => {}, ...over,
   }
