@@ -1,4 +1,5 @@
 /** Each Python example, as its own first lines say to start it; ddp.test.ts has examples/pytorch-ddp. */
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -69,7 +70,7 @@ describe('examples', () => {
     net = await hosts(2)
     examplePlace()
     const secret = join(place.root, 'secret')
-    writeFileSync(secret, 'c2VjcmV0IG9mIHRoZSB0d28gbm9kZXMgZXhhbXBsZQ==\n', { mode: 0o600 })
+    writeFileSync(secret, randomBytes(32).toString('base64'), { mode: 0o600 })
     const nodes = [0, 1].map((i) => {
       const dir = join(place.root, i === 0 ? 'runs' : 'elsewhere')
       const env = { RANKZERO_DIR: dir, RANKZERO_SECRET_FILE: secret, GLOO_SOCKET_IFNAME: 'eth0' }

@@ -169,7 +169,6 @@ export class Job {
   /** The first failure is rank 2, told with everything that helps to find it. */
   expectFailureOf2(cause: object, screen: string): void {
     const { failed } = this.place.status()
-    if (process.env['T_DEBUG']) console.log(JSON.stringify(this.place.status(), null, 1))
     const told = this.launcher.killsAll ? failed.find(({ rank }) => rank === 2) : failed[0]
     expect(told).toMatchObject({ rank: 2, host: hostname(), pid: this.pid(2), recovered: false, ...cause })
     expect([this.logged(2) - 1, this.logged(2)]).toContain(told!.lastStep)
