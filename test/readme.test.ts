@@ -181,10 +181,12 @@ describe('what the README says is what the code says', () => {
   })
 
   test('options are those of the commands', async () => {
-    const commands = ['run', 'status', 'export', 'audit', 'sync', 'doctor']
+    const commands = ['run', 'status', 'export', 'audit', 'sync', 'doctor', 'console']
     const helps = await Promise.all(commands.map((command) => place.run([command, '--help'])))
     const known = helps.map(({ stdout }) => stdout).join('')
-    const named = [...prose.matchAll(/`[^`]*`/g)].flatMap(([code]) => code.match(/--[a-z-]+/g) ?? [])
+    // What follows -- is the launcher's.
+    const named = [...prose.matchAll(/`[^`]*`/g)].map(([code]) => code.split(' -- ')[0]!)
+      .flatMap((code) => code.match(/--[a-z-]+/g) ?? [])
     expect(named.length).toBeGreaterThan(3)
     expect(named.filter((option) => !new RegExp(`${option}[ ,\n]`).test(known))).toEqual([])
   })
