@@ -91,7 +91,7 @@ beforeAll(() => {
   writeFileSync(join(project, 'package.json'), '{ "type": "module" }')
   for (const { language, text } of blocks) {
     const name = FILE_NAME.exec(text)?.[1]
-    if (name !== undefined && (language === 'js' || language === 'py')) writeFileSync(join(project, name), text)
+    if (name !== undefined && ['js', 'py'].includes(language)) writeFileSync(join(project, name), text)
   }
 })
 
