@@ -88,6 +88,15 @@ export const TRIALS = [
       'aggregator, PSS': { unit: 'MB' },
     },
   },
+  ...['node', 'python'].map((language) => ({
+    name: `supervised exit, ${language}, beyond that of a trainer that logs nothing`,
+    script: 'exit.js',
+    args: [language],
+    measures: {
+      'everything at work': { unit: 'ms', budget: '≤ 100' },
+      'agent and aggregator stopped': { unit: 'ms', budget: '≤ 100' },
+    },
+  })),
   {
     name: '8 workers',
     script: 'overhead.js',
