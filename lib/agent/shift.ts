@@ -61,6 +61,8 @@ export class Shift {
   readonly #system: SystemMetrics
   readonly #seeker: Seeker
   readonly #now: () => number
+  /** Known under a supervisor, else from the head that welcomed us last. */
+  #run: string | null
   #lookAt = -Infinity
   #beatAt = -Infinity
   #emptySince: number | null = null
@@ -75,6 +77,7 @@ export class Shift {
     const notes = this.#notes
     this.#options = options
     this.#now = now
+    this.#run = run
     this.#progressAt = now()
     this.#scanner = new Scanner({ directories: [shmDir(env), ...pendingDirs(dir)], meeting, notes })
     this.#spool = new Spool({ directories: pendingDirs(dir), meeting, capBytes: spoolCap, notes })
@@ -159,7 +162,8 @@ export class Shift {
     this.#uplink.seek(now)
     this.#uplink.tick(now)
     const { core } = this.#uplink
-    const wanted = this.#owned().some(({ instance }) => core.stateOf(instance) !== 'refused')
+    const wanted = this.#owned().some((feed) =>
+      core.stateOf(feed.instance) !== 'refused' && !this.#isOfOtherRun(feed))
     this.#head.look(now, wanted && this.#termAt === null)
   }
 
@@ -197,6 +201,7 @@ export class Shift {
     if (instances.some(({ instance, accepted }) => accepted && ofOwners.has(instance))) {
       this.#retire(this.#system.welcomed(welcome))
     }
+    this.#run = run
     this.#notes.moveTo(dir)
     this.#notes.say(`serves run ${run} in ${dir}, ledger ${ledger}, term ${term}`)
     // Whom this run does not take belongs to another one of the same meeting, to come or gone.
@@ -214,12 +219,18 @@ export class Shift {
     this.#progressAt = Math.max(this.#progressAt, ...feeds.map((feed) => feed.progressAt))
     return mayLeave({
       now, open: feeds.length, emptySince: this.#emptySince, orphanedSince: this.#orphanedSince,
-      refused: core.refused || feeds.every((feed) => core.stateOf(feed.instance) === 'refused'),
+      refused: core.refused || feeds.every((feed) =>
+        core.stateOf(feed.instance) === 'refused' || this.#isOfOtherRun(feed)),
       progressAt: this.#progressAt, termAt: this.#termAt,
       headAlive: () => this.#head.alive() || this.#seeker.elsewhere,
       delivered: () => feeds.every((feed) => feed.delivered && !feed.dead),
       exitTimeoutMs: this.#options.exitTimeoutMs,
     })
+  }
+
+  /** Left by an earlier run of this meeting: the head of ours refuses it, also when it comes back. */
+  #isOfOtherRun({ origin: { run } }: Feed): boolean {
+    return run !== null && this.#run !== null && run !== this.#run
   }
 
   /** All but our own instance, which keeps nobody here. */

@@ -57,19 +57,31 @@ export interface Waiting {
   meeting: string
 }
 
+/** Instances of dead owners that wait here already: what an earlier job of this meeting left is not ours. */
+export function leftBefore(o: Waiting): Set<string> {
+  const open = new Map<string, JournalReader>()
+  const left = new Set([...deadJournals(o, open), ...spooled(o)])
+  for (const reader of open.values()) reader.close()
+  return left
+}
+
 /**
- * Until nothing of this meeting waits on this node but what others still write, at most `timeoutMs`. How many
- * journals of dead owners are left; a spool counts as one.
+ * Until nothing of this meeting waits on this node but what others still write and what was there `before`,
+ * at most `timeoutMs`. How many instances of dead owners are left.
  */
-export async function awaitDelivered(o: Waiting, timeoutMs: number): Promise<number> {
+export async function awaitDelivered(
+  o: Waiting, before: ReadonlySet<string>, timeoutMs: number,
+): Promise<number> {
   const open = new Map<string, JournalReader>()
   const line = progress()
   const begun = monotonicMs()
+  const ours = (instances: readonly string[]): number => instances.filter((one) => !before.has(one)).length
   try {
     for (;;) {
-      const left = deadJournals(o, open)
+      const left = ours(deadJournals(o, open))
       const waited = monotonicMs() - begun
-      if (left === 0 || waited >= timeoutMs) return left + (left === 0 && isSpooled(o) ? 1 : 0)
+      if (left === 0) return ours(spooled(o))
+      if (waited >= timeoutMs) return left
       line.show(`rankzero: delivering (${plural(left, 'journal')} of this node), `
         + `${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
       await sleep(END_POLL_MS)
@@ -80,8 +92,8 @@ export async function awaitDelivered(o: Waiting, timeoutMs: number): Promise<num
   }
 }
 
-/** Looks for new journals, forgets delivered ones. */
-function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalReader>): number {
+/** Instances of journals whose owners are gone; opens new journals, forgets delivered ones. */
+function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalReader>): string[] {
   const paths = new Set([shmDir(env), ...pendingDirs(dir)].flatMap((place) => listJournals(place)))
   for (const [path, reader] of open) {
     if (paths.has(path)) continue
@@ -98,16 +110,20 @@ function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalR
   }
   const ours = [...open.values()].filter(({ origin }) =>
     origin.meeting === meeting && origin.node === hostname())
-  return ours.filter((reader) => !reader.ownerAlive()).length
+  return ours.filter((reader) => !reader.ownerAlive()).map(({ origin }) => origin.instance)
 }
 
-const isSpooled = ({ dir, meeting }: Waiting): boolean => pendingDirs(dir).some((place) => {
-  try {
-    return readdirSync(join(place, meeting)).length > 0
-  } catch {
-    return false
-  }
-})
+/** Instances in the spool: its files begin with their names. */
+function spooled({ dir, meeting }: Waiting): string[] {
+  const names = pendingDirs(dir).flatMap((place) => {
+    try {
+      return readdirSync(join(place, meeting))
+    } catch {
+      return []
+    }
+  })
+  return [...new Set(names.map((name) => name.split('.')[0]!))]
+}
 
 /** A guest says only what its own node still has. */
 export function reportLeft(left: number, run: string | null, dir: string): void {

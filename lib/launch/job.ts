@@ -13,7 +13,7 @@ import { launcherOf, remoteHint } from './core-command.ts'
 import { isFailure, isManaged, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
 import { EventLog } from './events.ts'
-import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
+import { awaitDelivered, awaitEnd, leftBefore, report, reportLeft } from './finish.ts'
 import type { Run } from './open.ts'
 import { say } from './progress.ts'
 import type { Heard } from './signals.ts'
@@ -79,6 +79,8 @@ export class Job {
   private signal: string | null = null
   private failedBefore: Exit | null = null
   private named: string | null
+  /** What others left here before this job. */
+  private readonly before: ReadonlySet<string>
   private intAt = -Infinity
   private readonly launcher: string | null
 
@@ -92,6 +94,8 @@ export class Job {
     this.launcher = call?.name ?? null
     const hint = remoteHint(call, IN_ALLOCATION.some((name) => options.env[name] !== undefined))
     if (hint !== null) say(hint)
+    const { env, dir } = options
+    this.before = run.guest ? leftBefore({ env, dir, meeting: run.meeting }) : new Set()
     this.log = this.openLog()
     startAgent(place, run.meeting, run.run)
     this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
@@ -160,7 +164,8 @@ export class Job {
 
   private async delivered(): Promise<void> {
     const { env, dir } = this.options
-    const left = await awaitDelivered({ env, dir, meeting: this.run.meeting }, this.patienceMs())
+    const here = { env, dir, meeting: this.run.meeting }
+    const left = await awaitDelivered(here, this.before, this.patienceMs())
     this.learnName()
     reportLeft(left, this.named, dir)
   }

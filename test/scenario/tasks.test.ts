@@ -144,9 +144,13 @@ describe('rankzero run before torchrun of each node', () => {
       place.runs().length === 1 && place.status().members.filter((m) => m.lastStep! > 3).length === 2)
     for (const pid of place.processes()) kill(pid)
     await Promise.all(all.map(({ ended }) => ended))
-    expect(await codes(nodes())).toEqual([0, 0])
+    const next = nodes()
+    expect(await codes(next)).toEqual([0, 0])
     expect(place.runs()).toHaveLength(2)
     expectWhole(place.runs()[1]!, 2)
+    // What the killed job left waits for sync: no head comes back for it, and nobody of the next one says so.
+    expect(place.status(place.runs()[1]).term).toBe(1)
+    for (const one of next) expect(one.stderr()).not.toContain('not delivered')
   })
 })
 
