@@ -6,12 +6,13 @@ const LAB = [
   '**/*.lab.test.ts',
 ]
 
-// Real processes share two cores: files run one after another, so that a test measures its own machine.
+// Two files at a time: real processes wait more than they work. Every test has directories, ports and hosts of
+// its own, and none asserts a time that another one's work could stretch.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: [...configDefaults.exclude, ...process.env['RANKZERO_TEST_CORE'] ? LAB : []],
-    fileParallelism: false,
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

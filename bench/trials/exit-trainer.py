@@ -1,4 +1,4 @@
-"""A trainer for exit.js: logs, says when it is done, and leaves without end(). With --noop it logs nothing."""
+"""A trainer for exit.js: logs, says when it is done, leaves without end(). With --noop it logs nothing."""
 import json
 import sys
 import time
