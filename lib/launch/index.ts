@@ -46,7 +46,7 @@ export async function supervise(given: SuperviseOptions): Promise<number> {
     const { part, among } = await placeOf(options)
     const run = await openAs(part, place, options, abort.signal)
     if (run === null) return statusOf({ exit: null, signal: early!.signal }, constants.signals)
-    const job = new Job(options, run, place, among)
+    const job = new Job(part.kind === 'new' ? withoutOwner(options) : options, run, place, among)
     heard = (one) => job.heard(one)
     await job.start()
     if (early !== null) job.heard(early)
@@ -55,6 +55,10 @@ export async function supervise(given: SuperviseOptions): Promise<number> {
     unlisten()
   }
 }
+
+/** A trainer may start a run of its own: that one's ranks are not the trainer's silent children. */
+const withoutOwner = (options: SuperviseOptions): SuperviseOptions =>
+  ({ ...options, env: { ...options.env, RANKZERO_OWNER: undefined } })
 
 /** Where this supervisor stands: alone, the head of several, or a guest. */
 async function placeOf(options: SuperviseOptions): Promise<{ part: Part; among: JobPlace }> {

@@ -169,6 +169,23 @@ describe('ranks without rankzero run', () => {
   })
 })
 
+describe('a trainer that starts a run', () => {
+  it('has a run of its own, and so has what it started', async () => {
+    const script = `import { spawnSync } from 'node:child_process'
+      import { init } from '${join(import.meta.dirname, '../../dist/index.js')}'
+      const run = init()
+      run.log({ outer: 1 })
+      const words = ['${CLI}', 'run', '--', process.execPath, '${TRAINER}']
+      process.exitCode = spawnSync(process.execPath, words, { stdio: 'inherit' }).status
+      await run.end()`
+    const { code, stderr } = await place.run([NODE, '--input-type=module', '-e', script])
+    expect(code, stderr).toBe(0)
+    expect(place.runs()).toHaveLength(2)
+    const inner = /^rankzero: run (\S+)/m.exec(stderr)![1]!
+    expectWhole(inner, 1)
+  })
+})
+
 describe('variables of a run that is over', () => {
   it('are ignored by a supervisor, which says so once and begins a run of its own', async () => {
     const names = ['RANKZERO_RUN', 'RANKZERO_MEETING', 'RANKZERO_SUPERVISOR']
