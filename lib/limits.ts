@@ -277,6 +277,8 @@ export const STOP_GRACE_MS = 10_000
 export const WATCH_INTERVAL_MS = 500
 /** srun ends its step at the second Ctrl-C within this time (ms). */
 export const SRUN_SURE_MS = 1000
+/** A signal to our process group has reached the others of it after this (ms), also on a busy machine. */
+export const CANARY_MS = 150
 /** A task that its launcher stops waits no longer (ms) for delivery: Open MPI kills 2 s after its notice. */
 export const STOPPED_WAIT_MS = 1500
 /** Slurm must answer within this (ms) when its step is to be told to stop; else srun is. */

@@ -1,5 +1,6 @@
-import { terminalFacts, underNohup } from './processes.ts'
+import { Canary } from './canary.ts'
 import { isManaged, passesOn } from './core-outcome.ts'
+import { terminalFacts, underNohup } from './processes.ts'
 
 const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
 /** Notices of batch systems: they are for COMMAND, which gets its own; their default action would kill us. */
@@ -20,14 +21,15 @@ export function listen(
   const managed = isManaged(env)
   // A closed terminal is no longer ours when its HUP arrives, so what was true at the start counts too.
   const before = terminalFacts()
-  let again = false
-  const onSignal = (signal: NodeJS.Signals): void => {
+  const canary = mode === 'auto' && !managed ? new Canary() : null
+  let count = 0
+  const onSignal = async (signal: NodeJS.Signals): Promise<void> => {
+    const again = count++ > 0
     const now = terminalFacts()
     const terminal = before.terminal || now.terminal
-    const passOn = passesOn({ signal, mode, terminal, foreground: now.foreground, managed })
-    const one = { signal, passOn, again }
-    again = true
-    heard(one)
+    const ours = passesOn({ signal, mode, terminal, foreground: now.foreground, managed })
+    const passOn = ours && !(await canary?.fellOf(signal))
+    heard({ signal, passOn, again })
   }
   const ignore = (): void => {}
   const nohup = underNohup()
@@ -38,5 +40,6 @@ export function listen(
   for (const [signal, handler] of handlers) process.on(signal, handler)
   return () => {
     for (const [signal, handler] of handlers) process.off(signal, handler)
+    canary?.close()
   }
 }

@@ -171,11 +171,13 @@ async function shows({ child }: Started, text: string | RegExp): Promise<void> {
   await until(`COMMAND prints ${text}`, 10_000, whole)
 }
 
+/** COMMAND that says how often it was told to go. */
+const COUNTING = `n=0; trap 'n=$((n+1))' TERM INT; echo up; i=0
+  while [ $i -lt 25 ]; do sleep 0.05; i=$((i+1)); done; echo terms $n; ${DONE}; exit 6`
+
 describe('signals', () => {
   it('TERM reaches COMMAND once; the supervisor stays until COMMAND is done', async () => {
-    const line = `n=0; trap 'n=$((n+1))' TERM; echo up; i=0
-      while [ $i -lt 12 ]; do sleep 0.05; i=$((i+1)); done; echo terms $n; ${DONE}; exit 6`
-    const started = place.start(shell(line))
+    const started = place.start(shell(COUNTING))
     await shows(started, 'up\n')
     started.child.kill('SIGTERM')
     await until('the signal is recorded', 5000, () => events().some((event) => event['type'] === 'signal'))
@@ -183,6 +185,15 @@ describe('signals', () => {
     const done = await started.ended
     expect([done.code, done.stdout]).toEqual([6, 'up\nterms 1\n'])
     expect(events().filter((event) => event['type'] === 'signal')).toHaveLength(2)
+  })
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('%s to the group reaches COMMAND once too', async (signal) => {
+    const started = place.start(['/usr/bin/setsid', process.execPath, CLI, ...shell(COUNTING)])
+    await shows(started, 'up\n')
+    process.kill(-started.child.pid!, signal)
+    const done = await started.ended
+    expect([done.code, done.stdout]).toEqual([6, 'up\nterms 1\n'])
+    expect(events().filter((event) => event['type'] === 'signal')).toEqual([{ type: 'signal', signal }])
   })
 
   it('TERM goes to mpirun behind a shell, and the shell lives to return its status', async () => {
