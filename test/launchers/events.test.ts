@@ -39,8 +39,9 @@ describe.each(every)('%s', (name, { exit }) => {
   }, TIME_MS)
 
   it('loses rank 2 by SIGKILL', async () => {
-    const job = start(name)
+    const job = start(name, { T_STEPS: '500' })
     await job.reached(30)
+    await job.seen()
     kill(job.pid(2))
     const { code, screen } = await job.ended
     expect(code, screen).toBe(exit.kill)

@@ -54,8 +54,8 @@ export const LAUNCHERS: Record<string, Launcher> = {
   'MPICH': {
     argv: ['mpirun.mpich', '-n', '4', ...worker],
     rank: 'PMI_RANK',
-    // The statuses of all ranks, or-ed; a signal counts as its number.
-    exit: { clean: 0, raise: 1, kill: 9, interrupt: [2] },
+    // The statuses of all ranks, or-ed; a signal counts as its number. Who is slow to leave is killed (9).
+    exit: { clean: 0, raise: 1, kill: 9, interrupt: [2, 11] },
     killsAll: true,
   },
   'horovodrun --gloo': {
@@ -130,6 +130,12 @@ export class Job {
       if (!enough()) throw new Error(`it ended before step ${steps}: ${screen}`)
     })
     await Promise.race([over, until(`${steps} steps of each rank`, START_MS_MAX, enough)])
+  }
+
+  /** Waits until the agent has seen all ranks alive: of one that dies before, the kernel tells it nothing. */
+  async seen(): Promise<void> {
+    await until('all ranks are live', START_MS_MAX, () => this.place.runs().length > 0
+      && this.place.status().members.filter(({ state }) => state === 'live').length === RANKS)
   }
 
   pid(rank: number): number {
