@@ -91,7 +91,7 @@ function failures(ends: Ends): Failure[] {
   for (const member of ends.facts.members) {
     if (member.state === 'conflict') continue
     const left = ends.left(member)
-    if (left === null || left.stopped || !isFailure(left)) continue
+    if (left === null || left.stopped || !(isFailure(left) || ends.vanished(member, left))) continue
     const { rank, host, pid, lastStep, lastTime } = member
     const { exit, signal, cause, error, log, at, exact } = left
     list.push({ moment: exact ? at : lastTime ?? at, failure: {
@@ -178,6 +178,17 @@ class Ends {
   well(member: MemberEnd): boolean {
     const left = this.left(member)
     return left !== null && left.exit === 0 && !isFailure(left)
+  }
+
+  /**
+   * Gone without a word, and nobody saw how, in a job that failed by itself: it died before its agent had
+   * looked once.
+   */
+  vanished(member: MemberEnd, { cause }: Left): boolean {
+    if (cause !== 'unknown' || member.endRecord !== null) return false
+    const { seen } = this.facts
+    return !seen.some(({ event }) => event.type === 'signal')
+      && seen.some(({ event }) => event.type === 'command-exit' && isFailure(event))
   }
 
   /** A later life of the rank ended well, or the world shrank and all that is left of it did. */

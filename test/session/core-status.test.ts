@@ -111,6 +111,16 @@ describe('final status', () => {
     expect(status([], [commandExit(0)], 0).status).toBe('finished')
   })
 
+  it('lists a rank that vanished before anybody saw how, when the command failed', () => {
+    const members = [member(0), member(1, gone({ cause: 'unknown' }))]
+    expect(status(members, [commandExit(9)])).toMatchObject({
+      status: 'failed', failed: [{ rank: 1, exit: null, signal: null, cause: 'unknown', lastStep: 9 }],
+    })
+    expect(status(members, [commandExit(0)])).toEqual({ status: 'partial', failed: [] })
+    const signal: Seen = { host: 'h', at: 1900, event: { type: 'signal', signal: 'SIGTERM' } }
+    expect(status(members, [signal, commandExit(143)])).toEqual({ status: 'killed', failed: [] })
+  })
+
   it('lists a worker that died before it could log', () => {
     const { failed } = status([member(0)], [workerExit(1, { exit: 1 }), commandExit(1)])
     expect(failed).toMatchObject([{ rank: 1, exit: 1, cause: 'parent', lastStep: null }])
