@@ -148,6 +148,8 @@ export class Shift {
     for (const feed of this.#feeds.values()) if (feed.departure !== null) this.#checkDeath(feed, now)
     if (now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
     this.#sample(now)
+    // Who was told to go with us may still write, and we may be killed at any moment.
+    if (this.#termAt !== null) this.#drain.saveAll(now)
     this.#drain.pump(now)
     this.#drain.relieve(now)
     const verdict = this.#verdict(now)

@@ -63,7 +63,9 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
     // What other nodes have spooled in a shared directory is nobody else's work any more.
     startAgent(place, meeting, run, served ? [] : ['--every-node'])
     await untilEnded(dir ?? '', run ?? meeting)
-    return result(dir)
+    // Served by us, and still not over: somebody of it is gone without an end. That is not left to others.
+    const now = result(dir)
+    return now.state === 'live' ? { ...now, state: 'interrupted' } : now
   } catch (error) {
     const remedy = error instanceof RankzeroError ? error.remedy : undefined
     const failed = { ...result(runDir), error: messageOf(error), remedy }

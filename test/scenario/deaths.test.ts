@@ -89,7 +89,7 @@ describe('a worker killed with SIGKILL', () => {
 
 describe('our own processes killed with SIGKILL while 4 workers log', () => {
   const [ranks, metrics, steps] = [4, 5, 1500]
-  const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '500' }
+  const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '200' }
   let undisturbed: Row[] | null = null
 
   it.each(
