@@ -79,7 +79,8 @@ export function hasEnded(statusFile: string): boolean {
   }
 }
 
-function contentOf(path: string): string {
+/** '' when it cannot be read. */
+export function contentOf(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch {

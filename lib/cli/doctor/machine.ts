@@ -1,7 +1,8 @@
 /** The machine: Node, the addon, libraries that are compiled for it, limits of the kernel. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
 import { LISTEN_BACKLOG, OPEN_FILES_MIN, PROCESSES_MIN } from '../../limits.ts'
+import { contentOf } from '../../logger/facts.ts'
 import { native } from '../../native.ts'
 import { cliOf } from '../../spawn.ts'
 import type { Finding } from './findings.ts'
@@ -95,12 +96,4 @@ export function limitFindings(limits: Limits, several: boolean): Finding[] {
       `sysctl net.core.somaxconn=${LISTEN_BACKLOG}`)
   }
   return found
-}
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
 }
