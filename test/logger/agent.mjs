@@ -50,12 +50,13 @@ function drain() {
   find()
   for (const [path, reader] of readers) {
     const alive = reader.ownerAlive()
+    // As the real one: a WELCOME names the run before anything can be acknowledged.
+    reader.setRun('the-run')
     while (reader.read(sinkOf(reader.origin), 1 << 20) > 0) {
       reader.ack(reader.next - 1)
       reader.trim(reader.next - 1)
     }
     reader.beat(Date.now())
-    reader.setRun('the-run')
     if (!alive) {
       reader.remove()
       reader.close()
