@@ -20,7 +20,7 @@ export function question(agent: string, meeting: string): Bodies['HELLO'] {
 
 /** Asks one address one thing, and gives its answer; never throws, never waits long. */
 export function ask(
-  at: { host: string; port: number; keys: RunKeys | null }, frame: () => Uint8Array,
+  at: { host: string; port: number; keys: RunKeys }, frame: () => Uint8Array,
 ): Promise<Told & { ms: number }> {
   const begun = monotonicMs()
   return new Promise((resolve) => {
@@ -52,5 +52,5 @@ export function ask(
 }
 
 export const askHello = (
-  at: { host: string; port: number; keys: RunKeys | null }, agent: string, meeting: string,
+  at: { host: string; port: number; keys: RunKeys }, agent: string, meeting: string,
 ): ReturnType<typeof ask> => ask(at, () => encodeFrame('HELLO', 0, question(agent, meeting)))

@@ -2,8 +2,8 @@
  * Where the head may be: all places that are known, in order of trust, and which one is next. Pure.
  *
  * In: what the files, the signposts and RANKZERO_HEAD say. Out: one target at a time.
- * Invariants: plain frames go to our own node only; a target that welcomed us is kept until it fails; of
- * several, the one that failed least often is next, so none starves and none is asked for ever.
+ * Invariants: other nodes are asked with the run secret only; a target that welcomed us is kept until it
+ * fails; of several, the one that failed least often is next, so none starves and none is asked for ever.
  */
 import type { Endpoint } from '../record/run-status.ts'
 import type { HostPort } from '../rank/index.ts'
@@ -12,7 +12,7 @@ import type { Place } from './core-signpost.ts'
 export interface Target {
   host: string
   port: number
-  /** Path of the secret; null: our own node, plain. */
+  /** Path of the run secret; null: our own node, with the secret of its meeting. */
   secretFile: string | null
   /** Changes with the process behind it, so that a restarted head counts as a new place. */
   mark: string

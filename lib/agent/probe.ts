@@ -52,7 +52,7 @@ export async function probeHeads(
 
 /** One address; `port` null: those that a signpost of this meeting may have. Never throws. */
 export async function probe(
-  name: string, address: string, port: number | null, meeting: string, keys: RunKeys | null,
+  name: string, address: string, port: number | null, meeting: string, keys: RunKeys,
 ): Promise<Probed> {
   const agent = randomBytes(16).toString('hex')
   let why = ''

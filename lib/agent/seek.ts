@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { CANDIDATES_MAX, HEAD_SEARCH_MS, SIGNPOST_INTERVAL_MS } from '../limits.ts'
-import { readMeeting, readShared } from '../lock/index.ts'
+import { meetingSecretPath, readMeeting, readShared } from '../lock/index.ts'
 import { parseHost, type HostPort } from '../rank/index.ts'
 import type { Origin } from '../record/index.ts'
 import type { Endpoint } from '../record/run-status.ts'
@@ -99,6 +99,8 @@ export class Seeker {
 
   failed(target: Target): void {
     this.#rotation.failed(target)
+    // Another life of the head may have made another secret.
+    this.#keys.delete(this.#secretOf(target))
   }
 
   won(target: Target): void {
@@ -113,8 +115,8 @@ export class Seeker {
   }
 
   /** @throws RankzeroError USAGE when the secret cannot be read. */
-  keysOf({ secretFile }: Target): RunKeys | null {
-    return secretFile === null ? null : this.#keysAt(secretFile)
+  keysOf(target: Target): RunKeys {
+    return this.#keysAt(this.#secretOf(target))
   }
 
   /** RANKZERO_HEAD names this node, whatever ranks it has. */
@@ -204,6 +206,10 @@ export class Seeker {
     notes.stayAt(join(dir, '.pending', `agent-${node}.log`))
     notes.once('no head is known on this node, and without a run secret none is looked for on others: data '
       + 'waits here. Give all nodes the same --dir, or each a copy of one file in RANKZERO_SECRET_FILE')
+  }
+
+  #secretOf({ secretFile }: Target): string {
+    return secretFile ?? meetingSecretPath(this.#options.lockDir, this.#options.meeting)
   }
 
   #tryKeys(path: string): RunKeys | null {

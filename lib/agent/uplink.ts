@@ -172,7 +172,7 @@ export class Uplink {
         onUp: () => {
           if (!current()) return
           this.#clock.reset()
-          this.#do({ type: 'up', far: keys !== null })
+          this.#do({ type: 'up', far: target.secretFile !== null })
         },
         onFrame: (frame) => { if (current()) this.#hear(frame) },
         onDown: (why) => { if (current()) down(why) },

@@ -166,9 +166,9 @@ class Aggregator {
       key: () => session.last.key, state: () => session.state,
       open: () => session.state === 'live' || session.state === 'refused',
     }, this.state, this.committer, this.diary)
-    const { options: { secretFile }, wide, diary } = this
+    const { options: { lockDir, secretFile }, wide, diary } = this
     this.ears = await listen({
-      meeting, term, dir, wide, secretFile, diary, hosts: () => headNames(this.state),
+      meeting, term, dir, lockDir, wide, secretFile, diary, hosts: () => headNames(this.state),
       onFrame: (frame, reply) =>
         this.intake.take(frame, wallMs(), <T extends FrameType>(type: T, body: Bodies[T]) =>
           reply(encodeFrame(type, term, body))),

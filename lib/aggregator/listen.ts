@@ -1,12 +1,13 @@
 /**
- * Where agents reach this aggregator: plain on loopback for those of this node, and CURVE on all interfaces
- * for those of others, once there is a secret. Frames of both go the same way.
+ * Where agents reach this aggregator: on loopback for those of this node, with the secret of the meeting; on
+ * all interfaces for those of others, with the run secret. Frames of both go the same way.
  */
 import { join } from 'node:path'
 import { announce } from '../agent/announce.ts'
 import { ownAddresses } from '../agent/names.ts'
 import type { Diary } from '../diary.ts'
 import { messageOf } from '../errors.ts'
+import { meetingSecretPath } from '../lock/index.ts'
 import type { Endpoint } from '../record/run-status.ts'
 import { bindRouter, bindWide, ensureKeys, readKeys, type Router } from '../transport/index.ts'
 
@@ -15,6 +16,7 @@ export interface ListenOptions {
   term: number
   /** Run directory. */
   dir: string
+  lockDir: string
   /** Other nodes may take part. */
   wide: boolean
   /** Setting; null: one is made in the run directory. */
@@ -30,7 +32,7 @@ export interface Ears {
   readonly port: number
   /** For other nodes, with the addresses that this host has now; null: none can come. */
   wide(): NonNullable<Endpoint['wide']> | null
-  /** Connections without the run secret. */
+  /** Connections without the secret. */
   readonly denied: number
   close(): void
 }
@@ -40,13 +42,14 @@ export async function listen(options: ListenOptions): Promise<Ears> {
     const route = Buffer.from(peer)
     options.onFrame(frame, (bytes) => void router().send(route, bytes))
   }
-  const near: Router = await bindRouter({ host: '127.0.0.1', port: 0, onFrame: onFrame(() => near) })
+  const keys = ensureKeys(meetingSecretPath(options.lockDir, options.meeting))
+  const near: Router = await bindRouter({ host: '127.0.0.1', port: 0, keys, onFrame: onFrame(() => near) })
   const far = options.wide ? await listenWide(options, onFrame) : null
   return {
     port: near.port,
     wide: () => far === null ? null
       : { port: far.router.port, addresses: ownAddresses(), secretFile: far.secretFile },
-    get denied() { return far?.router.denied ?? 0 },
+    get denied() { return near.denied + (far?.router.denied ?? 0) },
     close() {
       far?.close()
       near.close()

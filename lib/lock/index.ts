@@ -10,6 +10,6 @@
 export { elect, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
 export {
-  meetingPath, readMeeting, readShared, removeMeeting, removeShared, replaceFile, sharedPath, writeMeeting,
-  writeShared,
+  meetingPath, meetingSecretPath, readMeeting, readShared, removeMeeting, removeShared, replaceFile,
+  sharedPath, writeMeeting, writeShared,
 } from './meeting.ts'

@@ -11,6 +11,10 @@ export const meetingPath = (lockDir: string, meeting: string): string => join(lo
 export const readMeeting = (lockDir: string, meeting: string): Endpoint | null =>
   readJson<Endpoint>(meetingPath(lockDir, meeting))
 
+/** Of mode 0600: by it the agent and the head of one node know each other, whoever else may use loopback. */
+export const meetingSecretPath = (lockDir: string, meeting: string): string =>
+  join(lockDir, `meet-${meeting}.secret`)
+
 /** The same for other nodes that share the parent of the run directories. */
 export const sharedPath = (dir: string, meeting: string): string => join(dir, '.meet', `${meeting}.json`)
 
@@ -33,6 +37,7 @@ export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
 
 export function removeMeeting(lockDir: string, meeting: string): void {
   rmSync(meetingPath(lockDir, meeting), { force: true })
+  rmSync(meetingSecretPath(lockDir, meeting), { force: true })
 }
 
 /** Null when the file is not there, or is no JSON (which `replaceFile` never leaves behind). */

@@ -1,15 +1,14 @@
 import { Dealer as Socket } from 'zeromq'
 import { messageOf } from '../errors.ts'
 import { SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
-import { COMMON, endpoint, requireLoopback } from './options.ts'
+import { COMMON, endpoint } from './options.ts'
 import type { RunKeys } from './keys.ts'
 import { Writer } from './writer.ts'
 
 export interface DealerOptions {
   host: string
   port: number
-  /** CURVE; without them only loopback is allowed. */
-  keys?: RunKeys | null
+  keys: RunKeys
   /** The connection stands: what is sent from now on goes at once. */
   onUp?(): void
   /** The frame is valid only during the call. */
@@ -34,7 +33,7 @@ const DATA_QUEUE_MAX = 8
 const PIPE_MESSAGES = 4
 
 /** A peer with another secret closes, and does not say why. */
-const NO_HANDSHAKE = 'let us not in (another run secret, or none on one side)'
+const NO_HANDSHAKE = 'let us not in (another run secret)'
 
 /**
  * One connection, one life: zeromq's own reconnect is off, because frames lost between two connections would
@@ -43,7 +42,6 @@ const NO_HANDSHAKE = 'let us not in (another run secret, or none on one side)'
  */
 export function connectDealer(options: DealerOptions): Dealer {
   const { keys } = options
-  if (!keys) requireLoopback(options.host, 'connect to')
   const socket = new Socket({
     ...COMMON,
     // Nothing is queued before the handshake: it would be lost with a process that is killed.
@@ -52,10 +50,9 @@ export function connectDealer(options: DealerOptions): Dealer {
     sendHighWaterMark: PIPE_MESSAGES,
     receiveHighWaterMark: SOCKET_HWM,
     ipv6: options.host.includes(':'),
-    ...keys ? {
-      curveServerKey: keys.server.publicKey,
-      curvePublicKey: keys.client.publicKey, curveSecretKey: keys.client.secretKey,
-    } : {},
+    curveServerKey: keys.server.publicKey,
+    curvePublicKey: keys.client.publicKey,
+    curveSecretKey: keys.client.secretKey,
   })
   let over = false
   const down = (why: string): void => {

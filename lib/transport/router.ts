@@ -5,7 +5,7 @@ import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
 import { FDS_FREE_MIN, HANDSHAKE_MS, LISTEN_BACKLOG, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
 import { Door } from './core-door.ts'
 import type { RunKeys } from './keys.ts'
-import { COMMON, endpoint, requireLoopback } from './options.ts'
+import { COMMON, endpoint } from './options.ts'
 import { Writer } from './writer.ts'
 import { admitOnly } from './zap.ts'
 
@@ -13,8 +13,8 @@ export interface RouterOptions {
   host: string
   /** 0: any free port. */
   port: number
-  /** CURVE, for who has the run secret alone; without them only loopback is allowed. */
-  keys?: RunKeys | null
+  /** CURVE, for who has the secret alone. */
+  keys: RunKeys
   /**
    * `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during
    * the call.
@@ -43,9 +43,8 @@ export interface Router {
  */
 export async function bindRouter(options: RouterOptions): Promise<Router> {
   const { host, port, keys } = options
-  if (!keys) requireLoopback(host, 'bind')
   requireFreeDescriptors()
-  const guard = keys ? admitOnly(keys.client.bytes) : null
+  const guard = admitOnly(keys.client.bytes)
   const socket = new Socket({
     ...COMMON,
     // A frame to a peer that is gone or full fails aloud; zeromq's default is to drop it silently.
@@ -58,14 +57,14 @@ export async function bindRouter(options: RouterOptions): Promise<Router> {
     handshakeInterval: HANDSHAKE_MS,
     // [::] then takes IPv4 too.
     ipv6: host.includes(':'),
-    ...keys && guard ? {
-      curveServer: true, curveSecretKey: keys.server.secretKey,
-      zapDomain: guard.domain, zapEnforceDomain: true,
-    } : {},
+    curveServer: true,
+    curveSecretKey: keys.server.secretKey,
+    zapDomain: guard.domain,
+    zapEnforceDomain: true,
   })
   const close = (): void => {
     if (!socket.closed) socket.close()
-    guard?.close()
+    guard.close()
   }
   try {
     await socket.bind(endpoint(host, port))
@@ -80,7 +79,7 @@ export async function bindRouter(options: RouterOptions): Promise<Router> {
 }
 
 /** All interfaces, for other nodes: IPv6 with IPv4, or IPv4 alone where IPv6 is off. */
-export async function bindWide(options: Omit<RouterOptions, 'host'> & { keys: RunKeys }): Promise<Router> {
+export async function bindWide(options: Omit<RouterOptions, 'host'>): Promise<Router> {
   try {
     return await bindRouter({ ...options, host: '::' })
   } catch {
@@ -101,7 +100,7 @@ function serve(socket: Socket, options: RouterOptions, close: () => void): Route
     },
   )
   void receive()
-  if (options.keys) void watch()
+  void watch()
   return {
     port: Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]),
     send: (peer, frame) => writer.push([peer, frame]),

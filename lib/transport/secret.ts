@@ -3,7 +3,9 @@
  * does.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, linkSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync, existsSync, fstatSync, linkSync, openSync, readSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
 import { keysOf, SECRET_BYTES, type RunKeys } from './keys.ts'
 
@@ -19,17 +21,25 @@ export function readKeys(path: string): RunKeys {
 
 /** The secret that is there, or a new one: of several that make it at once, all read the same. */
 export function ensureKeys(path: string): RunKeys {
+  if (!existsSync(path)) make(path)
+  return readKeys(path)
+}
+
+function make(path: string): void {
   const temporary = `${path}.${process.pid}.tmp`
   try {
     rmSync(temporary, { force: true })
-    writeFileSync(temporary, `${randomBytes(SECRET_BYTES).toString('hex')}\n`, { mode: 0o600, flag: 'wx' })
+    // Flushed: a name that survives a power loss without its bytes would lock everybody out.
+    const text = `${randomBytes(SECRET_BYTES).toString('hex')}\n`
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx', flush: true })
     linkSync(temporary, path)
   } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw unusable(path, messageOf(error), howTo(path))
+    if (errnoOf(error) === 'EEXIST') return
+    const why = `the run secret ${path} cannot be made: ${messageOf(error)}`
+    throw new RankzeroError('PROTOCOL', why, howTo(path), { cause: error })
   } finally {
     rmSync(temporary, { force: true })
   }
-  return readKeys(path)
 }
 
 function readOwn(path: string): string {

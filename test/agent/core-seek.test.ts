@@ -14,17 +14,17 @@ const WIDE = { port: 9, addresses: ['10.0.0.1', 'fd00::1'], secretFile: '/d/r/se
 const facts = (over: Partial<SeekFacts>): SeekFacts =>
   ({ node: 'here', meeting: null, shared: null, secretFile: null, head: null, places: [], ...over })
 const shown = (over: Partial<SeekFacts>): string[] =>
-  targetsOf(facts(over)).map(({ host, port, secretFile }) => `${host} ${port} ${secretFile ?? 'plain'}`)
+  targetsOf(facts(over)).map(({ host, port, secretFile }) => `${host} ${port} ${secretFile ?? 'meeting'}`)
 
 describe('targets', () => {
-  it('are plain on our own node, with a secret anywhere else, each once, local first', () => {
-    expect(shown({ meeting: endpoint('here') })).toEqual(['127.0.0.1 1 plain'])
+  it('have the secret of the meeting on our node, the run secret elsewhere, each once, local first', () => {
+    expect(shown({ meeting: endpoint('here') })).toEqual(['127.0.0.1 1 meeting'])
     expect(shown({ meeting: endpoint('there') })).toEqual([])
     const shared = endpoint('there', { wide: WIDE })
     const both = ['10.0.0.1 9 /d/r/secret', 'fd00::1 9 /d/r/secret']
     expect(shown({ shared, meeting: shared })).toEqual(both)
     expect(shown({ shared: endpoint('here', { wide: WIDE }), meeting: endpoint('here') }))
-      .toEqual(['127.0.0.1 1 plain'])
+      .toEqual(['127.0.0.1 1 meeting'])
     expect(shown({ shared, secretFile: '/own' })).toEqual(['10.0.0.1 9 /own', 'fd00::1 9 /own'])
   })
 

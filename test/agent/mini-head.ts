@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
 import { procStart } from '../../lib/journal/index.ts'
-import { removeMeeting, writeMeeting } from '../../lib/lock/meeting.ts'
+import { meetingSecretPath, removeMeeting, writeMeeting } from '../../lib/lock/meeting.ts'
 import type { Origin } from '../../lib/record/index.ts'
-import { bindRouter, type Router } from '../../lib/transport/index.ts'
+import { bindRouter, ensureKeys, type Router } from '../../lib/transport/index.ts'
 import {
   decodeBatch, decodeFrame, encodeFrame, type Batch, type Bodies, type End, type FrameType, type Skip,
 } from '../../lib/wire/index.ts'
@@ -47,7 +47,8 @@ export class MiniHead {
 
   async listen(lockDir: string, meeting: string): Promise<this> {
     this.#router = await bindRouter({
-      host: '127.0.0.1', port: 0, onFrame: (peer, frame) => this.#take(Buffer.from(peer), frame),
+      host: '127.0.0.1', port: 0, keys: ensureKeys(meetingSecretPath(lockDir, meeting)),
+      onFrame: (peer, frame) => this.#take(Buffer.from(peer), frame),
     })
     writeMeeting(lockDir, {
       meeting, run: 'run-1', dir: this.#dir, host: '127.0.0.1', hostname: hostname(), port: this.#router.port,

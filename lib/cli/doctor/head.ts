@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { probe, probeHeads, type Probed } from '../../agent/probe.ts'
 import { messageOf } from '../../errors.ts'
 import { CLOCK_OFFSET_MS_MAX } from '../../limits.ts'
-import { readMeeting, readShared } from '../../lock/meeting.ts'
+import { meetingSecretPath, readMeeting, readShared } from '../../lock/meeting.ts'
 import type { HeadCandidates } from '../../rank/index.ts'
 import { readKeys } from '../../transport/index.ts'
 import type { Finding } from './findings.ts'
@@ -36,12 +36,13 @@ export async function findHead(named: HeadCandidates, options: HeadOptions): Pro
   return { explicit: head ?? null, candidates, asked: [...files, ...hosts] }
 }
 
-interface Place { name: string; host: string; port: number; secretFile: string | null }
+interface Place { name: string; host: string; port: number; secretFile: string }
 
 function placesInFiles({ meeting, dir, lockDir, secretFile }: HeadOptions): Place[] {
   const found = readMeeting(lockDir, meeting)
   if (found?.hostname === hostname()) {
-    return [{ name: 'meeting file', host: found.host, port: found.port, secretFile: null }]
+    const { host, port } = found
+    return [{ name: 'meeting file', host, port, secretFile: meetingSecretPath(lockDir, meeting) }]
   }
   const shared = readShared(dir, meeting)
   const files = [['endpoint file', shared], ['meeting file', found]] as const
@@ -52,7 +53,7 @@ function placesInFiles({ meeting, dir, lockDir, secretFile }: HeadOptions): Plac
 
 async function askPlace({ name, host, port, secretFile }: Place, meeting: string): Promise<Probed> {
   try {
-    return await probe(name, host, port, meeting, secretFile === null ? null : readKeys(secretFile))
+    return await probe(name, host, port, meeting, readKeys(secretFile))
   } catch (error) {
     const why = messageOf(error)
     return { name, address: host, port: 0, answer: 'nothing', head: null, offsetMs: null, why }
