@@ -260,6 +260,17 @@ export const SNAPSHOT_METRICS_MAX = 200
 /** All instances ended and nobody new for this long (ms): an unsupervised run drains. */
 export const RUN_LINGER_MS = 750
 
+// --- outbox ----------------------------------------------------------------------------------------------
+/** A row waits this long (ms) for others to share its batch: what people see is seconds old at most. */
+export const OUTBOX_AGE_MS = 1000
+/** Opening, one send, or the end of a backend may take this long (ms); then it counts as hanging. */
+export const OUTBOX_SEND_MS = 30_000
+/** Pause (ms) after a failed send, doubling between the bounds, jittered. */
+export const OUTBOX_RETRY_MS_MIN = 500
+export const OUTBOX_RETRY_MS_MAX = 60_000
+/** A server that asks for a longer pause (ms) is asked again after this: its clock or ours may be wrong. */
+export const OUTBOX_RETRY_AFTER_MS_MAX = 3_600_000
+
 // --- lock ------------------------------------------------------------------------------------------------
 /** The holder of a key rewrites its particulars this often (ms). */
 export const HOLDER_BEAT_MS = 1000

@@ -3,9 +3,10 @@
  */
 import type { Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
+import type { Row } from '../record/row.ts'
 import type { Batch } from '../wire/index.ts'
 
-export type { Batch, Entry }
+export type { Batch, Entry, Row }
 
 export interface StateOptions {
   sealAfterMs: number
@@ -140,29 +141,6 @@ export interface EventView {
   seq: number
   time: number
   event: Record<string, unknown>
-}
-
-/** One merged row (DESIGN 13). Non-finite results are strings, as JSON cannot carry them. */
-export interface Row {
-  metric: string
-  step: number
-  value: number | string | null
-  count: number
-  expected: number
-  mean: number | string | null
-  min: number | string | null
-  max: number | string | null
-  minRank: number | null
-  maxRank: number | null
-  std: number | string | null
-  sum: number | string | null
-  median: number | string | null
-  p95: number | string | null
-  last: number | string | null
-  nan: number
-  inf: number
-  sealed: boolean
-  amended: boolean
 }
 
 export interface Point {

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { readJson, replaceFile } from '../lock/meeting.ts'
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
-import type { Backend } from './index.ts'
+import type { Backend } from './port.ts'
 
 /**
  * `local`: the run directory. Rows need no sending, since they are read from the ledger (`rankzero export`);
@@ -13,6 +13,7 @@ import type { Backend } from './index.ts'
 export function localBackend(dir: string): Backend {
   return {
     name: 'local',
+    rows: null,
     open: (endpoint) => replaceFile(endpointPath(dir), JSON.stringify(endpoint)),
     status(picture) {
       try {

@@ -1,0 +1,70 @@
+/**
+ * The port that every backend has, whatever its tracker: what it is told, what it answers, what it can.
+ *
+ * In: the session's endpoint and picture; rows, as batches that are durable decisions before they get here.
+ * Out: what became of each call.
+ * Invariants: `encode` and `pack` are pure, so that a batch has the same bytes after any restart; a call that
+ * cannot say for sure that nothing was stored says `unsure`. No idea of one tracker belongs here.
+ */
+import type { Endpoint, RunStatus } from '../record/run-status.ts'
+import type { Row } from '../record/row.ts'
+
+export interface Backend {
+  readonly name: string
+  /** Null: it needs no rows, since it reads the ledger. */
+  readonly rows: RowWriter | null
+  /** A session begins, or goes on after a restart of the aggregator. */
+  open(endpoint: Endpoint): void
+  /**
+   * What people see from now on; the last call has state `ended`. False: not taken, the caller tries again.
+   */
+  status(picture: RunStatus): boolean
+}
+
+/** A row on its way to a backend. */
+export interface StreamRow {
+  /** Place in the stream, from 1; the same after any restart. */
+  n: number
+  /** When it was closed, or corrected, by the head's clock: ms since the epoch. */
+  at: number
+  row: Row
+  /** Its points, by the place of their instance in the order of joining. */
+  of: readonly number[]
+  /** Corrects an earlier row of the same metric and step. */
+  amends: boolean
+}
+
+export interface Capabilities {
+  rowsMax: number
+  bytesMax: number
+  /** A row waits at most this long (ms) for others to share its batch. */
+  ageMs: number
+  /** A later row of the same metric and step corrects the one before. If not, it is thinned, cause `late`. */
+  amends: boolean
+}
+
+export interface RowWriter {
+  readonly can: Capabilities
+  /** One row as a part of a batch. */
+  encode(row: StreamRow): Uint8Array
+  /** The bytes to send; `at` (ms since the epoch) is that of the batch's note. */
+  pack(parts: readonly Uint8Array[], at: number): Uint8Array
+  /** Opens, or opens again, where the last batch that was delivered ended. */
+  open(cursor: Cursor): Promise<Outcome>
+  write(bytes: Uint8Array, signal: AbortSignal): Promise<Outcome>
+  /** Nothing more comes, for now. May be asked again. */
+  end(status: string, signal: AbortSignal): Promise<Outcome>
+}
+
+/** What a backend wants to know of its last delivered batch, as JSON; null before the first. */
+export type Cursor = Readonly<Record<string, unknown>> | null
+
+/** What became of a call. A call that throws is `unsure`. */
+export type Outcome =
+  | { is: 'done'; cursor?: Cursor }
+  /** Refused for good (4xx): this batch is never tried again. */
+  | { is: 'refused'; message: string }
+  /** Surely not stored (429, no connection). `afterMs`: the pause that the server asks for. */
+  | { is: 'later'; message: string; afterMs?: number }
+  /** Perhaps stored (reset, time-out, most 5xx). */
+  | { is: 'unsure'; message: string; afterMs?: number }

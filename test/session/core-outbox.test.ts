@@ -1,0 +1,300 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Outcome } from '../../lib/backend/index.ts'
+import {
+  OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
+} from '../../lib/limits.ts'
+import {
+  applyNote, newStanding, Outbox, type OutboxEffect, type OutboxEvent, type OutboxNote, type Standing,
+} from '../../lib/session/core-outbox.ts'
+
+const CAN = { rowsMax: 4, bytesMax: 40, ageMs: 100, amends: true }
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
+const bytesOf = (line: string): Uint8Array => new TextEncoder().encode(line)
+
+/** A row is its number; every fifth amends an earlier one. */
+const partOf = (n: number) =>
+  ({ n, data: bytesOf(`${n},`), points: 1 + n % 3, amends: n % 5 === 0 })
+
+const pack = (parts: readonly Uint8Array[], at: number) => {
+  const line = `${at}:${parts.map(text).join('')}`
+  return { bytes: bytesOf(line), digest: `d${line}` }
+}
+
+type Answer = 'done' | 'later' | 'unsure-stored' | 'unsure-lost' | 'refused' | 'hang' | 'hang-stored'
+
+/** The edge with everything that can go wrong, one effect at a time; what a crash forgets is in here. */
+class World {
+  readonly notes: OutboxNote[] = []
+  /** In order of arrival at the tracker. */
+  readonly stored: { batch: number; line: string }[] = []
+  readonly sends: number[] = []
+  now = 0
+  wall = 1_000_000
+  total: number
+  amends: boolean
+  outbox!: Outbox
+  private effects: OutboxEffect[] = []
+  private call: { effect: OutboxEffect & { call: number }; stored: boolean } | null = null
+
+  constructor(total: number, amends = true) {
+    this.total = total
+    this.amends = amends
+    this.crash()
+  }
+
+  standing(): Standing {
+    const standing = newStanding()
+    for (const note of this.notes) applyNote(standing, note)
+    return standing
+  }
+
+  /** The process dies: what was not durable is gone, what was on its way may arrive or not. */
+  crash(arrives = false): void {
+    if (arrives) this.store()
+    this.effects = []
+    this.call = null
+    const can = { ...CAN, amends: this.amends }
+    this.outbox = new Outbox({ backend: 'b', can, pack, random: () => 0.5 }, this.standing())
+  }
+
+  tell(event: OutboxEvent): void {
+    this.effects.push(...this.outbox.handle(event, this.now, this.wall))
+  }
+
+  row(): void {
+    const { next } = this.outbox
+    if (this.outbox.wants && next <= this.total) this.tell({ type: 'row', part: partOf(next) })
+  }
+
+  pass(ms: number): void {
+    this.now += ms
+    this.wall += ms
+    this.tell({ type: 'tick' })
+  }
+
+  /** Carries out the oldest effect, or answers the call that is open. */
+  go(answer: Answer): void {
+    const effect = this.effects.shift()
+    if (effect === undefined) return this.answer(answer)
+    if (effect.do === 'giveUp') this.call = null
+    else if (effect.do === 'commit') {
+      this.notes.push(effect.note)
+      applyNote(this.outbox.standing, effect.note)
+      this.tell({ type: 'noted' })
+    } else {
+      expect(this.call).toBeNull()
+      this.call = { effect, stored: false }
+    }
+  }
+
+  private answer(answer: Answer): void {
+    if (this.call === null) return
+    const { effect } = this.call
+    if (answer === 'hang') return
+    const stores = answer === 'done' || answer.endsWith('-stored')
+    if (stores) this.store()
+    if (answer === 'hang-stored') return
+    // A tracker that has stored something does not say that it surely has not.
+    const { stored } = this.call
+    this.call = null
+    const outcome: Outcome = answer === 'done' ? { is: 'done', cursor: { after: this.stored.length } }
+      : (answer === 'refused' || answer === 'later') && !stored ? { is: answer, message: answer }
+        : { is: 'unsure', message: answer }
+    this.tell({ type: 'result', call: effect.call, outcome })
+  }
+
+  /** What one call carries arrives once at most. */
+  private store(): void {
+    if (this.call === null || this.call.stored || this.call.effect.do !== 'send') return
+    this.call.stored = true
+    const { effect } = this.call
+    const { open } = this.outbox.standing
+    // Sent only when its note is durable.
+    expect(this.standing().open).toMatchObject({ batch: effect.batch, digest: `d${text(effect.bytes)}` })
+    expect(open?.batch).toBe(effect.batch)
+    this.stored.push({ batch: effect.batch, line: text(effect.bytes) })
+  }
+
+  /** No more faults: all is delivered in bounded time. */
+  settle(): void {
+    this.tell({ type: 'finish', last: this.total, status: 'finished' })
+    for (let turns = 0; !this.outbox.done; turns++) {
+      if (turns > 50 * (this.total + 10)) throw new Error(`stuck: ${JSON.stringify(this.outbox.standing)}`)
+      this.row()
+      if (this.effects.length > 0 || this.call !== null) this.go('done')
+      else this.pass(OUTBOX_RETRY_MS_MAX)
+    }
+  }
+}
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.constant('row' as const) },
+  { weight: 8, arbitrary: fc.constantFrom<Answer>('done', 'done', 'done', 'later', 'unsure-stored',
+    'unsure-lost', 'refused', 'hang', 'hang-stored') },
+  { weight: 3, arbitrary: fc.constantFrom(1, 150, OUTBOX_RETRY_MS_MAX, OUTBOX_SEND_MS) },
+  { weight: 1, arbitrary: fc.constantFrom('crash' as const, 'crash-arrives' as const) },
+)
+
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
+
+function play(world: World, steps: readonly Step[]): World {
+  for (const one of steps) {
+    if (one === 'row') world.row()
+    else if (one === 'crash' || one === 'crash-arrives') world.crash(one === 'crash-arrives')
+    else if (typeof one === 'number') world.pass(one)
+    else world.go(one)
+  }
+  world.settle()
+  return world
+}
+
+const pointsOf = (from: number, to: number): number => {
+  let points = 0
+  for (let n = from; n <= to; n++) points += partOf(n).points
+  return points
+}
+const rowsOf = (line: string): number[] => line.split(':')[1]!.split(',').slice(0, -1).map(Number)
+
+/** What was stored first of each batch, in order of arrival. */
+function firsts({ stored }: World): { batch: number; line: string }[] {
+  return stored.filter(({ batch }, i) => stored.findIndex((other) => other.batch === batch) === i)
+}
+
+describe('the outbox, whatever happens', () => {
+  const worlds = fc.tuple(fc.nat(40), fc.array(step, { maxLength: 150, size: 'max' }), fc.boolean())
+
+  test('every row reaches the tracker once, in order; repeats are the same bytes and counted', () => {
+    fc.assert(fc.property(worlds, ([total, steps, amends]) => {
+      const world = play(new World(total, amends), steps)
+      const first = firsts(world)
+      const rejected = new Set(world.notes.flatMap((note) => note.is === 'rejected' ? [note.batch] : []))
+      const batches = new Map(world.notes.flatMap((note) => note.is === 'batch' ? [[note.batch, note]] : []))
+      // Exactly the rows of its note, each batch with one content.
+      for (const { batch, line } of world.stored) expect(`d${line}`).toBe(batches.get(batch)!.digest)
+      // In order, each row once: what is not there was refused, or thinned by rule.
+      expect(first.map(({ batch }) => batch)).toEqual(first.map(({ batch }) => batch).sort((a, b) => a - b))
+      const arrived = first.flatMap(({ line }) => rowsOf(line))
+      const wanted = Array.from({ length: total }, (_, i) => i + 1)
+        .filter((n) => amends || !partOf(n).amends)
+      const refused = [...rejected].flatMap((batch) => {
+        const { from, to } = batches.get(batch)!
+        return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+      })
+      expect([...new Set([...arrived, ...refused])].sort((a, b) => a - b)).toEqual(wanted)
+      expect(new Set(arrived).size).toBe(arrived.length)
+      // Repeats: each was announced.
+      const again = new Map<number, number>()
+      for (const note of world.notes) {
+        if (note.is === 'again') again.set(note.batch, (again.get(note.batch) ?? 0) + 1)
+      }
+      for (const { batch } of first) {
+        const times = world.stored.filter((one) => one.batch === batch).length
+        expect(times - 1).toBeLessThanOrEqual(again.get(batch) ?? 0)
+      }
+    }), { numRuns: 2000 })
+  })
+
+  test('the books follow from the notes alone and balance', () => {
+    fc.assert(fc.property(worlds, ([total, steps, amends]) => {
+      const world = play(new World(total, amends), steps)
+      const standing = world.standing()
+      expect(standing).toEqual(world.outbox.standing)
+      expect(standing.open).toBeNull()
+      expect(standing.settled).toBe(total)
+      expect(standing.delivered + standing.thinned + standing.rejected).toBe(pointsOf(1, total))
+      const again = world.notes.filter((note) => note.is === 'again')
+      expect(standing.resent > 0).toBe(again.length > 0)
+    }), { numRuns: 500 })
+  })
+
+  test('what waits is bounded, whatever the backend does', () => {
+    fc.assert(fc.property(fc.array(step, { maxLength: 100, size: 'max' }), (steps) => {
+      const world = new World(1000)
+      for (const one of steps) {
+        for (let i = 0; i < 20; i++) world.row()
+        expect(world.outbox.next - world.outbox.standing.settled - 1).toBeLessThanOrEqual(3 * CAN.rowsMax)
+        if (typeof one === 'number') world.pass(one)
+        else if (one === 'crash' || one === 'crash-arrives') world.crash()
+        else if (one !== 'row') world.go(one)
+      }
+    }), { numRuns: 300 })
+  })
+})
+
+describe('one outbox', () => {
+  const effectsOf = (world: World, event: OutboxEvent): OutboxEffect[] =>
+    world.outbox.handle(event, world.now, world.wall)
+
+  /** With a batch of one row that has just been sent: the call's number. */
+  function sent(world: World): number {
+    world.row()
+    world.pass(CAN.ageMs)
+    for (const answer of ['done', 'done', 'done'] as const) world.go(answer)
+    const [send] = world['effects'] as OutboxEffect[]
+    expect(send).toMatchObject({ do: 'send', batch: 1 })
+    world['effects'] = []
+    return send!.do === 'send' ? send!.call : 0
+  }
+
+  test('nothing is opened, committed or sent before there is a row that waited long enough', () => {
+    const world = new World(1)
+    world.pass(10_000)
+    world.row()
+    expect(effectsOf(world, { type: 'tick' })).toEqual([])
+    world.now += CAN.ageMs
+    expect(effectsOf(world, { type: 'tick' })).toMatchObject([{ do: 'open', cursor: null }])
+  })
+
+  test('Retry-After is waited for, but not for ever; a short one does not undo the backoff', () => {
+    for (const [afterMs, pause] of [
+      [7000, 7000], [1, OUTBOX_RETRY_MS_MIN], [1e12, OUTBOX_RETRY_AFTER_MS_MAX],
+    ] as const) {
+      const world = new World(1)
+      const call = sent(world)
+      const later: Outcome = { is: 'later', message: '429', afterMs }
+      expect(effectsOf(world, { type: 'result', call, outcome: later })).toEqual([])
+      expect(world.outbox.fault).toBe('429')
+      world.now += pause - 1
+      expect(effectsOf(world, { type: 'tick' })).toEqual([])
+      world.now += 1
+      // Surely not stored: sent again at once, without a note.
+      expect(effectsOf(world, { type: 'tick' })).toMatchObject([{ do: 'send', batch: 1 }])
+    }
+  })
+
+  test('a call that hangs is given up; its late answer changes nothing', () => {
+    const world = new World(1)
+    const call = sent(world)
+    world.now += OUTBOX_SEND_MS
+    expect(effectsOf(world, { type: 'tick' })).toEqual([{ do: 'giveUp', call }])
+    expect(effectsOf(world, { type: 'result', call, outcome: { is: 'done' } })).toEqual([])
+    expect(world.outbox.standing.settled).toBe(0)
+    world.now += OUTBOX_RETRY_MS_MAX
+    // What is known of the other side is doubtful now.
+    expect(effectsOf(world, { type: 'tick' })).toMatchObject([{ do: 'open' }])
+  })
+
+  test('another version that builds other bytes sends nothing under the same batch', () => {
+    const world = new World(1)
+    sent(world)
+    const other = (parts: readonly Uint8Array[], at: number) => ({ ...pack(parts, at), digest: 'another' })
+    world.outbox = new Outbox({ backend: 'b', can: CAN, pack: other, random: () => 0 }, world.standing())
+    world.settle()
+    expect(world.stored).toEqual([])
+    expect(world.standing()).toMatchObject({ rejected: partOf(1).points, delivered: 0, settled: 1 })
+    expect(world.standing().refusal).toContain('another version')
+  })
+
+  test('a run that goes on after its end opens again, and ends again', () => {
+    const world = new World(3)
+    world.settle()
+    expect(world.standing().ended).toBe('finished')
+    world.total = 5
+    world.crash()
+    world.row()
+    world.settle()
+    expect(world.standing()).toMatchObject({ settled: 5, ended: 'finished' })
+    expect(world.stored.flatMap(({ line }) => rowsOf(line))).toEqual([1, 2, 3, 4, 5])
+  })
+})
