@@ -129,6 +129,8 @@ export const DEATH_INFO_WAIT_MS = 2000
 export const HEAD_PATIENCE_MS = 60_000
 /** torchelastic's error.json holds one exception with its stack; a larger file (bytes) is not read. */
 export const ERROR_FILE_BYTES_MAX = 4 * MiB
+/** Largest endpoint, holder or status file that is read (bytes): a picture of 65,536 ranks. */
+export const JSON_FILE_BYTES_MAX = 64 * MiB
 /** Bytes that one spool pass of one instance writes before its fsync. */
 export const SPOOL_PASS_BYTES = 4 * MiB
 

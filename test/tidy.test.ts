@@ -17,7 +17,8 @@ const README_CODE_BEFORE = 40
 
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
-  'errors.ts', 'limits.ts', 'clock.ts', 'rank', 'record', 'config', 'native.ts', 'journal', 'spawn.ts',
+  'errors.ts', 'limits.ts', 'clock.ts', 'files.ts', 'rank', 'record', 'config', 'native.ts', 'journal',
+  'spawn.ts',
   'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator',
   'launch',
   'cli', 'index.ts',

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { readPlain } from '../files.ts'
 import { ERROR_FILE_BYTES_MAX } from '../limits.ts'
 import type { Departure } from '../record/index.ts'
 
@@ -19,8 +20,7 @@ export function withErrorFile(departure: Departure, errorFile: string | undefine
 /** `{"message": {"message": "ValueError: bad", …}}`, or with the text alone. */
 function readError(path: string): { type: string; message: string } | null {
   try {
-    if (statSync(path).size > ERROR_FILE_BYTES_MAX) return null
-    const { message } = JSON.parse(readFileSync(path, 'utf8')) as { message?: unknown }
+    const { message } = JSON.parse(readPlain(path, ERROR_FILE_BYTES_MAX).toString()) as { message?: unknown }
     const text = typeof message === 'string' ? message : (message as { message?: unknown } | null)?.message
     if (typeof text !== 'string') return null
     const match = /^([A-Za-z_][\w.]*)(?:: ([\s\S]*))?$/.exec(text)

@@ -6,6 +6,7 @@ import {
   closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { openOwn } from '../files.ts'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import {
@@ -103,7 +104,7 @@ export class Shelf {
   load(stored: StoredUnit): Uint8Array | SkipBody | null {
     const bytes = Buffer.alloc(stored.length)
     try {
-      const fd = openSync(stored.file.path, 'r')
+      const fd = openOwn(stored.file.path, 'r')
       try {
         readSync(fd, bytes, 0, stored.length, stored.at)
       } finally {

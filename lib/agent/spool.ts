@@ -8,9 +8,11 @@
  * acknowledged.
  * It does not decide when to spool (drain.ts) and never makes a run directory.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
+import { readOwn, whyNotOurs } from '../files.ts'
+import { FRAME_BYTES_MAX, SPOOL_FILE_BYTES } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import { peekBatch } from '../wire/index.ts'
 import {
@@ -63,6 +65,7 @@ export class Spool implements ShelfSpool {
   recover(node: string | null): Shelf[] {
     const found: Shelf[] = []
     for (const directory of this.#options.directories) {
+      if (whyNotOurs(directory) !== null) continue
       for (const [instance, files] of this.#files(join(directory, this.#options.meeting))) {
         const shelf = this.#load(instance, files, node)
         if (shelf) found.push(shelf)
@@ -89,6 +92,8 @@ export class Spool implements ShelfSpool {
       const path = join(parent, this.#options.meeting)
       try {
         mkdirSync(path, { recursive: true, mode: 0o700 })
+        const foreign = whyNotOurs(parent) ?? whyNotOurs(path)
+        if (foreign !== null) throw new Error(foreign)
         return path
       } catch (error) {
         why ??= error
@@ -165,7 +170,7 @@ function namesIn(directory: string): string[] {
 
 function readIt(path: string): Buffer {
   try {
-    return readFileSync(path)
+    return readOwn(path, 2 * SPOOL_FILE_BYTES + FRAME_BYTES_MAX)
   } catch {
     return Buffer.alloc(0)
   }

@@ -7,10 +7,11 @@
  * shared memory is used only while it has room for everyone; the lock file is opened once in the owner and
  * never again.
  */
-import { closeSync, lstatSync, openSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, openSync, renameSync, writeSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { RankzeroError, messageOf } from '../errors.ts'
+import { whyNotOurs } from '../files.ts'
 import { RING_BYTES, SEGMENT_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN } from '../limits.ts'
 import { native } from '../native.ts'
 import { HOST_FITS, LOCK_NONE, LOCK_POSIX, encodeHeader } from './format.ts'
@@ -57,7 +58,7 @@ export function findPlace(o: JournalOptions): WriterPlace {
   }
   for (const directory of [shm, ...pending]) {
     try {
-      own(directory)
+      own(directory, o.say)
       if (directory === shm && !roomy(shm, ringBytes, ranks)) throw new Error('too little is free')
       const mapped = directory === shm && mayMap(shm, o.env) ? ringBytes : 0
       const directories = directory === shm ? [shm, ...pending] : pending
@@ -80,11 +81,12 @@ function mayMap(directory: string, env: NodeJS.ProcessEnv): boolean {
 }
 
 /** A name in /dev/shm can be taken by anyone first: use only what is ours. */
-function own(directory: string): void {
+function own(directory: string, say: JournalOptions['say']): void {
   makeDirectory(directory)
-  const facts = lstatSync(directory)
-  const uid = process.getuid?.() ?? facts.uid
-  if (!facts.isDirectory() || facts.uid !== uid) throw new Error(`not a directory of user ${uid}`)
+  const why = whyNotOurs(directory)
+  if (why === null) return
+  say?.(`the journal goes elsewhere: ${why}`)
+  throw new Error(why)
 }
 
 function create(

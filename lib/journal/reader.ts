@@ -6,10 +6,11 @@
  * an order that a kill at any instant leaves readable (first the cell, then the deletion).
  * Only the holder of the agent's lock may call what writes. It keeps no copy of records.
  */
-import { closeSync, existsSync, openSync, readSync, readdirSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, readSync, readdirSync, writeSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { monotonicMs } from '../clock.ts'
 import { RankzeroError, errnoOf, messageOf } from '../errors.ts'
+import { openOwn, whyNotOurs } from '../files.ts'
 import { HOLE_CONFIRM_MS } from '../limits.ts'
 import { native } from '../native.ts'
 import type { Origin, RecordSink } from '../record/index.ts'
@@ -26,10 +27,11 @@ import type { Counters, Hole, JournalReader } from './types.ts'
 const MARK_BYTES = 4096
 
 /**
- * Paths of the journals in a directory; [] when there is none. Takes away what a killed init() left half
- * made.
+ * Paths of the journals in a directory; [] when there is none, or it is not ours alone. Takes away what a
+ * killed init() left half made.
  */
 export function listJournals(dir: string): string[] {
+  if (whyNotOurs(dir) !== null) return []
   let names: string[]
   try {
     names = readdirSync(dir)
@@ -44,7 +46,7 @@ export function listJournals(dir: string): string[] {
 export function openReader(path: string): JournalReader {
   let fd: number
   try {
-    fd = openSync(path, 'r+')
+    fd = openOwn(path, 'r+')
   } catch (error) {
     const gone = errnoOf(error) === 'ENOENT'
     const remedy = gone ? 'it was delivered and removed meanwhile' : 'check its owner and mode'

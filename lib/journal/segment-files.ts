@@ -2,9 +2,10 @@
  * Segments as readers see them: found by number in any of the directories that the header names, one open at
  * a time.
  */
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errnoOf } from '../errors.ts'
+import { openOwn } from '../files.ts'
 import { removeFile } from './process.ts'
 import { segmentName } from './segments.ts'
 
@@ -46,7 +47,7 @@ export class SegmentFiles {
     const path = this.find(n)
     if (path === null) return -1
     try {
-      this.#fd = openSync(path, 'r')
+      this.#fd = openOwn(path, 'r')
     } catch (error) {
       // The writer takes away a segment that it could not write to.
       if (errnoOf(error) === 'ENOENT') return -1

@@ -8,6 +8,7 @@
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { whyNotOurs } from '../files.ts'
 import { SEGMENT_BYTES } from '../limits.ts'
 import { makeDirectory, removeFile } from './process.ts'
 
@@ -58,6 +59,7 @@ export class Segments {
       if (!this.#mayUse(directory)) continue
       try {
         makeDirectory(directory)
+        if (whyNotOurs(directory) !== null) continue
         this.#path = join(directory, segmentName(this.#instance, this.#n + 1))
         this.#fd = openSync(this.#path, 'wx', 0o600)
         this.#n++

@@ -9,6 +9,8 @@ export interface JournalOptions {
   ringBytes?: number
   /** Ranks on this node: all of their rings must fit. */
   localWorldSize: number
+  /** Told once for each place that another user could write in, which is passed over. */
+  say?: (line: string) => void
 }
 
 /**

@@ -1,5 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { RankzeroError } from '../errors.ts'
+import { whyNotOurs } from '../files.ts'
 import { tryLock } from '../ledger/lockdb.ts'
 
 /** Held until `release`, or until the process is gone, however it goes. */
@@ -10,11 +12,23 @@ export interface Election {
 }
 
 /**
+ * Who may write there decides who is elected, and what secret a meeting has.
+ * @throws RankzeroError USAGE when that may be others.
+ */
+export function makeLockDir(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const why = whyNotOurs(path)
+  if (why === null) return
+  throw new RankzeroError('USAGE', `the lock directory ${why}`,
+    'give RANKZERO_LOCK_DIR a directory that only you can write in')
+}
+
+/**
  * Wins or loses at once: the one process of this name in this lock directory.
  * The file goes with a clean release, so that a directory of finished runs stays empty.
  */
 export function elect(lockDir: string, name: string): Election | null {
-  mkdirSync(lockDir, { recursive: true, mode: 0o700 })
+  makeLockDir(lockDir)
   const path = join(lockDir, `${name}.lock`)
   const held = tryLock(path)
   if (held === null) return null

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { sleep, wallMs } from '../clock.ts'
 import { RankzeroError } from '../errors.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
+import { makeLockDir } from './election.ts'
 import { readJson, replaceFile } from './meeting.ts'
 
 /** Who holds a key: for messages, and for the rule that an unended key rests before another run takes it. */
@@ -52,7 +53,7 @@ export interface KeyHold {
  * end mark for KEY_FREE_MS.
  */
 export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
-  mkdirSync(request.lockDir, { recursive: true, mode: 0o700 })
+  makeLockDir(request.lockDir)
   let key = request.key
   let seen = ''
   let told = ''

@@ -1,5 +1,7 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { readOwn, readPlain } from '../files.ts'
+import { JSON_FILE_BYTES_MAX } from '../limits.ts'
 import type { Endpoint } from '../record/run-status.ts'
 
 export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
@@ -9,7 +11,7 @@ export const meetingPath = (lockDir: string, meeting: string): string => join(lo
  * aggregator. Null when there is none.
  */
 export const readMeeting = (lockDir: string, meeting: string): Endpoint | null =>
-  readJson<Endpoint>(meetingPath(lockDir, meeting))
+  readJson<Endpoint>(meetingPath(lockDir, meeting), readOwn)
 
 /** Of mode 0600: by it the agent and the head of one node know each other, whoever else may use loopback. */
 export const meetingSecretPath = (lockDir: string, meeting: string): string =>
@@ -18,8 +20,9 @@ export const meetingSecretPath = (lockDir: string, meeting: string): string =>
 /** The same for other nodes that share the parent of the run directories. */
 export const sharedPath = (dir: string, meeting: string): string => join(dir, '.meet', `${meeting}.json`)
 
+/** Only ours: it names a secret of ours, and where to go with it. */
 export const readShared = (dir: string, meeting: string): Endpoint | null =>
-  readJson<Endpoint>(sharedPath(dir, meeting))
+  readJson<Endpoint>(sharedPath(dir, meeting), readOwn)
 
 export function writeShared(dir: string, endpoint: Endpoint): void {
   const path = sharedPath(dir, endpoint.meeting)
@@ -41,9 +44,9 @@ export function removeMeeting(lockDir: string, meeting: string): void {
 }
 
 /** Null when the file is not there, or is no JSON (which `replaceFile` never leaves behind). */
-export function readJson<T>(path: string): T | null {
+export function readJson<T>(path: string, read = readPlain): T | null {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T
+    return JSON.parse(read(path, JSON_FILE_BYTES_MAX).toString()) as T
   } catch {
     return null
   }

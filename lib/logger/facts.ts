@@ -4,7 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readPlain } from '../files.ts'
 import { bootId, procStart } from '../journal/index.ts'
+import { JSON_FILE_BYTES_MAX } from '../limits.ts'
 import type { Env, Facts, ProcessFact } from '../rank/index.ts'
 
 /** More ancestors than any launcher stacks up; ends a loop that a racing /proc could show. */
@@ -73,7 +75,8 @@ export function withoutEndedRun(
 /** Whether a run has ended, by its status.json; false when that cannot be told. */
 export function hasEnded(statusFile: string): boolean {
   try {
-    return (JSON.parse(readFileSync(statusFile, 'utf8')) as { state?: unknown }).state === 'ended'
+    const text = readPlain(statusFile, JSON_FILE_BYTES_MAX).toString()
+    return (JSON.parse(text) as { state?: unknown }).state === 'ended'
   } catch {
     return false
   }

@@ -86,7 +86,7 @@ function start(options: InitOptions): Run {
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
   let journal: JournalWriter
   try {
-    journal = createJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize })
+    journal = createJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize, say })
   } catch (error) {
     const remedy = error instanceof RankzeroError ? ` ${error.remedy}` : ''
     say(`no journal could be opened, so nothing of this rank is recorded: ${messageOf(error)}.${remedy}`)

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import {
-  closeSync, existsSync, fstatSync, linkSync, openSync, readSync, rmSync, writeFileSync,
+  closeSync, constants, existsSync, fstatSync, linkSync, openSync, readSync, rmSync, writeFileSync,
 } from 'node:fs'
 import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
 import { keysOf, SECRET_BYTES, type RunKeys } from './keys.ts'
@@ -45,12 +45,15 @@ function make(path: string): void {
 function readOwn(path: string): string {
   let fd: number
   try {
-    fd = openSync(path, 'r')
+    // A FIFO would keep us waiting for a writer.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     throw unusable(path, messageOf(error), howTo(path))
   }
   try {
-    const { uid, mode } = fstatSync(fd)
+    const facts = fstatSync(fd)
+    const { uid, mode } = facts
+    if (!facts.isFile()) throw unusable(path, 'it is no plain file', howTo('a path of yours'))
     const own = process.getuid?.() ?? uid
     if (uid !== own) {
       throw unusable(path, `it belongs to user ${uid}, not to ${own}`, howTo('a path of yours'))

@@ -198,7 +198,7 @@ describe('agent process', () => {
     owner.log(50_000)
     owner.end()
     // A private mount namespace: a spool directory of 64 KiB that only this agent sees.
-    const mount = `mount -t tmpfs -o size=64k none ${join(at.options.dir, '.pending')} && exec "$@"`
+    const mount = `mount -t tmpfs -o size=64k,mode=700 none ${join(at.options.dir, '.pending')} && exec "$@"`
     const full = agent(at, ['unshare', '-m', 'sh', '-c', mount, 'sh'])
     const said = textOf(full)
     expect(await exitOf(full)).toBe(0)

@@ -6,7 +6,6 @@ again, since closing any descriptor of it would free the lock.
 """
 import mmap
 import os
-import stat
 import sys
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -16,7 +15,9 @@ if sys.platform != "win32":
 from .errors import RankzeroError
 from .format import LOCK_NONE, LOCK_POSIX, encode_header
 from .limits import RING_BYTES, SEGMENT_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN
-from .process import file_system, free_bytes, make_directory, remove_file, temporary_suffix
+from .process import (
+    ForeignDirectory, file_system, free_bytes, own_directory, remove_file, temporary_suffix,
+)
 
 
 class JournalOptions(NamedTuple):
@@ -27,6 +28,8 @@ class JournalOptions(NamedTuple):
     local_world_size: int
     """Ranks on this node: all of their rings must fit."""
     ring_bytes: int = RING_BYTES
+    say: Callable[[str], None] = lambda line: None
+    """Told once for each place that another user could write in, which is passed over."""
 
 
 class Place(NamedTuple):
@@ -84,7 +87,7 @@ def find_place(o: JournalOptions) -> Place:
         raise RankzeroError("JOURNAL", "this machine is big-endian", "Run on a little-endian machine.")
     for directory in [shm] + pending:
         try:
-            _own(directory)
+            _own(directory, o.say)
             if directory == shm and not _is_roomy(shm, o.ring_bytes, ranks):
                 raise OSError("too little is free")
             ring_bytes = o.ring_bytes if directory == shm and _may_map(shm, o.env) else 0
@@ -110,12 +113,12 @@ def _may_map(directory: str, env: Mapping[str, str]) -> bool:
     return type_ == "tmpfs" or ("RANKZERO_SHM_DIR" in env and type_ in ("ext4", "xfs"))
 
 
-def _own(directory: str) -> None:
-    """A name in /dev/shm can be taken by anyone first: use only what is ours."""
-    make_directory(directory)
-    facts = os.lstat(directory)
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-        raise OSError("not a directory of user %d" % os.getuid())
+def _own(directory: str, say: Callable[[str], None]) -> None:
+    try:
+        own_directory(directory)
+    except ForeignDirectory as error:
+        say("the journal goes elsewhere: %s" % error)
+        raise
 
 
 def _create(

@@ -1,5 +1,6 @@
-"""Processes and files, as the journal and the rank need them. Nothing here raises but make_directory."""
+"""Processes and files, as the journal and the rank need them. Nothing here raises but own_directory."""
 import os
+import stat
 from typing import List, NamedTuple, Tuple
 
 ANCESTORS_MAX = 64
@@ -77,8 +78,25 @@ def temporary_suffix() -> str:
     return ".%d-%d-%d.tmp" % (pid_namespace(), pid, proc_start(pid))
 
 
-def make_directory(path: str) -> None:
+OTHERS_MAY_WRITE = 0o022
+
+
+class ForeignDirectory(OSError):
+    """Another user could write in it."""
+
+
+def own_directory(path: str) -> None:
+    """mkdir -p. Raises OSError unless it is ours alone: a name in /dev/shm can be taken by anyone first."""
     os.makedirs(path, mode=0o700, exist_ok=True)
+    facts = os.stat(path)
+    for uid in (os.lstat(path).st_uid, facts.st_uid):
+        if uid != os.getuid():
+            text = "%s belongs to user %d, not to %d: it is not used"
+            raise ForeignDirectory(text % (path, uid, os.getuid()))
+    if facts.st_mode & OTHERS_MAY_WRITE:
+        mode = stat.S_IMODE(facts.st_mode)
+        text = "%s has mode %o, so others may write in it: it is not used; chmod 700 %s"
+        raise ForeignDirectory(text % (path, mode, path))
 
 
 def remove_file(path: str) -> None:

@@ -8,7 +8,7 @@ import os
 from typing import Callable, List, Optional, Tuple
 
 from .limits import SEGMENT_BYTES
-from .process import make_directory, remove_file
+from .process import own_directory, remove_file
 
 SEGMENT_BYTES_MIN = 16 * 1024
 """Segments are deleted whole, so a low cap needs several below it; smaller than this is all overhead."""
@@ -47,7 +47,7 @@ class Segments:
             if not self._may_use(directory):
                 continue
             try:
-                make_directory(directory)
+                own_directory(directory)
                 path = os.path.join(directory, segment_name(self._instance, self._n + 1))
                 # Not exclusively: the name is ours alone, and an interrupted open may have left it empty.
                 self._file = io.FileIO(path, "w", opener=_open_private)

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import stat
 import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
@@ -132,7 +133,8 @@ def _start(options: Dict[str, Any]) -> Run:
     }
     local_world = identity.local_world_size or identity.world_size
     try:
-        journal = Journal(find_place(JournalOptions(origin, env, settings.overflow_cap, local_world)))
+        cap = settings.overflow_cap
+        journal = Journal(find_place(JournalOptions(origin, env, cap, local_world, say=say)))
     except (RankzeroError, OSError) as error:
         say("no journal could be opened, so nothing of this rank is recorded: %s" % error)
         return SilentRun(identity.rank, identity.world_size, identity.local_rank, node, _close)
@@ -207,9 +209,18 @@ def _forget_ended_run(env: Dict[str, str], directory: str, say: Say) -> None:
         env.pop(name, None)
 
 
+def _open_plain(path: str, flags: int) -> int:
+    """Never waits, as opening a FIFO would."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError("%s is no plain file" % path)
+
+
 def _has_ended(path: str) -> bool:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=_open_plain) as file:
             status = json.load(file)
         return isinstance(status, dict) and status.get("state") == "ended"
     except (OSError, ValueError):
