@@ -46,9 +46,15 @@ export class Collector {
   private readonly stores = new Map<Shape, Store>()
   private readonly lives: Int32Array
 
-  /** `from`: lower steps were had before. */
-  constructor(wanted: readonly Metric[], members: Members, from: number, bytesMax: number) {
+  private readonly only: ReadonlySet<number> | null
+
+  /** `from`: lower steps were had before; `only`: no other step is wanted. */
+  constructor(
+    wanted: readonly Metric[], members: Members, from: number, bytesMax: number,
+    only: ReadonlySet<number> | null = null,
+  ) {
     this.from = from
+    this.only = only
     this.bytesMax = bytesMax
     this.lives = livesInOrder(members)
     for (const metric of wanted) {
@@ -85,6 +91,7 @@ export class Collector {
     for (let i = 0; i < count; i++) {
       const step = steps[i]!
       if (step < this.from || step >= this.upTo || seqs[i]! < first) continue
+      if (this.only !== null && !this.only.has(step)) continue
       if (store.n === store.steps.length) {
         this.makeRoom(store)
         if (step >= this.upTo) continue

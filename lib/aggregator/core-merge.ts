@@ -28,6 +28,10 @@ interface Rewind {
 
 export class Merge {
   readonly blocks = new Blocks()
+  /** Changes of sealed rows since the last `amend` note, and the time of the first. */
+  amended = 0
+  amendedAt = Infinity
+  onAmended: ((family: Family, step: number, member: Member) => void) | null = null
   private readonly members: Members
   private sample: Sample = newSample(64)
   /** What `pick` found: per rank in rank order its winner, the block and the place of its slot. */
@@ -74,7 +78,7 @@ export class Merge {
     const step = group.steps[i]!
     const seq = group.seqs[i]!
     let open = shape.metrics.length
-    if (step <= shape.sealedTop) open -= late(member, shape, step)
+    if (step <= shape.sealedTop) open -= this.late(member, shape, step, at)
     track.steps.add(step)
     if (open === 0) return
     const block = this.block(shape, step, slot, at)
@@ -94,6 +98,29 @@ export class Merge {
     data[place + WEIGHT] = weight
     const { columns } = group
     for (let c = 0, to = place + SLOT_HEAD; c < columns.length; c++, to++) data[to] = columns[c]![i]!
+  }
+
+  /**
+   * Books a record's points of rows that are sealed already; returns how many. The newest life's amend the
+   * row.
+   */
+  private late(member: Member, shape: Shape, step: number, at: number): number {
+    let points = 0
+    for (const family of shape.families) {
+      if (!family.sealed.has(step)) continue
+      const count = family.metrics.length
+      points += count
+      if (isReplaced(member, family, step)) {
+        member.superseded += count
+      } else {
+        member.delivered += count
+        family.amended.add(step)
+        this.amended++
+        this.amendedAt = Math.min(this.amendedAt, at)
+        this.onAmended?.(family, step, member)
+      }
+    }
+    return points
   }
 
   private block(shape: Shape, step: number, slot: number, at: number): Block {
@@ -147,6 +174,12 @@ export class Merge {
   *rows(family: Family, step: number): Iterable<[Metric, Sample]> {
     this.pick(family, step, 0)
     for (const metric of family.metrics) yield [metric, this.pickedOf(metric)]
+  }
+
+  /** Whose values are in the open row of each metric of a family, in rank order. */
+  holders(family: Family, step: number): number[] {
+    this.pick(family, step, 0)
+    return this.winners.slice(0, this.picked).map(({ index }) => index)
   }
 
   column(metric: Metric, step: number): Sample {
@@ -260,25 +293,6 @@ function slotsInOrder(shape: Shape): Int32Array {
   const { ranks } = shape
   shape.ordered ??= Int32Array.from(ranks.keys()).sort((a, b) => ranks[a]!.rank - ranks[b]!.rank)
   return shape.ordered
-}
-
-/**
- * Books a record's points of rows that are sealed already; returns how many. The newest life's amend the row.
- */
-function late(member: Member, shape: Shape, step: number): number {
-  let points = 0
-  for (const family of shape.families) {
-    if (!family.sealed.has(step)) continue
-    const count = family.metrics.length
-    points += count
-    if (isReplaced(member, family, step)) {
-      member.superseded += count
-    } else {
-      member.delivered += count
-      family.amended.add(step)
-    }
-  }
-  return points
 }
 
 /** A newer life of the rank has logged the row already. */

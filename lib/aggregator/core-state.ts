@@ -8,8 +8,10 @@
  * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
  * reads them).
  */
+import { AMEND_AFTER_MS, AMEND_ROWS_MAX } from '../limits.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
+import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
 import { booksOf } from './core-books.ts'
 import { Health } from './core-health.ts'
 import { Members, renewCurrent } from './core-members.ts'
@@ -20,6 +22,7 @@ import { Params } from './core-params.ts'
 import { jsonOf, sumOf } from './core-payload.ts'
 import { Systems } from './core-systems.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
+import { RowStream, type TakeRows } from './core-stream.ts'
 import type {
   Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, NoteDraft, Notes,
   SealBody, StateOptions,
@@ -34,6 +37,8 @@ export class State {
   /** The `session` notes, merged field by field. */
   session: Readonly<Record<string, unknown>> = {}
   readonly events: EventView[] = []
+  /** How each backend that rows are sent to stands. */
+  readonly standings = new Map<string, Standing>()
   private readonly options: StateOptions
   private readonly roster = new Members()
   private readonly catalogue = new Metrics()
@@ -41,13 +46,16 @@ export class State {
   private readonly collapsed = new Params()
   private readonly wellbeing = new Health()
   private readonly systems = new Systems()
+  private readonly stream: RowStream | null
   /**
    * When this aggregator first listened; after a restart no wait may count the time that it was not there.
    */
   private woke: number | null = null
 
-  constructor(options: StateOptions) {
+  /** `rows` takes the rows as they close; without it none are looked at. */
+  constructor(options: StateOptions, rows?: TakeRows) {
     this.options = options
+    this.stream = rows === undefined ? null : new RowStream(this.merge, rows)
   }
 
   /** In order of pos, once durable. `decoded` spares the work when the caller has read the blob anyway. */
@@ -61,7 +69,9 @@ export class State {
       case 'heir': return this.heir(body, entry.at)
       case 'skip': return this.skip(body)
       case 'ended': return this.ended(body)
-      case 'seal': return this.seal(body)
+      case 'seal': return this.seal(body, entry.at)
+      case 'amend': return this.amend(entry.at)
+      case 'outbox': return this.outbox(body)
       case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
       case 'term': this.term = (body as Notes['term']).term
     }
@@ -89,7 +99,10 @@ export class State {
     const { options, woke, roster: members, catalogue: metrics } = this
     const openBytes = this.openRowsBytes()
     const verdicts = members.verdicts(now, woke, false)
-    return [...verdicts, ...sealsDue({ members, metrics, options, openBytes, now, woke })]
+    const seals = sealsDue({ members, metrics, options, openBytes, now, woke })
+    const { amended, amendedAt } = this.merge
+    const due = amended >= AMEND_ROWS_MAX || now - Math.max(amendedAt, woke) >= AMEND_AFTER_MS
+    return [...verdicts, ...seals, ...due ? this.amends(now) : []]
   }
 
   /**
@@ -98,7 +111,14 @@ export class State {
    */
   drain(now: number): NoteDraft[] {
     const verdicts = this.roster.verdicts(now, now, true)
-    return verdicts.length > 0 ? verdicts : sealsAll(this.catalogue, now)
+    return verdicts.length > 0 ? verdicts : [...sealsAll(this.catalogue, now), ...this.amends(now)]
+  }
+
+  /** How a backend stands; it counts from here on. */
+  standing(backend: string): Standing {
+    const standing = this.standings.get(backend) ?? newStanding()
+    this.standings.set(backend, standing)
+    return standing
   }
 
   acked(instance: string): number {
@@ -160,8 +180,9 @@ export class State {
   }
 
   /** For replay.ts, in this room: what points and rows are named and ordered by. */
-  inside(): { members: Members; metrics: Metrics; systems: Metrics } {
-    return { members: this.roster, metrics: this.catalogue, systems: this.systems.metrics }
+  inside(): { members: Members; metrics: Metrics; systems: Metrics; stream: RowStream | null } {
+    const { roster: members, catalogue: metrics, systems, stream } = this
+    return { members, metrics, systems: systems.metrics, stream }
   }
 
   private joined(body: Notes['joined'], at: number): void {
@@ -279,7 +300,22 @@ export class State {
     if (member.rank !== null) renewCurrent(member.rank)
   }
 
-  private seal({ groups }: SealBody): void {
+  private amends(now: number): NoteDraft[] {
+    if (this.options.amends !== true || this.merge.amended === 0) return []
+    return [{ type: 'note', at: now, kind: 'amend', body: {} }]
+  }
+
+  private amend(at: number): void {
+    this.merge.amended = 0
+    this.merge.amendedAt = Infinity
+    this.stream?.amend(at)
+  }
+
+  private outbox(note: Notes['outbox']): void {
+    applyNote(this.standing(note.backend), note)
+  }
+
+  private seal({ groups }: SealBody, at: number): void {
     for (const { metrics, steps } of groups) {
       const families = familiesOf(this.catalogue, metrics)
       // Runs ascend, so the last one holds the highest step.
@@ -288,7 +324,10 @@ export class State {
       for (const family of families) {
         this.remember(family, top)
         for (const [start, stride, count] of steps) {
-          for (let i = 0; i < count; i++) this.merge.seal(family, start + stride * i)
+          for (let i = 0; i < count; i++) {
+            this.stream?.seal(family, start + stride * i, at)
+            this.merge.seal(family, start + stride * i)
+          }
         }
       }
     }

@@ -4,6 +4,7 @@
 import type { Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
 import type { Row } from '../record/row.ts'
+import type { OutboxNote } from '../session/core-outbox.ts'
 import type { Batch } from '../wire/index.ts'
 
 export type { Batch, Entry, Row }
@@ -17,6 +18,8 @@ export interface StateOptions {
    * bytes.
    */
   decode: (blob: Uint8Array) => Batch
+  /** Some backend wants rows, so sealed rows that change are decided upon. */
+  amends?: boolean
 }
 
 /** A note that is ready for `Ledger.append`; `at` is the time that the decision was given. */
@@ -40,6 +43,9 @@ export interface Notes {
   skip: { instance: InstanceId; from: number; to: number; points: LostPoints; cause: string }
   ended: EndedBody
   seal: SealBody
+  /** The sealed rows that late points changed since the last such note go to the backends anew. */
+  amend: Record<string, never>
+  outbox: OutboxNote
   session: Record<string, unknown>
   term: { term: number }
 }

@@ -9,7 +9,7 @@
  * It does not start anything, and it does not care whose child it is.
  */
 import { hostname } from 'node:os'
-import type { Backend } from '../backend/index.ts'
+import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
@@ -31,6 +31,7 @@ import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
 import { State } from './core-state.ts'
 import { Intake } from './intake.ts'
 import { listen, type Ears } from './listen.ts'
+import { Outboxes } from './outboxes.ts'
 import { createRun, takeFence, winRun, type Fence, type Won } from './open.ts'
 import { snapshot } from './snapshot.ts'
 
@@ -53,6 +54,12 @@ export interface AggregatorOptions {
   joinTimeoutMs: number
   /** Several nodes may take part: listen for them too. */
   wide: boolean
+  /** Backends by name; those that the run began with are added. */
+  backends: readonly string[]
+  /** Setting: parent of the files of backend `jsonl`; null: the run directory. */
+  jsonlDir: string | null
+  /** How long the end may wait for backends. */
+  endMs: number
   /** Setting: path of the run secret; null: made in the run directory. */
   secretFile: string | null
   /** Tells the starter how it goes: `{waiting}`, `{ready}` or `{error}`. */
@@ -80,7 +87,6 @@ export async function runAggregator(options: AggregatorOptions): Promise<number>
 class Aggregator {
   private readonly options: AggregatorOptions
   private readonly won: Won
-  private readonly local: Backend
   private readonly state: State
   private readonly session: Session
   private readonly openedAt = wallMs()
@@ -88,6 +94,10 @@ class Aggregator {
   private ledger!: Ledger
   private fence!: Fence
   private committer!: Committer
+  private readonly backends: readonly Backend[]
+  /** … but `local`, as the ledger keeps them. */
+  private readonly chosen: string
+  private outboxes!: Outboxes
   private intake!: Intake
   private ears!: Ears
   private fault = ''
@@ -109,9 +119,14 @@ class Aggregator {
     const { run, dir } = won
     this.options = options
     this.won = won
-    this.local = localBackend(dir)
+    const others = choose(readChosen(won.ledger?.meta() ?? {}), options.backends, {
+      run, dir, jsonlDir: options.jsonlDir,
+    })
+    this.chosen = writeChosen(others)
+    this.backends = [localBackend(dir), ...openBackends(others)]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
-    this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch })
+    const amends = this.backends.some(({ rows }) => rows !== null)
+    this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch, amends })
     if (won.ledger !== null) for (const entry of won.ledger.entries()) this.state.apply(entry)
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
     this.session = new Session({
@@ -151,10 +166,15 @@ class Aggregator {
     this.startedAt = Number(this.ledger.meta()['startedAt'] ?? this.openedAt)
     // Whoever starts a successor need not know that ranks of other nodes are there.
     this.wide = this.options.wide || this.ledger.meta()['wide'] === 'true'
-    const meta = { run, meeting, startedAt: this.startedAt, wide: this.wide }
+    const meta = { run, meeting, startedAt: this.startedAt, wide: this.wide, backends: this.chosen }
     for (const [key, value] of Object.entries(meta)) this.ledger.setMeta(key, String(value))
     const applied = (...entry: Parameters<State['apply']>): void => this.applied(...entry)
     this.committer = new Committer(this.ledger, applied, (fault) => this.faulted(fault))
+    this.outboxes = new Outboxes(this.backends, {
+      ledger: this.ledger, state: this.state, report: (line) => this.diary(line),
+      commit: (body, done) =>
+        this.committer.push({ type: 'note', kind: 'outbox', body, at: wallMs() }, done),
+    })
     this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
     return true
   }
@@ -184,7 +204,7 @@ class Aggregator {
       meeting, run, dir, host: '127.0.0.1', hostname: hostname(), port, pid, procStart: procStart(pid), term,
       ledger: this.ledger.id, key: last.key, state, ...wide === null ? {} : { wide },
     }
-    this.local.open(endpoint)
+    for (const backend of this.backends) backend.announce(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
     if (wide !== null) this.openToOthers(endpoint)
     this.paint()
@@ -225,7 +245,9 @@ class Aggregator {
     this.state.apply(...entry)
     this.dirty = true
     // The end of a run does not wait for what its agents say of their nodes.
-    if (!this.state.isOfAgent(entry[0])) this.lastChange = wallMs()
+    // … nor for what backends take, which has a bound of its own.
+    const outbox = entry[0].type === 'note' && entry[0].kind === 'outbox'
+    if (!outbox && !this.state.isOfAgent(entry[0])) this.lastChange = wallMs()
   }
 
   private tick(): void {
@@ -234,11 +256,18 @@ class Aggregator {
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
     if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
     this.adoptAsked()
+    if (this.mayDeliver()) this.outboxes.tick()
     const facts = drainFacts(this.state, this.silentBefore(now))
     if (this.session.state !== 'draining' && mayDrain({
       ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide,
     })) void this.finish()
+  }
+
+  /** What another run holds the key of stays here. */
+  private mayDeliver(): boolean {
+    const { state, reason } = this.session.last
+    return reason === null && (state === 'live' || state === 'draining')
   }
 
   /** Time that we slept through ourselves (stopped, suspended) is no silence of others. */
@@ -278,7 +307,9 @@ class Aggregator {
       await this.session.drain()
       await this.sealAll()
       this.endedAt = wallMs()
-      await this.session.end(finalStatus(endFacts(this.state)).status)
+      const { status } = finalStatus(endFacts(this.state))
+      if (this.mayDeliver()) await this.outboxes.finish(status, this.options.endMs)
+      await this.session.end(status)
       this.diary(`ended: ${this.session.last.status}`)
       this.stop(0)
     } catch (error) {
@@ -309,7 +340,9 @@ class Aggregator {
     const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
     const { denied } = this
-    this.dirty = !this.local.status(snapshot(this.state, { ...context, agents, denied }, wallMs()))
+    const outboxes = this.outboxes.views()
+    const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, wallMs())
+    this.dirty = this.backends.filter((backend) => !backend.status(picture)).length > 0
   }
 
   /** Lag and trouble also come of time passing while nothing arrives: the picture is painted anew then. */
@@ -326,6 +359,7 @@ class Aggregator {
   private close(): void {
     const ended = this.session.state === 'ended'
     this.ears?.close()
+    this.outboxes?.close()
     this.dirty = true
     if (this.intake !== undefined) this.paint()
     this.session.release()

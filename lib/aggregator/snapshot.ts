@@ -5,15 +5,17 @@ import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
 import {
-  NO_BOOKS, type BooksStatus, type ClockStatus, type Failure, type HealthStatus, type MemberStatus,
-  type ProcessStatus, type RunStatus,
+  NO_BOOKS, type BackendStatus, type BooksStatus, type ClockStatus, type Failure, type HealthStatus,
+  type MemberStatus, type ProcessStatus, type RunStatus,
 } from '../record/run-status.ts'
 import { finalStatus } from '../session/core-status.ts'
+import type { Standing } from '../session/core-outbox.ts'
 import type { SessionNote } from '../session/index.ts'
 import { byRole, endFacts } from './core-facts.ts'
 import type { State } from './core-state.ts'
 import type { InstanceBooks, MemberView } from './core-types.ts'
 import type { Agent } from './intake.ts'
+import type { OutboxView } from './outboxes.ts'
 
 /** The part of `status --json` that the ledger's entries do not tell. */
 export interface SnapshotContext {
@@ -25,6 +27,7 @@ export interface SnapshotContext {
   session: Readonly<SessionNote>
   agents: readonly Agent[]
   health: HealthStatus
+  outboxes: readonly OutboxView[]
   /** Connections without the run secret. */
   denied: number
   /** Why the ledger takes nothing now, '' when it does. */
@@ -57,7 +60,25 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     books: total, health: context.health, ...(nodes.length === 0 ? {} : { nodes }),
     clocks: clocksOf(agents),
     denied: context.denied,
-    backends: [{ name: 'local', state: session.state, pending: total.pending + total.open }],
+    backends: [
+      { name: 'local', state: session.state, pending: total.pending + total.open },
+      ...context.outboxes.map((view) =>
+        backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
+    ],
+  }
+}
+
+/** `points`: in rows that are closed or still open. */
+function backendRow(
+  { name, fault }: OutboxView, standing: Readonly<Standing>, points: number, state: string,
+): BackendStatus {
+  const { delivered, thinned, rejected, resent, refusal, ended } = standing
+  const why = fault || refusal
+  return {
+    name, state: ended !== null && state === 'ended' ? 'ended' : fault !== '' ? 'retrying' : state,
+    pending: points - delivered - thinned - rejected, ...why === null ? {} : { fault: why },
+    ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
+    ...resent === 0 ? {} : { resent },
   }
 }
 

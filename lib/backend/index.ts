@@ -6,4 +6,52 @@
  * It does not merge, does not decide when to send or to try again (session/core-outbox.ts), and keeps no
  * books: the ledger does.
  */
+import { join } from 'node:path'
+import { jsonlBackend } from './jsonl.ts'
+import type { Backend } from './port.ts'
+
 export type { Backend, Capabilities, Cursor, Outcome, RowWriter, StreamRow } from './port.ts'
+
+/** What a backend needs to know to go on with a run, whoever serves it then. In the ledger: no secrets. */
+export type BackendPlace = Readonly<Record<string, string>>
+
+interface Kind {
+  place: (run: { run: string; dir: string; jsonlDir: string | null }) => BackendPlace
+  open: (place: BackendPlace) => Backend
+}
+
+/** Those that rows are sent to. `local` is always there, and needs none. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  jsonl: {
+    place: ({ run, dir, jsonlDir }) =>
+      ({ file: jsonlDir === null ? join(dir, 'rows.jsonl') : join(jsonlDir, `${run}.jsonl`) }),
+    open: ({ file = '' }) => jsonlBackend(file),
+  },
+}
+
+export const BACKENDS: readonly string[] = ['local', ...Object.keys(KINDS)]
+
+/** By name: the backends of a run, with their places. */
+export type Chosen = Readonly<Record<string, BackendPlace>>
+
+/** Those of an earlier life of the run, as they were, and new ones; a run forgets none that it began with. */
+export function choose(
+  before: Chosen, names: readonly string[], run: { run: string; dir: string; jsonlDir: string | null },
+): Chosen {
+  const fresh = names.filter((name) => Object.hasOwn(KINDS, name) && !Object.hasOwn(before, name))
+  return { ...before, ...Object.fromEntries(fresh.map((name) => [name, KINDS[name]!.place(run)])) }
+}
+
+/** One of a newer version is left out: it stays pending. */
+export const openBackends = (chosen: Chosen): Backend[] => Object.entries(chosen)
+  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place))
+
+/** As they are kept in the ledger's meta data, under `backends`. */
+export const writeChosen = (chosen: Chosen): string => JSON.stringify(chosen)
+export function readChosen(meta: Readonly<Record<string, string>>): Chosen {
+  try {
+    return JSON.parse(meta['backends'] ?? '{}') as Chosen
+  } catch {
+    return {} // Of a damaged ledger: its points can be read all the same.
+  }
+}

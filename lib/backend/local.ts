@@ -14,7 +14,7 @@ export function localBackend(dir: string): Backend {
   return {
     name: 'local',
     rows: null,
-    open: (endpoint) => replaceFile(endpointPath(dir), JSON.stringify(endpoint)),
+    announce: (endpoint) => replaceFile(endpointPath(dir), JSON.stringify(endpoint)),
     status(picture) {
       try {
         replaceFile(statusPath(dir), JSON.stringify(picture))

@@ -13,8 +13,8 @@ export interface Backend {
   readonly name: string
   /** Null: it needs no rows, since it reads the ledger. */
   readonly rows: RowWriter | null
-  /** A session begins, or goes on after a restart of the aggregator. */
-  open(endpoint: Endpoint): void
+  /** A session begins, or goes on after a restart of the aggregator: where it is served. */
+  announce(endpoint: Endpoint): void
   /**
    * What people see from now on; the last call has state `ended`. False: not taken, the caller tries again.
    */

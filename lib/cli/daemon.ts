@@ -8,6 +8,7 @@ import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
+import { OUTBOX_END_PART } from '../limits.ts'
 import { cliOf, type ReadyLine } from '../spawn.ts'
 
 type Flags = Partial<Record<string, string | boolean>>
@@ -29,7 +30,7 @@ export async function agent(argv: readonly string[]): Promise<number> {
  * for other nodes too.
  */
 export async function aggregator(argv: readonly string[]): Promise<number> {
-  const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision']
+  const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision', 'end-timeout']
   const flags = read(argv, texts, ['new', 'fresh', 'wide'])
   const pipe = openPipe()
   const resume = text(flags, 'resume')
@@ -42,6 +43,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
+    backends: setting(flags, 'backend'), jsonlDir: setting(flags, 'jsonlDir'), endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()
@@ -73,6 +75,12 @@ const text = (flags: Flags, name: string): string | null => {
 
 function setting<N extends SettingName>(flags: Flags, name: N, flag: string = name): Settings[N] {
   return findSetting(name, { env: process.env, flags: { [name]: flags[flag] } }).value
+}
+
+/** Whoever started us waits for the end, or lets us take our time. */
+function endMs(flags: Flags): number {
+  const own = text(flags, 'end-timeout')
+  return own === null ? OUTBOX_END_PART * setting(flags, 'exitTimeoutMs') : Number(own)
 }
 
 /** Null where nobody said anything, so that init() may decide. */

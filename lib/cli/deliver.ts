@@ -4,9 +4,10 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { openRun, startAgent, type DaemonPlace } from '../launch/daemons.ts'
 import { isAlive, progress, say } from '../launch/index.ts'
 import { plural } from '../launch/progress.ts'
-import { END_POLL_MS, FOREIGN_HEAD_MS, SYNC_STALL_MS } from '../limits.ts'
+import { END_POLL_MS, FOREIGN_HEAD_MS, OUTBOX_SYNC_MS, SYNC_STALL_MS } from '../limits.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
+import type { RunStatus } from '../record/run-status.ts'
 import type { Leftover } from './leftovers.ts'
 import { lookAt, type ShownStatus } from './look.ts'
 
@@ -47,11 +48,13 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
     return {
       run: now?.run ?? run, dir, meeting, state: state ?? now?.state ?? 'none', status: now?.status ?? null,
       delivered: (now?.books.admitted ?? 0) - admitted,
-      pending: now?.books.pending ?? 0, lost: now?.books.lost ?? 0,
+      pending: pendingOf(now), lost: now?.books.lost ?? 0,
     }
   }
   const refused = target.key !== null && before !== null && before.reason !== null
-  const whole = before?.state === 'ended' && before.books.pending === 0
+  const behind = (before?.backends ?? []).some(({ name, state, pending }) =>
+    name !== 'local' && (pending > 0 || state !== 'ended'))
+  const whole = before?.state === 'ended' && before.books.pending === 0 && !behind
   if (whole && left === null && !refused) return result(runDir)
   if ((left?.live ?? 0) > 0) return result(runDir, 'live')
   try {
@@ -73,6 +76,11 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
   }
 }
 
+/** Not at the head yet, and not at each backend. */
+const pendingOf = (status: RunStatus | null): number => (status?.backends ?? [])
+  .filter(({ name }) => name !== 'local')
+  .reduce((sum, { pending }) => sum + pending, status?.books.pending ?? 0)
+
 /** Whether an aggregator is at work: one of another host replaces its picture now and then. */
 async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean> {
   if (state === 'ended' || state === 'interrupted') return false
@@ -84,7 +92,8 @@ async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean
 
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
 async function serve(place: DaemonPlace, meeting: string, { run, key }: Target): Promise<string> {
-  const args = ['--meeting', meeting, ...(run === null ? [] : ['--resume', run])]
+  const named = run === null ? [] : ['--resume', run]
+  const args = ['--meeting', meeting, '--end-timeout', `${OUTBOX_SYNC_MS}`, ...named]
   if (key !== null) args.push(`--key=${key}`)
   try {
     const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {
@@ -111,10 +120,10 @@ async function untilEnded(dir: string, name: string): Promise<void> {
   for (let moved = monotonicMs(); monotonicMs() - moved < SYNC_STALL_MS; await sleep(END_POLL_MS)) {
     const status = readStatus(dir)
     if (status?.state === 'ended') break
-    const now = JSON.stringify([status?.state, status?.books])
+    const now = JSON.stringify([status?.state, status?.books, status?.backends])
     if (now !== mark) moved = monotonicMs()
     mark = now
-    const pending = plural(status?.books.pending ?? 0, 'point')
+    const pending = plural(pendingOf(status), 'point')
     line.show(`rankzero: ${name}: ${status?.state ?? 'opening'}, ${pending} pending`)
   }
   line.clear()

@@ -59,16 +59,6 @@ export function brief(value: number | string | null): string {
   return String(Number(value.toPrecision(6)))
 }
 
-/** JSON of a flat object that keeps -0, which JSON.stringify would lose. */
-export function jsonLine(object: object): string {
-  const parts: string[] = []
-  for (const [name, value] of Object.entries(object)) {
-    if (value === undefined) continue
-    parts.push(`${JSON.stringify(name)}:${Object.is(value, -0) ? '-0' : JSON.stringify(value)}`)
-  }
-  return `{${parts.join(',')}}\n`
-}
-
 /** RFC 4180: quoted only where needed; null is empty. */
 export function csvLine(values: readonly unknown[]): string {
   return `${values.map((value) => {

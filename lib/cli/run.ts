@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
+import { BACKENDS } from '../backend/index.ts'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
-import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits.ts'
+import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS, OUTBOX_END_PART } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
@@ -77,8 +78,9 @@ export function superviseOptions(
   if (flags.pythonPath !== false) delete raw.pythonPath
   const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
   for (const backend of get('backend')) {
-    if (backend === 'local') continue
-    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`, 'give --backend local')
+    if (BACKENDS.includes(backend)) continue
+    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`,
+      `give one or more of: ${BACKENDS.join(', ')}`)
   }
   const cli = cliOf(env)
   if (cli === null) {
@@ -93,12 +95,17 @@ export function superviseOptions(
     if (value !== null && origin.from === 'flag') sessionArgs.push(`${flag}=${value}`)
   }
   sessionArgs.push('--on-collision', get('onCollision'))
+  if (raw.exitTimeoutMs !== undefined && get('backend').some((name) => name !== 'local')) {
+    sessionArgs.push('--end-timeout', `${OUTBOX_END_PART * get('exitTimeoutMs')}`)
+  }
   const system = findSetting('systemMetrics', { flags: raw, env })
   // Agents read it where they are, and those of other nodes are started by their ranks.
   const agentEnv = { ...env }
   if (system.origin.from === 'flag') {
     agentEnv.RANKZERO_SYSTEM_METRICS = system.value === 0 ? '0' : `${system.value / 1000}s`
   }
+  // The head may be started by whoever of the job comes first, and started again by others.
+  if (raw.backend !== undefined) agentEnv.RANKZERO_BACKEND = get('backend').join(',')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head
   if (secretFile !== null) {

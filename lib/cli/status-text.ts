@@ -1,7 +1,7 @@
 import { howItFailed } from '../launch/core-outcome.ts'
 import { count, plural } from '../launch/progress.ts'
 import type {
-  BooksStatus, ClockStatus, Failure, MemberStatus, MetricStatus,
+  BackendStatus, BooksStatus, ClockStatus, Failure, MemberStatus, MetricStatus,
 } from '../record/run-status.ts'
 import { healthFields, paramsText } from './health-text.ts'
 import { nodeFields } from './node-text.ts'
@@ -33,7 +33,7 @@ export function statusText(status: ShownStatus, now: number): string {
     ['ranks', `${joined} of ${status.ranks}${live > 0 ? `, ${live} live` : ''}`],
     ['points', pointsLine(books)],
     ...status.backends.map((backend): [string, string] =>
-      ['backend', `${backend.name} ${backend.state}, ${count(backend.pending)} pending`]),
+      ['backend', backendLine(backend)]),
     ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
     ...(status.state === 'ended' ? [] : nodeFields(status.nodes ?? [])),
     ['directory', clocks.length > 1 ? `${status.host}:${status.dir}` : status.dir],
@@ -51,6 +51,13 @@ export function statusText(status: ShownStatus, now: number): string {
   const head = fields.map(([name, text]) => `${style('dim', name.padEnd(9))}  ${text}\n`).join('')
   return head + section(memberTable(members, status.failed), members.length, 'ranks')
     + section(metricTable(status.metrics), status.metrics.length, 'metrics') + paramsText(status.params)
+}
+
+function backendLine({ name, state, pending, fault, ...rare }: BackendStatus): string {
+  const more = (['rejected', 'thinned', 'resent'] as const).filter((what) => rare[what] !== undefined)
+    .map((what) => `, ${count(rare[what]!)} ${what}`).join('')
+  return `${name} ${paint(state)}, ${count(pending)} pending${more}`
+    + `${fault === undefined ? '' : `; ${style('red', fault)}`}`
 }
 
 /** Where each logged point is; what is unusual is said only when there is any. */

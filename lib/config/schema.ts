@@ -35,6 +35,7 @@ export const SettingsSchema = z.strictObject({
   sealAfterMs: ms,
   joinTimeoutMs: ms,
   systemMetrics: ms,
+  jsonlDir: path.nullable(),
   head: text.nullable(),
   secretFile: path.nullable(),
 }) satisfies z.ZodType<Settings>

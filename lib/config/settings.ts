@@ -50,6 +50,8 @@ export interface Settings {
   joinTimeoutMs: number
   /** Interval of the system metrics, ms; 0: none. */
   systemMetrics: number
+  /** null: the run directory. */
+  jsonlDir: string | null
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */
@@ -172,6 +174,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     shown: `${SYSTEM_INTERVAL_MS / 1000}s`, initial: () => SYSTEM_INTERVAL_MS, read: readInterval,
     about: 'How often the agent samples CPU, memory, network, disk and GPU of its node into `sys/…`',
   },
+  jsonlDir: {
+    env: ['RANKZERO_JSONL_DIR'], form: 'path', shown: 'the run directory, as rows.jsonl',
+    initial: () => null, read: (raw, cwd) => readPath(raw, cwd),
+    about: 'Directory of the files of backend jsonl, `<run id>.jsonl` each',
+  },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',
@@ -254,7 +261,7 @@ function shown(raw: unknown): string {
   return written.length > 200 ? `${written.slice(0, 200)}…` : written
 }
 
-const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir', 'secretFile']
+const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir', 'secretFile', 'jsonlDir']
 
 /**
  * The same environment for a process that works in another directory: our own relative paths made absolute.

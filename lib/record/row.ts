@@ -20,3 +20,13 @@ export interface Row {
   sealed: boolean
   amended: boolean
 }
+
+/** JSON of a flat object that keeps -0, which JSON.stringify would lose. */
+export function jsonLine(object: object): string {
+  const parts: string[] = []
+  for (const [name, value] of Object.entries(object)) {
+    if (value === undefined) continue
+    parts.push(`${JSON.stringify(name)}:${Object.is(value, -0) ? '-0' : JSON.stringify(value)}`)
+  }
+  return `{${parts.join(',')}}\n`
+}

@@ -37,11 +37,24 @@ export interface RunStatus {
   health: HealthStatus
   /** Newest system metrics of each node, by lowest rank; absent when there are none. */
   nodes?: NodeStatus[]
-  backends: { name: string; state: string; pending: number }[]
+  backends: BackendStatus[]
   /** One per node that has an agent; absent in pictures of older versions. */
   clocks?: ClockStatus[]
   /** Connections that were closed since they did not prove the run secret. */
   denied?: number
+}
+
+export interface BackendStatus {
+  name: string
+  state: string
+  /** Points that it has not taken yet. */
+  pending: number
+  /** Why it takes nothing now, or what it refused last. */
+  fault?: string
+  /** Points that it refused for good, that were left out by rule, and that it may have got twice. */
+  rejected?: number
+  thinned?: number
+  resent?: number
 }
 
 export interface ClockStatus {

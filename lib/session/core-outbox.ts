@@ -76,15 +76,14 @@ export function applyNote(standing: Standing, note: OutboxNote): void {
     standing.batches = batch
     standing.ended = null
   } else if (open !== null && open.batch === note.batch) {
-    if (note.is === 'again') {
-      standing.resent += open.points
-      return
+    if (note.is === 'again') standing.resent += open.points
+    else if (note.is === 'delivered' || note.is === 'rejected') {
+      standing.settled = open.to
+      standing.open = null
+      standing[note.is] += open.points
+      if (note.is === 'delivered') standing.cursor = note.cursor
+      else standing.refusal = note.message
     }
-    standing.settled = open.to
-    standing.open = null
-    standing[note.is] += open.points
-    if (note.is === 'delivered') standing.cursor = note.cursor
-    else standing.refusal = note.message
   }
 }
 

@@ -9,6 +9,7 @@ export class MemoryLedger implements Ledger {
   readonly id = 'f'.repeat(32)
   readonly path = '/runs/test-run/ledger.sqlite'
   readonly list: Entry[] = []
+  readonly facts: Record<string, string> = {}
 
   append(entries: readonly EntryDraft[]): number {
     for (const entry of entries) {
@@ -24,7 +25,7 @@ export class MemoryLedger implements Ledger {
   }
 
   meta(): Record<string, string> {
-    return {}
+    return this.facts
   }
 
   setMeta(): void {}
@@ -34,8 +35,9 @@ export class MemoryLedger implements Ledger {
 export const SEAL_AFTER = 10_000
 export const JOIN_TIMEOUT = 30_000
 
-export const newState = (openRowsBytesMax = 2 ** 30): State =>
-  new State({ sealAfterMs: SEAL_AFTER, joinTimeoutMs: JOIN_TIMEOUT, openRowsBytesMax, decode: decodeBatch })
+export const newState = (openRowsBytesMax = 2 ** 30, amends = false): State => new State({
+  sealAfterMs: SEAL_AFTER, joinTimeoutMs: JOIN_TIMEOUT, openRowsBytesMax, decode: decodeBatch, amends,
+})
 
 /** An aggregator without sockets: append, then apply. `now` is the test's to move. */
 export class Desk {
@@ -43,11 +45,14 @@ export class Desk {
   state: State
   now = 10_000
   private readonly bytesMax: number
+  private readonly amends: boolean
 
-  constructor(ledger = new MemoryLedger(), bytesMax = 2 ** 30) {
+  /** `amends`: some backend wants rows. */
+  constructor(ledger = new MemoryLedger(), bytesMax = 2 ** 30, amends = false) {
     this.ledger = ledger
     this.bytesMax = bytesMax
-    this.state = newState(bytesMax)
+    this.amends = amends
+    this.state = newState(bytesMax, amends)
     for (const entry of ledger.entries()) this.state.apply(entry)
   }
 
@@ -107,7 +112,7 @@ export class Desk {
 
   restart(): this {
     const now = this.now
-    const next = new Desk(this.ledger, this.bytesMax)
+    const next = new Desk(this.ledger, this.bytesMax, this.amends)
     this.state = next.state
     this.now = now
     return this

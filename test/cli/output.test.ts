@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RankzeroError } from '../../lib/errors.ts'
-import { brief, csvLine, duration, jsonLine, table, tell } from '../../lib/cli/output.ts'
+import { jsonLine } from '../../lib/record/row.ts'
+import { brief, csvLine, duration, table, tell } from '../../lib/cli/output.ts'
 
 describe('a JSON line', () => {
   test('gives every value back, -0 and null included; undefined is left out', () => {
