@@ -6,6 +6,22 @@ export const wallMs = (): number => Date.now()
 /** Monotonic clock, ms with fraction; for intervals and time-outs only. */
 export const monotonicMs = (): number => performance.now()
 
+/**
+ * The wall clock for what must not wait an hour because somebody set it back: it never falls below `floor`
+ * nor below what it said, and goes on at least as fast as the monotonic one.
+ */
+export function forwardClock(floor: number): () => number {
+  let said = Math.max(floor, wallMs())
+  let at = monotonicMs()
+  return () => {
+    const now = monotonicMs()
+    const passed = Math.floor(now - at)
+    at += passed
+    said = Math.max(said + passed, wallMs())
+    return said
+  }
+}
+
 /** Resolves after `ms`; never keeps the process alive by itself when `unref` is set. */
 export function sleep(ms: number, unref = false): Promise<void> {
   return new Promise((resolve) => {

@@ -69,6 +69,13 @@ export class Feed implements RecordSink {
     return { ...counters, seq: Math.max(counters.seq, this.shelf.last) }
   }
 
+  /** The run that took it: no other head of this meeting may take it again, nor one after this agent. */
+  joined(run: string): void {
+    // The shelf names its files' owner by the same object.
+    this.origin.run ??= run
+    if (this.reader?.runId() === null) this.reader.setRun(run)
+  }
+
   /** What was built is void; the next unit starts elsewhere. */
   rewind(): void {
     this.#ready = null

@@ -12,11 +12,13 @@ export class HeadKeeper {
   readonly #uplink: Uplink
   readonly #seeker: Seeker
   readonly #notes: Notes
-  readonly #start: (wide: boolean) => void
+  readonly #start: (wide: boolean, run: string | null) => void
   /** Stays true: the head is needed until all ranks of this node are delivered, also after rank 0 is. */
   #mayStart = false
 
-  constructor(uplink: Uplink, seeker: Seeker, notes: Notes, start: (wide: boolean) => void) {
+  constructor(
+    uplink: Uplink, seeker: Seeker, notes: Notes, start: (wide: boolean, run: string | null) => void,
+  ) {
     this.#uplink = uplink
     this.#seeker = seeker
     this.#notes = notes
@@ -34,14 +36,14 @@ export class HeadKeeper {
     return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
   }
 
-  /** `wanted`: there is something that a head would take. */
-  look(now: number, wanted: boolean): void {
+  /** `wanted`: there is something that a head would take; of `run`, when that is known. */
+  look(now: number, wanted: boolean, run: string | null): void {
     const there = this.#uplink.core.live || this.alive()
     const here = (this.#mayStart || this.#seeker.isNamed) && (there || this.#seeker.mayStart(now))
     if (!this.#starter.due(now, there, wanted && here)) return
     this.#notes.say('starts an aggregator: none answers')
     try {
-      this.#start(this.#seeker.several)
+      this.#start(this.#seeker.several, run)
     } catch (error) {
       this.#notes.once(`cannot start an aggregator: ${messageOf(error)}; ` +
         'data waits until `rankzero sync` delivers it')

@@ -27,13 +27,15 @@ export function agentOptions(
   o: Omit<AgentOptions, 'node' | 'startHead'> & { cli: readonly string[] | null },
 ): AgentOptions {
   const { meeting, run, dir, env, cli } = o
-  const args = ['aggregator', '--meeting', meeting, ...(run === null ? [] : ['--resume', run]), '--dir', dir]
+  const args = ['aggregator', '--meeting', meeting, '--dir', dir]
   return {
     ...o,
     node: hostname(),
-    startHead(wide) {
+    startHead(wide, taken) {
       if (cli === null) throw new Error('no rankzero command was found (RANKZERO_CLI, PATH)')
-      spawnDaemon(cli, [...args, ...wide ? ['--wide'] : []], { env, ready: false })
+      const resumed = run ?? taken
+      const more = [...resumed === null ? [] : ['--resume', resumed], ...wide ? ['--wide'] : []]
+      spawnDaemon(cli, [...args, ...more], { env, ready: false })
     },
   }
 }

@@ -44,8 +44,11 @@ export interface AgentOptions {
   everyNode: boolean
   /** Setting: path of the run secret. */
   secretFile: string | null
-  /** Starts an aggregator of this meeting; a loser of its election exits. `wide`: other nodes may need it. */
-  startHead(wide: boolean): void
+  /**
+   * Starts an aggregator of this meeting; a loser of its election exits. `wide`: other nodes may need it.
+   * `run`: the one that is to be taken up again; null: none is known.
+   */
+  startHead(wide: boolean, run: string | null): void
 }
 
 export class Shift {
@@ -164,9 +167,11 @@ export class Shift {
     this.#uplink.seek(now)
     this.#uplink.tick(now)
     const { core } = this.#uplink
-    const wanted = this.#owned().some((feed) =>
+    const wanted = this.#owned().filter((feed) =>
       core.stateOf(feed.instance) !== 'refused' && !this.#isOfOtherRun(feed))
-    this.#head.look(now, wanted && this.#termAt === null)
+    // What a run has taken in part is that run's to the end, also when its head has left meanwhile.
+    const run = wanted.find(({ origin }) => origin.run !== null)?.origin.run ?? null
+    this.#head.look(now, wanted.length > 0 && this.#termAt === null, run)
   }
 
   #adopt(origin: Origin, reader: JournalReader | null): void {
@@ -207,10 +212,7 @@ export class Shift {
     this.#notes.moveTo(dir)
     this.#notes.say(`serves run ${run} in ${dir}, ledger ${ledger}, term ${term}`)
     // Whom this run does not take belongs to another one of the same meeting, to come or gone.
-    for (const { instance, accepted } of instances) {
-      const reader = this.#feeds.get(instance)?.reader
-      if (accepted && reader && reader.runId() === null) reader.setRun(run)
-    }
+    for (const { instance, accepted } of instances) if (accepted) this.#feeds.get(instance)?.joined(run)
   }
 
   #verdict(now: number): 'stay' | 'done' | 'left' {

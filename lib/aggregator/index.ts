@@ -11,7 +11,7 @@
 import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
-import { wallMs } from '../clock.ts'
+import { forwardClock } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
@@ -29,6 +29,7 @@ import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/i
 import { Committer } from './commit.ts'
 import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
 import { State } from './core-state.ts'
+import type { NoteDraft } from './core-types.ts'
 import { Intake } from './intake.ts'
 import { listen, type Ears } from './listen.ts'
 import { Outboxes } from './outboxes.ts'
@@ -89,7 +90,9 @@ class Aggregator {
   private readonly won: Won
   private readonly state: State
   private readonly session: Session
-  private readonly openedAt = wallMs()
+  /** Not before what the ledger has: a clock that was set back must not stretch the waits of a run. */
+  private readonly clock: () => number
+  private readonly openedAt: number
   private diary: Diary = openDiary('aggregator', null)
   private ledger!: Ledger
   private fence!: Fence
@@ -101,17 +104,17 @@ class Aggregator {
   private intake!: Intake
   private ears!: Ears
   private fault = ''
-  private startedAt = this.openedAt
+  private startedAt: number
   private endedAt: number | null = null
-  private lastChange = this.openedAt
+  private lastChange: number
   private dirty = true
   private health: HealthStatus = GOOD_HEALTH
   private healthAt = -Infinity
   private opensSeen = 0
   private denied = 0
   private wide = false
-  private wokeAt = this.openedAt
-  private tickedAt = this.openedAt
+  private wokeAt: number
+  private tickedAt: number
   private stop: (status: number) => void = () => {}
 
   constructor(options: AggregatorOptions, won: Won) {
@@ -127,12 +130,18 @@ class Aggregator {
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
     const amends = this.backends.some(({ rows }) => rows !== null)
     this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch, amends })
-    if (won.ledger !== null) for (const entry of won.ledger.entries()) this.state.apply(entry)
+    let latest = 0
+    for (const entry of won.ledger?.entries() ?? []) {
+      this.state.apply(entry)
+      latest = Math.max(latest, entry.at)
+    }
+    this.clock = forwardClock(latest)
+    this.openedAt = this.startedAt = this.lastChange = this.wokeAt = this.tickedAt = this.clock()
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
     this.session = new Session({
       run, dir, lockDir, onCollision, project: options.project ?? 'default', name: options.name ?? run,
       commit: (body) => new Promise((resolve) =>
-        this.committer.push({ type: 'note', kind: 'session', body, at: wallMs() }, resolve)),
+        this.committer.push({ type: 'note', kind: 'session', body, at: this.clock() }, resolve)),
       waiting: (holder) => options.tell({ waiting: holder }),
     }, last)
   }
@@ -173,7 +182,7 @@ class Aggregator {
     this.outboxes = new Outboxes(this.backends, {
       ledger: this.ledger, state: this.state, report: (line) => this.diary(line),
       commit: (body, done) =>
-        this.committer.push({ type: 'note', kind: 'outbox', body, at: wallMs() }, done),
+        this.committer.push({ type: 'note', kind: 'outbox', body, at: this.clock() }, done),
     })
     this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
     return true
@@ -190,7 +199,7 @@ class Aggregator {
     this.ears = await listen({
       meeting, term, dir, lockDir, wide, secretFile, diary, hosts: () => headNames(this.state),
       onFrame: (frame, reply) =>
-        this.intake.take(frame, wallMs(), <T extends FrameType>(type: T, body: Bodies[T]) =>
+        this.intake.take(frame, this.clock(), <T extends FrameType>(type: T, body: Bodies[T]) =>
           reply(encodeFrame(type, term, body))),
     })
   }
@@ -247,18 +256,19 @@ class Aggregator {
     // The end of a run does not wait for what its agents say of their nodes.
     // … nor for what backends take, which has a bound of its own.
     const outbox = entry[0].type === 'note' && entry[0].kind === 'outbox'
-    if (!outbox && !this.state.isOfAgent(entry[0])) this.lastChange = wallMs()
+    if (!outbox && !this.state.isOfAgent(entry[0])) this.lastChange = this.clock()
   }
 
   private tick(): void {
-    const now = wallMs()
+    const now = this.clock()
     this.countDenied()
-    // Decisions build on what is applied. A ledger that takes nothing gets no decisions either.
-    if (this.committer.flush()) for (const note of this.state.decide(now)) this.committer.push(note)
+    // Decisions build on what is applied. A ledger that takes nothing gets no decisions either, nor an end.
+    const isWhole = this.committer.flush()
+    if (isWhole) for (const note of this.state.decide(now)) this.committer.push(note)
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
     const facts = drainFacts(this.state, this.silentBefore(now))
-    if (this.session.state !== 'draining' && mayDrain({
+    if (isWhole && this.session.state !== 'draining' && mayDrain({
       ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide,
     })) void this.finish()
@@ -306,7 +316,7 @@ class Aggregator {
     try {
       await this.session.drain()
       await this.sealAll()
-      this.endedAt = wallMs()
+      this.endedAt = this.clock()
       const { status } = finalStatus(endFacts(this.state))
       if (this.mayDeliver()) await this.outboxes.finish(status, this.options.endMs)
       await this.session.end(status)
@@ -320,7 +330,8 @@ class Aggregator {
 
   /** Verdicts on suspects come first, the seals build on them. */
   private async sealAll(): Promise<void> {
-    for (let notes = this.state.drain(wallMs()); notes.length > 0; notes = this.state.drain(wallMs())) {
+    const due = (): NoteDraft[] => this.state.drain(this.clock())
+    for (let notes = due(); notes.length > 0; notes = due()) {
       for (const note of notes) this.committer.push(note)
       await new Promise<void>((resolve) => this.committer.barrier(resolve))
     }
@@ -341,13 +352,13 @@ class Aggregator {
     const agents = [...this.intake.agents.values()]
     const { denied } = this
     const outboxes = this.outboxes.views()
-    const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, wallMs())
+    const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, this.clock())
     this.dirty = this.backends.filter((backend) => !backend.status(picture)).length > 0
   }
 
   /** Lag and trouble also come of time passing while nothing arrives: the picture is painted anew then. */
   private examine(): void {
-    const now = wallMs()
+    const now = this.clock()
     if (now - this.healthAt < HEALTH_INTERVAL_MS && this.session.state !== 'ended') return
     this.healthAt = now
     const before = this.health

@@ -53,9 +53,12 @@ export function winRun(o: {
  * began.
  */
 function cameTooLate(parent: string, meeting: string): boolean {
-  const begun = wallMs() - process.uptime() * 1000
+  const now = wallMs()
+  const begun = now - process.uptime() * 1000
+  // An end that is still to come is of before the clock was set back.
+  const isLate = (at: number): boolean => at > begun && at <= now
   return newestRuns(parent).some((dir) =>
-    readEndpoint(dir)?.meeting === meeting && (readStatus(dir)?.endedAt ?? -Infinity) > begun)
+    readEndpoint(dir)?.meeting === meeting && isLate(readStatus(dir)?.endedAt ?? -Infinity))
 }
 
 /** Run ids begin with the time, so the newest come last. */
