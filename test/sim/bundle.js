@@ -1,0 +1,56 @@
+/**
+ * Bundles the simulator with the real code of lib/, in which the modules that reach outside are exchanged for
+ * those of seams/. No line of lib/ knows of it; a mutation exchanges one piece of text on the way.
+ */
+import { mkdtempSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { build } from 'vite'
+
+const HERE = import.meta.dirname
+const ROOT = join(HERE, '../..')
+
+/** Modules as lib/ names them, by the end of their path, and what stands in for them. */
+const SEAMS = {
+  'node:fs': 'fs.ts', 'node:os': 'os.ts', 'node:crypto': 'crypto.ts', 'node:dns/promises': 'dns.ts',
+  'lib/transport/index.ts': 'transport.ts', 'lib/ledger/index.ts': 'ledger.ts',
+  'lib/ledger/lockdb.ts': 'ledger.ts', 'lib/journal/index.ts': 'journal.ts',
+  'lib/journal/process.ts': 'process.ts', 'lib/native.ts': 'native.ts',
+}
+
+/**
+ * @param {{ file: string, find: string, replace: string } | null} mutation
+ * @returns {Promise<string>} path of the bundle
+ */
+export async function bundle(mutation = null) {
+  const outDir = mkdtempSync(join(tmpdir(), 'rz-sim-'))
+  let mutated = mutation === null
+  const seams = {
+    name: 'seams', enforce: 'pre',
+    async resolveId(source, importer) {
+      const from = relative(ROOT, importer ?? '')
+      if (!from.startsWith('lib/')) return null
+      const name = source.startsWith('.') ? relative(ROOT, join(ROOT, from, '..', source)) : source
+      const seam = SEAMS[name]
+      return seam === undefined ? null : join(HERE, 'seams', seam)
+    },
+    load(id) {
+      if (mutation === null || relative(ROOT, id) !== mutation.file) return null
+      const text = readFileSync(id, 'utf8')
+      const places = text.split(mutation.find).length - 1
+      if (places !== 1) throw new Error(`${mutation.file} has ${places} places that read\n${mutation.find}`)
+      mutated = true
+      return text.replace(mutation.find, () => mutation.replace)
+    },
+  }
+  await build({
+    root: ROOT, configFile: false, logLevel: 'error', plugins: [seams],
+    ssr: { noExternal: true, target: 'node' },
+    build: {
+      ssr: join(HERE, 'main.ts'), outDir, minify: false, emptyOutDir: false, target: 'node20',
+      rollupOptions: { output: { entryFileNames: 'sim.mjs' } },
+    },
+  })
+  if (!mutated) throw new Error(`${mutation.file} is not part of the simulator`)
+  return join(outDir, 'sim.mjs')
+}

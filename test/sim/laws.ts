@@ -1,0 +1,326 @@
+/**
+ * What must hold after every event, told by what goes over the wire, to the disk and into the ledger.
+ *
+ * In: every frame, append, trim, removal and lock. Out: a Violation that names the law.
+ * Invariants: it keeps its own account and asks nothing of the code under test but how bytes are read.
+ */
+import { KEY_FREE_MS } from '../../lib/limits.ts'
+import type { RunStatus } from '../../lib/record/run-status.ts'
+import type { SessionNote } from '../../lib/session/index.ts'
+import { decodeFrame, FRAME_TYPES, peekBatch } from '../../lib/wire/index.ts'
+import { createHash } from 'node:crypto'
+import type { File } from './disk.ts'
+import type { Connection } from './net.ts'
+import type { Journal } from './seams/journal.ts'
+import type { LedgerFile } from './seams/ledger.ts'
+import { spoolOf } from './words.ts'
+import type { Process, World } from './world.ts'
+
+/** What a ledger holds, by the laws' own account. */
+interface Account {
+  durable: Map<string, number>
+  ended: Set<string>
+  term: number
+  session: SessionNote | null
+}
+
+export class Laws {
+  readonly ledgers: LedgerFile[] = []
+  readonly journals = new Map<string, Journal>()
+  shortReads = false
+  /** Directory of the locks, and where the wall clock is no measure: then no key's rest is judged. */
+  lockDir = ''
+  clocksLie = false
+  private readonly world: World
+  private readonly accounts = new Map<LedgerFile, Account>()
+  /** Who writes which ledger. */
+  private readonly writers = new Map<Process, LedgerFile>()
+  /** Highest seq sent on a connection, by connection and instance. */
+  private readonly sentTo = new WeakMap<Connection, Map<string, number>>()
+  private readonly termsOf = new Map<Process, { ledger: string; term: number }>()
+  private readonly keysHeld = new Map<string, { run: string; until: () => number }>()
+  private pictures = 0
+
+  constructor(world: World) {
+    this.world = world
+    world.whenShmGoes = (shm) => {
+      for (const one of shm.objects.values()) this.gone.add(one as Journal)
+    }
+  }
+
+  private broken(law: string, message: string): never {
+    return this.world.broken(law, message)
+  }
+
+  account(file: LedgerFile): Account {
+    let account = this.accounts.get(file)
+    if (account === undefined) {
+      account = { durable: new Map(), ended: new Set(), term: 0, session: null }
+      this.accounts.set(file, account)
+    }
+    return account
+  }
+
+  durable(instance: string): number {
+    return Math.max(0, ...this.ledgers.map((file) => this.account(file).durable.get(instance) ?? 0))
+  }
+
+  /** Who joined and has no END. */
+  unended(): string[] {
+    return this.ledgers.flatMap((file) => {
+      const { durable, ended } = this.account(file)
+      return [...durable.keys()].filter((instance) => !ended.has(instance))
+    })
+  }
+
+  ended(instance: string): boolean {
+    return this.ledgers.some((file) => this.account(file).ended.has(instance))
+  }
+
+  // --- ledger
+
+  appended(file: LedgerFile, from: number, process: Process): void {
+    this.oneWriter(file, process)
+    this.writers.set(process, file)
+    const account = this.account(file)
+    for (const entry of file.entries.slice(from)) {
+      if (entry.type === 'batch') {
+        const { instance, firstSeq, lastSeq } = entry
+        this.next(account, instance, firstSeq, lastSeq)
+      } else {
+        this.noted(account, entry.kind, entry.body as never, process)
+      }
+    }
+    this.world.mix(file.entries.length)
+  }
+
+  private oneWriter(file: LedgerFile, process: Process): void {
+    const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
+    const fence = disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))
+    if (fence?.holder === process) return
+    this.broken('one aggregator writes a ledger', `${process.name} writes ${file.path} without its lock`)
+  }
+
+  private next(account: Account, instance: string, first: number, last: number): void {
+    const durable = account.durable.get(instance)
+    if (durable === undefined) {
+      return this.broken('seq without gap', `${instance} is in the ledger before it joined`)
+    }
+    if (first !== durable + 1) {
+      this.broken('seq without gap', `${instance}: records ${first}-${last} follow ${durable} in the ledger`)
+    }
+    account.durable.set(instance, last)
+  }
+
+  private noted(account: Account, kind: string, body: Record<string, unknown>, process: Process): void {
+    const { instance } = body as { instance: string }
+    if (kind === 'joined') {
+      const { origin, first } = body as { origin: { instance: string }; first: number }
+      if (!account.durable.has(origin.instance)) account.durable.set(origin.instance, first - 1)
+    } else if (kind === 'skip') {
+      this.next(account, instance, body['from'] as number, body['to'] as number)
+    } else if (kind === 'ended') {
+      this.endOf(account, instance, body['seq'] as number)
+    } else if (kind === 'term') {
+      const term = body['term'] as number
+      if (term <= account.term) {
+        this.broken('term never falls', `term ${term} after ${account.term} in the ledger`)
+      }
+      account.term = term
+    } else if (kind === 'session') {
+      account.session = body as unknown as SessionNote
+      this.world.tell(process.name, `session ${account.session.state} ${account.session.status ?? ''}`)
+    }
+  }
+
+  private endOf(account: Account, instance: string, seq: number): void {
+    const durable = account.durable.get(instance) ?? 0
+    const law = 'END follows the last record'
+    if (seq > durable) this.broken(law, `${instance} ended at ${seq}, durable ${durable}`)
+    const journal = this.journals.get(instance)
+    const owner = journal?.owner
+    if (owner !== undefined && owner.alive && !journal!.closed) {
+      this.broken(law, `${instance} has its END while its owner lives`)
+    }
+    if (journal !== undefined && !this.gone.has(journal) && seq < journal.sender.seq) {
+      this.broken(law, `${instance} ended at ${seq}, but wrote ${journal.sender.seq}`)
+    }
+    account.ended.add(instance)
+  }
+
+  // --- wire
+
+  sent(connection: Connection, way: 0 | 1, bytes: Uint8Array): void {
+    const type = bytes[1]
+    if (way === 1) return this.answered(connection, type!, bytes)
+    const { dealer } = connection
+    if (type === FRAME_TYPES.BATCH) {
+      const { instance, firstSeq, lastSeq } = peekBatch(bytes.subarray(8, bytes.length - 4))
+      this.inRow(connection, instance, firstSeq, lastSeq)
+    } else if (type === FRAME_TYPES.SKIP) {
+      const { body } = decodeFrame(bytes) as { body: { instance: string; from: number; to: number } }
+      this.inRow(connection, body.instance, body.from, body.to)
+    }
+    if (type === FRAME_TYPES.BEAT) {
+      const { term } = decodeFrame(bytes)
+      const known = this.termsOf.get(dealer)
+      const file = this.writers.get(connection.listener!.process)
+      if (known !== undefined && file?.id === known.ledger && term < known.term) {
+        this.broken('term never falls', `${dealer.name} speaks of term ${term} after ${known.term}`)
+      }
+      if (file !== undefined) this.termsOf.set(dealer, { ledger: file.id, term })
+    }
+  }
+
+  /** What is sent after a WELCOME has no gap: it may go back, but never leap ahead. */
+  private inRow(connection: Connection, instance: string, first: number, last: number): void {
+    const sent = this.sentTo.get(connection) ?? new Map<string, number>()
+    this.sentTo.set(connection, sent)
+    const before = sent.get(instance)
+    if (before !== undefined && first > Math.max(before, this.durable(instance)) + 1) {
+      this.broken('no gap on the wire', `${instance}: ${first}-${last} follow ${before} on one connection`)
+    }
+    sent.set(instance, Math.max(before ?? 0, last))
+  }
+
+  private answered(connection: Connection, type: number, bytes: Uint8Array): void {
+    if (type !== FRAME_TYPES.ACK && type !== FRAME_TYPES.WELCOME) return
+    const { process } = connection.listener!
+    const file = this.writers.get(process)
+    const law = 'ack ≤ durable'
+    if (file === undefined) return this.broken(law, `${process.name} answers without a ledger`)
+    const account = this.account(file)
+    const frame = decodeFrame(bytes)
+    if (frame.term !== account.term && process.role === 'aggregator') {
+      const terms = `${frame.term}, its ledger has ${account.term}`
+      this.broken('term never falls', `${process.name} speaks under term ${terms}`)
+    }
+    const claim = (instance: string, seq: number): void => {
+      const durable = account.durable.get(instance) ?? 0
+      if (seq > durable) {
+        this.broken(law, `${process.name} acknowledges ${instance} to ${seq}, durable ${durable}`)
+      }
+    }
+    if (frame.type === 'ACK') {
+      const { instance, seq, ended } = frame.body
+      claim(instance, seq)
+      if (ended === true && !account.ended.has(instance)) {
+        this.broken(law, `END of ${instance} is not durable`)
+      }
+    } else if (frame.type === 'WELCOME') {
+      for (const one of frame.body.instances) if (one.accepted) claim(one.instance, one.acked)
+    }
+  }
+
+  // --- journal
+
+  /** Journals that went with the power of their node: nobody can deliver what was not safe. */
+  readonly gone = new Set<Journal>()
+
+  /** Only what a ledger or a synced spool has may go. */
+  trimmed(journal: Journal, seq: number): void {
+    const { instance } = journal.sender
+    const safe = this.safe(journal)
+    if (seq > safe) {
+      this.broken('trim ≤ acked or synced', `${instance} is trimmed to ${seq}, safe is ${safe}`)
+    }
+  }
+
+  removed(journal: Journal): void {
+    const { instance, seq } = journal.sender
+    if (journal.owner.alive && !journal.closed) {
+      this.broken('a journal goes last', `the journal of ${instance} goes, its owner lives`)
+    }
+    if (this.ended(instance)) return
+    if (this.safe(journal) < seq) {
+      this.broken('a journal goes last', `the journal of ${instance} goes at ${seq}`)
+    }
+  }
+
+  private safe(journal: Journal): number {
+    const { instance, seq } = journal.sender
+    let safe = Math.max(this.durable(instance), journal.trimmed)
+    if (safe >= seq) return safe
+    const spooled = [journal.owner.node.disk, this.world.shared].flatMap((disk) => spoolOf(disk, instance))
+    for (const [first, last] of spooled.sort((a, b) => a[0] - b[0])) {
+      if (first <= safe + 1) safe = Math.max(safe, last)
+    }
+    return safe
+  }
+
+  // --- locks and keys
+
+  advanced(path: string, before: Record<string, string>, after: Record<string, string>, term: number): void {
+    const { run, ended } = after
+    if (run === undefined) return
+    const held = this.keysHeld.get(path)
+    const other = held !== undefined && held.run !== run
+    if (other && before['ended'] !== '1' && !this.clocksLie) {
+      const rested = this.world.now - held.until()
+      // Its last beat may have been a second before.
+      if (rested < KEY_FREE_MS - 1500) {
+        const until = `that run ${held.run} had until ${rested} ms ago`
+        this.broken('one holder per key', `run ${run} takes the key ${until}`)
+      }
+    }
+    const process = this.world.current!
+    const until = (): number => process.alive ? this.world.now : process.diedAt
+    if (ended === '0') this.keysHeld.set(path, { run, until })
+    if (ended === '1') this.endedKey(run)
+    this.world.mix(term)
+  }
+
+  /** A key is free for others only when the end of its session is in the ledger. */
+  private endedKey(run: string): void {
+    const file = this.ledgers.find(({ path }) => path.includes(run))
+    const session = file === undefined ? null : this.account(file).session
+    if (session !== null && session.state !== 'ended') {
+      this.broken('one holder per key', `the key of run ${run} is freed while its session is ${session.state}`)
+    }
+  }
+
+  /** After every event: who is live under a key holds it. */
+  check(): void {
+    for (const [process, file] of this.writers) {
+      if (!process.alive) {
+        this.writers.delete(process)
+        continue
+      }
+      const { session } = this.account(file)
+      if (session === null || !session.explicit || !['live', 'draining'].includes(session.state)) continue
+      const disk = this.lockDir.startsWith('/shared') ? this.world.shared : process.node.disk
+      const name = createHash('sha256').update(`${session.project}\0${session.key}`).digest('hex')
+      const holder = disk.locks.get(`${this.lockDir}/${name}.lock`)?.holder
+      if (holder !== process && this.oneWriterNow(file, process)) {
+        const key = `without its key '${session.key}'`
+        this.broken('one holder per key', `${process.name} is ${session.state} ${key}`)
+      }
+    }
+  }
+
+  private oneWriterNow(file: LedgerFile, process: Process): boolean {
+    const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
+    return disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))?.holder === process
+  }
+
+  // --- what people see
+
+  painted(path: string, file: File): void {
+    if (++this.pictures % 4 !== 0) return
+    const { books, members } = JSON.parse(file.bytes.toString('utf8', 0, file.size)) as RunStatus
+    const { logged, admitted, lost, pending, merged, superseded, rejected, open } = books
+    const sorted = merged + superseded + rejected + open
+    const law = 'books balanced'
+    if (admitted !== sorted) this.broken(law, `${path}: admitted ${admitted} ≠ ${sorted} sorted`)
+    if (logged !== admitted + lost + pending) {
+      const sum = `admitted ${admitted} + lost ${lost} + pending ${pending}`
+      this.broken(law, `${path}: logged ${logged} ≠ ${sum}`)
+    }
+    for (const one of members) {
+      const journal = this.journals.get(one.instance)
+      if (journal === undefined) continue
+      const truth = journal.sender.logged + journal.lost
+      if (one.admitted > truth) this.broken(law, `${one.instance}: admitted ${one.admitted} of ${truth}`)
+    }
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * One seed: a small cluster, its jobs and its faults; then quiet, in which everything must come to its end.
+ *
+ * In: a seed, the knobs that may be used. Out: a Scenario that can run itself and says what was broken.
+ * Invariants: the plan (cluster, jobs, faults) follows from seed and knobs alone and can be cut down without
+ * changing what is left of it.
+ */
+import { enter } from './context.ts'
+import { apply } from './faults.ts'
+import { Job, type JobPlan } from './job.ts'
+import { forgetful, type Fault, type Knob, type NetKnobs } from './knobs.ts'
+import { Laws } from './laws.ts'
+import { Net } from './net.ts'
+import { Random } from './random.ts'
+import { forgetAll, whenPainted } from './seams/fs.ts'
+import type { Journal } from './seams/journal.ts'
+import type { LedgerFile } from './seams/ledger.ts'
+import { installGlobals } from './globals.ts'
+import { judge } from './verdict.ts'
+import { Violation, World } from './world.ts'
+
+export interface Plan {
+  seed: number
+  knobs: readonly Knob[]
+  nodes: number
+  shared: boolean
+  offsets: number[]
+  rates: number[]
+  ranks: number
+  steps: number
+  pace: number
+  supervised: boolean
+  key: string | null
+  journalBytes: number
+  secondRun: boolean
+  net: NetKnobs
+  faults: Fault[]
+}
+
+/** Faults come within this time (ms); then there is quiet. */
+const TROUBLE_MS = 20_000
+
+/**
+ * Liveness: so long (ms) after the last fault and the last trainer, all that rankzero's own processes can do
+ * is done: an agent gives a head that takes nothing 60 s, an aggregator waits 30 s for ranks that never came
+ * and, when a node is gone for good, ten minutes for it.
+ */
+export const QUIET_MS = 150_000
+export const QUIET_AFTER_POWER_MS = 800_000
+/** … `sync` has as long again; a user runs it so long after nobody of ours was left on a node. */
+const SYNC_AFTER_MS = 20_000
+
+export function planOf(seed: number, knobs: readonly Knob[]): Plan {
+  const random = new Random(seed, 2)
+  // A scenario with every trouble at once finds less than one with a few.
+  const active = knobs.filter(() => random.chance(0.3))
+  const has = (knob: Knob): boolean => active.includes(knob)
+  const nodes = random.chance(0.5) ? 1 : random.between(2, 3)
+  const rate = (): number => has('clock-rate') ? 1 + (random.next() - 0.5) * 0.02 : 1
+  const supervised = nodes === 1 && random.chance(0.4)
+  const plan: Plan = {
+    seed, knobs: active, nodes, shared: nodes > 1,
+    offsets: Array.from({ length: nodes }, () => nodes > 1 ? Math.round((random.next() - 0.5) * 2000) : 0),
+    rates: Array.from({ length: nodes }, rate),
+    ranks: random.between(nodes, 4), steps: random.between(10, 60), pace: random.pick([20, 80, 200]),
+    supervised, key: has('second-run') || random.chance(0.2) ? 'k' : null,
+    journalBytes: has('small-journal') ? random.between(2000, 6000) : 2 ** 20,
+    secondRun: has('second-run'),
+    net: {
+      loss: has('loss') ? random.next() * 0.3 : 0, duplicate: has('duplicate') ? random.next() * 0.3 : 0,
+      reorder: has('reorder') ? random.next() : 0, delay: has('delay') ? random.next() * 0.5 : 0,
+      delayMs: random.pick([50, 500, 4000]),
+    },
+    faults: [],
+  }
+  const trouble = Math.min(TROUBLE_MS, 2 * plan.steps * plan.pace + 3000)
+  for (const knob of active) {
+    for (let n = COUNTS[knob] ?? 0; n > 0 && random.chance(0.75); n--) {
+      plan.faults.push({
+        at: Math.round(random.next() * trouble), knob, node: random.below(nodes), other: random.below(nodes),
+        ms: random.pick([100, 1000, 3000, 6000, 12_000]), steps: random.below(40), amount: random.next(),
+      })
+    }
+  }
+  plan.faults.sort((a, b) => a.at - b.at)
+  return plan
+}
+
+/** Faults of a kind in one scenario, at most; knobs that are not here are on all the time. */
+const COUNTS: Partial<Record<Knob, number>> = {
+  'cut': 2, 'oneway': 2, 'reset': 4, 'ghost': 6, 'kill-trainer': 2, 'kill-agent': 3, 'kill-aggregator': 4,
+  'kill-supervisor': 1, 'term': 2, 'stop': 3, 'power': 1, 'disk-full': 2, 'disk-slow': 2, 'disk-fails': 2,
+  'clock-jump': 2, 'elastic': 2, 'replay': 2, 'rival': 1, 'damage': 3,
+}
+
+export interface Outcome {
+  violation: Violation | null
+  hash: number
+  transcript: string[]
+  events: number
+  simulated: number
+  synced: boolean
+}
+
+export class Scenario {
+  readonly plan: Plan
+  readonly world: World
+  readonly laws: Laws
+  readonly net: Net
+  readonly jobs: Job[] = []
+  readonly random: Random
+
+  constructor(plan: Plan, keepTranscript = false) {
+    this.plan = plan
+    this.world = new World(plan.seed)
+    this.world.keepTranscript = keepTranscript
+    this.random = new Random(plan.seed, 3)
+    this.laws = new Laws(this.world)
+    this.net = new Net(this.world, new Random(plan.seed, 4), this.laws)
+    this.net.knobs = plan.net
+    this.laws.shortReads = plan.knobs.includes('short-reads')
+    const lies = ['clock-jump', 'disk-full', 'power']
+    this.laws.clocksLie = plan.faults.some(({ knob }) => lies.includes(knob))
+    this.furnish()
+  }
+
+  private furnish(): void {
+    const { plan, world, laws } = this
+    for (let i = 0; i < plan.nodes; i++) {
+      const node = world.addNode(`n${i}`, plan.offsets[i]!, plan.rates[i]!)
+      node.disk.makeDirectory('/home', true)
+    }
+    world.shared.makeDirectory('/shared', true)
+    const dir = plan.shared ? '/shared/rz' : '/home/rz'
+    const lockDir = plan.shared ? '/shared/locks' : '/home/locks'
+    laws.lockDir = lockDir
+    const base: JobPlan = {
+      name: '', meeting: '', key: plan.key, onCollision: 'wait', supervised: plan.supervised,
+      worldSize: plan.ranks, steps: plan.steps, pace: plan.pace, startAt: 0, nodes: world.nodes, dir, lockDir,
+      journalBytes: plan.journalBytes, exitTimeoutMs: 10_000, backend: false,
+    }
+    const add = (more: Partial<JobPlan>, n: number): void => {
+      const job: JobPlan = { ...base, meeting: world.random.hex(16), ...more }
+      this.jobs.push(new Job(job, world, laws, new Random(plan.seed, 10 + n)))
+    }
+    add({}, 0)
+    if (!plan.secondRun) return
+    const onCollision = this.random.chance(0.5) ? 'wait' as const : 'rename' as const
+    add({
+      name: 'second:', onCollision, supervised: false, worldSize: 1, nodes: [world.nodes[0]!], steps: 10,
+      startAt: this.random.between(0, 8000),
+    }, 1)
+  }
+
+  /** The whole life of a scenario on one screen. */
+  async run(): Promise<Outcome> {
+    const { world, laws, net, plan } = this
+    enter({ world, net, laws })
+    installGlobals(world)
+    forgetAll()
+    whenPainted((path, file) => laws.painted(path, file))
+    world.check = () => laws.check()
+    for (const fault of plan.faults) world.at(fault.at, null, () => apply(fault, this))
+    // However it goes, trainers come to their end: the launcher's time limit.
+    const trained = (): boolean => this.jobs.every((job) => job.trained && job.restarts === 0)
+    await world.run(600_000, () => this.faultsOver && trained())
+    this.cease()
+    const lost = plan.faults.some(({ knob }) => knob === 'power' || knob === 'clock-jump')
+    const limit = lost ? QUIET_AFTER_POWER_MS : QUIET_MS
+    await world.run(world.now + (this.isAbandoned ? SYNC_AFTER_MS : limit), () => this.atRest)
+    const synced = world.violation === null && (this.isAbandoned || (this.atRest && this.targets.length > 0))
+    if (synced) await this.sync(limit)
+    if (world.violation === null) this.end()
+    enter(null)
+    return {
+      violation: world.violation, hash: world.hash, transcript: world.transcript, events: world.events,
+      simulated: world.now, synced,
+    }
+  }
+
+  private get faultsOver(): boolean {
+    return this.world.now >= (this.plan.faults.at(-1)?.at ?? 0)
+  }
+
+  /** No more faults: what is stopped goes on, what is full is empty, what is cut is whole. */
+  private cease(): void {
+    const { world } = this
+    world.tell('faults', 'cease')
+    this.net.knobs = forgetful()
+    this.net.heal()
+    for (const process of world.processes.values()) {
+      process.dieAt = 0
+      world.resume(process)
+    }
+    for (const disk of [world.shared, ...world.nodes.map((node) => node.disk)]) {
+      disk.full = false
+      disk.failSyncs = 0
+      disk.syncMs = 0
+    }
+    for (const node of world.nodes) if (!node.up) world.boot(node)
+  }
+
+  /** Nobody of ours is at work any more. */
+  private get atRest(): boolean {
+    return [...this.world.processes.values()].every(({ alive }) => !alive)
+  }
+
+  /** Journals that somebody has to deliver yet. */
+  private get waiting(): Journal[] {
+    const { laws } = this
+    return [...laws.journals.values()].filter((one) =>
+      !laws.ended(one.sender.instance) && !laws.gone.has(one))
+  }
+
+  /** Runs that are not over, by id. */
+  private get open(): LedgerFile[] {
+    return this.laws.ledgers.filter((file) => this.laws.account(file).session?.state !== 'ended')
+  }
+
+  /** Something waits on a node where no agent of ours is at work: only `sync` there can help. */
+  private get isAbandoned(): boolean {
+    return this.waiting.some(({ owner }) =>
+      !owner.alive && this.world.alive('agent', owner.node).length === 0)
+  }
+
+  /** What a user does then: `rankzero sync --all` on each node, which starts a head where none serves. */
+  private async sync(limit: number): Promise<void> {
+    const { world } = this
+    for (let round = 0; round < 3 && world.violation === null; round++) {
+      const targets = this.targets
+      if (targets.length === 0) return
+      for (const { job, meeting, run } of targets) {
+        world.tell('user', `runs sync for ${run ?? meeting}`)
+        job.meeting = meeting
+        job.run = run
+        const { nodes } = job.plan
+        const served = world.alive('aggregator').length > 0
+        if (!served) job.startAggregator(nodes[0]!, { run, key: null })
+        nodes.forEach((node, i) =>
+          world.after(300 + 100 * i, null, () => job.startAgent(node, !served && i === 0)))
+        const begun = world.now
+        await world.run(begun + limit, () => world.now > begun + 2000 && this.atRest)
+      }
+    }
+  }
+
+  private get targets(): { job: Job; meeting: string; run: string | null }[] {
+    const found = new Map<string, { job: Job; meeting: string; run: string | null }>()
+    const add = (meeting: string, run: string | null): void => {
+      const job = this.jobs.find((one) => one.meetings.has(meeting)) ?? this.jobs[0]!
+      found.set(`${meeting} ${run}`, { job, meeting, run })
+    }
+    for (const file of this.open) {
+      if (file.meta['meeting'] !== undefined) add(file.meta['meeting'], file.path.split('/').at(-2)!)
+    }
+    for (const { run, sender: { origin } } of this.waiting) add(origin.meeting, run)
+    return [...found.values()]
+  }
+
+  private who(): string {
+    return [...this.world.processes.values()].filter(({ alive }) => alive).map(({ name }) => name).join(', ')
+  }
+
+  private end(): void {
+    const { world } = this
+    try {
+      const why = `${this.who()}; no END of ${this.laws.unended().join(' ')}`
+      if (!this.atRest) throw new Violation('liveness', `still at work after the quiet: ${why}`)
+      judge(this)
+    } catch (error) {
+      world.caught(null, error)
+    }
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * What must have come of it, once all is quiet: asked of the ledgers through the real readers, compared with
+ * what the trainers logged and with an oracle that shares no code with either.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { audit, points, rows } from '../../lib/aggregator/replay.ts'
+import type { Audit } from '../../lib/aggregator/core-types.ts'
+import { Kind, type Origin } from '../../lib/record/index.ts'
+import type { RunStatus } from '../../lib/record/run-status.ts'
+import { difference, expectedPoints, expectedRows } from '../aggregator/oracle.ts'
+import { Sender } from '../aggregator/sender.ts'
+import type { Job } from './job.ts'
+import type { Scenario } from './scenario.ts'
+import type { Journal } from './seams/journal.ts'
+import { readLedger, type LedgerFile } from './seams/ledger.ts'
+import { Violation } from './world.ts'
+
+/** A range of records as a ledger has it. */
+interface Range { first: number; last: number; kind: 'batch' | 'skip'; file: LedgerFile }
+
+interface Contents {
+  ranges: Map<string, Range[]>
+  joined: Map<string, { origin: Origin; first: number; offset: number }>
+  rejected: Set<string>
+}
+
+const broken = (law: string, message: string): never => { throw new Violation(law, message) }
+
+export function judge(scenario: Scenario): void {
+  const { laws, jobs } = scenario
+  const contents = new Map(laws.ledgers.map((file) => [file, contentsOf(file)]))
+  for (const journal of laws.journals.values()) everyRecordOnce(journal, contents, laws.gone.has(journal))
+  for (const [file, content] of contents) {
+    if (file.entries.length === 0) continue
+    const books = booksOf(file)
+    rowsFollow(file, content, laws.journals)
+    pictureAgrees(scenario, file, books)
+  }
+  for (const job of jobs) truthful(job, scenario, contents)
+}
+
+function contentsOf(file: LedgerFile): Contents {
+  const content: Contents = { ranges: new Map(), joined: new Map(), rejected: new Set() }
+  const offsets = new Map<string, number>()
+  const add = (instance: string, range: Range): void => {
+    const list = content.ranges.get(instance) ?? []
+    list.push(range)
+    content.ranges.set(instance, list)
+  }
+  for (const entry of file.entries) {
+    if (entry.type === 'batch') {
+      add(entry.instance, { first: entry.firstSeq, last: entry.lastSeq, kind: 'batch', file })
+      continue
+    }
+    const body = entry.body as Record<string, unknown> & { instance: string }
+    if (entry.kind === 'skip') {
+      add(body.instance, { first: Number(body['from']), last: Number(body['to']), kind: 'skip', file })
+    } else if (entry.kind === 'conflict') {
+      content.rejected.add(body.instance)
+    } else if (entry.kind === 'joined') {
+      const { origin, first, offset } = entry.body as { origin: Origin; first: number; offset: number }
+      if (!offsets.has(origin.bootId)) offsets.set(origin.bootId, offset)
+      if (content.joined.has(origin.instance)) continue
+      content.joined.set(origin.instance, { origin, first, offset: offsets.get(origin.bootId)! })
+    }
+  }
+  return content
+}
+
+/** In one ledger and once, up to the last; what is not there went with its node, or is said to be lost. */
+function everyRecordOnce(
+  journal: Journal, contents: ReadonlyMap<LedgerFile, Contents>, gone: boolean,
+): void {
+  const { instance, seq } = journal.sender
+  const ranges = [...contents.values()].flatMap((content) => content.ranges.get(instance) ?? [])
+    .sort((a, b) => a.first - b.first)
+  let next = 1
+  for (const { first, last, kind, file } of ranges) {
+    if (first < next) broken('every point once', `${instance}: ${first}-${last} of ${file.path} came before`)
+    if (first > next) broken('every point once', `${instance}: records ${next}-${first - 1} are missing`)
+    if (kind === 'skip') allowed(journal, first, last)
+    next = last + 1
+  }
+  if (next <= seq && !gone) {
+    broken('every point once', `${instance} wrote ${seq} records, the ledgers have ${next - 1}`)
+  }
+}
+
+/** Only damage, or the loss of unsynced bytes, is a reason to give records up. */
+function allowed(journal: Journal, first: number, last: number): void {
+  for (let seq = first; seq <= last; seq++) {
+    if (journal.damaged.has(seq)) continue
+    broken('every point once', `${journal.sender.instance}: record ${seq} was given up, and was not damaged`)
+  }
+}
+
+function booksOf(file: LedgerFile): Audit {
+  const books = audit(readLedger(file))
+  if (!books.balanced) broken('books balanced', books.problems.join('; '))
+  if (!books.complete) broken('books balanced', `${file.path}: something is pending at the end`)
+  return books
+}
+
+/** The senders as this ledger knows them: without what was skipped. */
+function sendersOf(content: Contents, journals: ReadonlyMap<string, Journal>): Sender[] {
+  const senders: Sender[] = []
+  for (const [instance, { origin, offset }] of content.joined) {
+    const journal = journals.get(instance)
+    if (journal === undefined || origin.role !== 'worker') continue
+    const { sender } = journal
+    const here = new Sender({ ...origin, startedAt: origin.startedAt + offset })
+    here.layouts.push(...sender.layouts)
+    const defined = new Set<number>()
+    for (const { first, last, kind } of content.ranges.get(instance) ?? []) {
+      if (kind === 'skip') continue
+      for (const record of sender.records.slice(first - 1, last)) {
+        if (record.kind === Kind.layout) defined.add((record.body as { id: number }).id)
+        if (record.kind === Kind.values && !defined.has(record.layout)) continue
+        here.records.push(record)
+        if (record.kind === Kind.values) here.logged += record.values.length
+      }
+    }
+    senders.push(here)
+  }
+  return senders
+}
+
+function rowsFollow(file: LedgerFile, content: Contents, journals: ReadonlyMap<string, Journal>): void {
+  const senders = sendersOf(content, journals)
+  const ledger = readLedger(file)
+  const got = [...points(ledger)]
+  const want = expectedPoints(senders, content.rejected)
+  if (got.length !== want.length) {
+    broken('points as logged', `${file.path}: ${got.length} points, not ${want.length}`)
+  }
+  for (const [i, point] of got.entries()) {
+    if (isDeepStrictEqual(point, want[i])) continue
+    broken('points as logged', `${JSON.stringify(point)} should be ${JSON.stringify(want[i])}`)
+  }
+  const gotRows = [...rows(ledger)]
+  const wantRows = expectedRows(senders, content.rejected)
+  if (gotRows.length !== wantRows.length) {
+    broken('rows follow from points', `${file.path}: ${gotRows.length} rows, not ${wantRows.length}`)
+  }
+  for (const [i, row] of gotRows.entries()) {
+    const expected = wantRows[i]!
+    if (row.metric !== expected.metric || row.step !== expected.step) {
+      const due = `${expected.metric} ${expected.step}`
+      broken('rows follow from points', `${row.metric} ${row.step} where ${due} is due`)
+    }
+    const text = difference(row, expected)
+    if (text !== '') broken('rows follow from points', text)
+    if (!row.sealed) broken('rows follow from points', `${row.metric} step ${row.step} is not sealed`)
+  }
+}
+
+/** What the live state showed last is what a replay says. */
+function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit): void {
+  const path = file.path.replace('ledger.sqlite', 'status.json')
+  const disks = plan.shared ? [world.shared] : world.nodes.map(({ disk }) => disk)
+  const found = disks.map((disk) => disk.files.get(path)).find((one) => one !== undefined)
+  if (found === undefined) return
+  // The picture is not synced: what the power left of it is nobody's promise.
+  if (plan.faults.some(({ knob }) => knob === 'power')) return
+  const picture = JSON.parse(found.bytes.toString('utf8', 0, found.size)) as RunStatus
+  const sum = (field: 'logged' | 'admitted' | 'lost'): number =>
+    books.ranks.filter(({ rank }) => rank >= 0).reduce((total, one) => total + one[field], 0)
+  for (const field of ['logged', 'admitted', 'lost'] as const) {
+    if (picture.books[field] === sum(field)) continue
+    broken('live as replayed', `${path}: ${field} is ${picture.books[field]}, the ledger has ${sum(field)}`)
+  }
+}
+
+/** `finished` if and only if every rank's last life went well. */
+function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<LedgerFile, Contents>): void {
+  const instances = new Set(job.lives.map(({ journal }) => journal.sender.instance))
+  const files = [...contents].filter(([, { joined }]) => [...joined.keys()].some((one) => instances.has(one)))
+  const power = plan.faults.some(({ knob }) => knob === 'power')
+  if (files.length === 0) {
+    if (job.lives.length > 0 && !power) broken('truthful end', `${job.plan.name || 'the run'} has no ledger`)
+    return
+  }
+  for (const [file] of files) {
+    const { session } = laws.account(file)
+    if (session?.state !== 'ended' || session.status === null) {
+      broken('truthful end', `${file.path}: the session is ${session?.state ?? 'not there'} at the end`)
+    }
+  }
+  const { status } = laws.account(files.at(-1)![0]).session!
+  const well = job.current.length >= job.worldSize && job.current.every((life) => life.well)
+  const rivals = plan.faults.some(({ knob }) => knob === 'rival' || knob === 'clock-jump')
+  if (files.length > 1 || rivals || power) return
+  // Nobody saw how it went when the end record is damaged.
+  if (job.current.some(({ journal: { damaged, sender } }) => damaged.has(sender.seq))) return
+  if (well && status !== 'finished') broken('truthful end', `all went well, the session says ${status}`)
+  if (!well && status === 'finished') broken('truthful end', 'finished, but a rank did not end well')
+}
