@@ -17,7 +17,7 @@ const README_CODE_BEFORE = 40
 
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
-  'errors.ts', 'limits.ts', 'clock.ts', 'files.ts', 'rank', 'record', 'config', 'native.ts', 'journal',
+  'errors.ts', 'limits.ts', 'limits-console.ts', 'clock.ts', 'files.ts', 'rank', 'record', 'config', 'native.ts', 'journal',
   'spawn.ts',
   'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator',
   'launch',
@@ -34,7 +34,7 @@ const LIBRARIES: Record<string, string[]> = {
   'zeromq': ['transport'],
   'zod': ['config', 'wire'],
 }
-const PURE = ['errors.ts', 'limits.ts', 'rank', 'record', 'wire']
+const PURE = ['errors.ts', 'limits.ts', 'limits-console.ts', 'rank', 'record', 'wire']
 const CLOCKS = ['Date.now', 'performance.now', 'process.hrtime', 'new Date()', 'setTimeout', 'setInterval']
 
 // --- sources

@@ -12,7 +12,7 @@ import {
 import {
   CONSOLE_FOLLOW_HOLD_MS, CONSOLE_FOLLOW_LAG_MS, CONSOLE_HELD_LINES_MAX, CONSOLE_POLL_MS,
   CONSOLE_SORT_CHARS_MAX, CONSOLE_TEXT_WINDOW_MS,
-} from '../limits.ts'
+} from '../limits-console.ts'
 import { Lines, uncoloured } from '../record/lines.ts'
 import { command, dirOf, type Shared } from './define.ts'
 import { lookAt } from './look.ts'

@@ -19,7 +19,7 @@ import { errnoOf, messageOf } from '../errors.ts'
 import {
   CONSOLE_DRAIN_MS, CONSOLE_HELD_CHARS_MAX, CONSOLE_HELD_LINES_MAX, CONSOLE_HOLD_MS, CONSOLE_PARTIAL_MS,
   CONSOLE_QUIET_MS, CONSOLE_REDRAW_MS, CONSOLE_STALL_MS, CONSOLE_TICK_MS,
-} from '../limits.ts'
+} from '../limits-console.ts'
 import { Lines, uncoloured } from '../record/lines.ts'
 import { blockLine, Collapser, prefixOf, shownBlock, type Block, type Stream } from './core-collapse.ts'
 import { fileOutlet, standardOutlet, type Outlet } from './outlet.ts'

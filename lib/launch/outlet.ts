@@ -4,7 +4,7 @@ import { monotonicMs } from '../clock.ts'
 import { errnoOf } from '../errors.ts'
 import {
   CONSOLE_QUEUE_BYTES, CONSOLE_RETRY_MS_MAX, CONSOLE_RETRY_MS_MIN, CONSOLE_STALL_MS,
-} from '../limits.ts'
+} from '../limits-console.ts'
 
 /** Writes some of `bytes`; 0 when there is no room now. Never before the caller has returned. */
 type Put = (bytes: Uint8Array, done: (error: Error | null, written: number) => void) => void

@@ -1,5 +1,5 @@
 /** Keeps an agent running for this journal: looks at its beat, starts one when there is none. */
-import { BEAT_STALE_MS } from '../limits.ts'
+import { AGENT_START_PAUSE_MS_MAX, BEAT_STALE_MS } from '../limits.ts'
 import type { JournalWriter } from '../journal/index.ts'
 import { spawnDaemon } from '../spawn.ts'
 
@@ -19,6 +19,7 @@ export class AgentKeeper {
   readonly #journal: JournalWriter
   readonly #options: KeeperOptions
   #startedAt = -Infinity
+  #pause = 0
   #told = false
 
   constructor(journal: JournalWriter, options: KeeperOptions) {
@@ -31,7 +32,7 @@ export class AgentKeeper {
     return this.#options.cli !== null || this.#journal.beat() > 0
   }
 
-  /** Starts an agent when none has stamped its beat for BEAT_STALE_MS; a new one gets as long to do so. */
+  /** Starts an agent when none has stamped its beat for BEAT_STALE_MS; then again with doubling pauses. */
   look(now: number): void {
     if (now >= this.#options.firstStartAt) this.ensure(now)
   }
@@ -39,8 +40,12 @@ export class AgentKeeper {
   /** As `look`, without waiting for somebody else to do it. */
   ensure(now: number): void {
     // A distance, so that a clock that is set back does not make an old beat young for ever.
-    const isRecent = (at: number): boolean => Math.abs(now - at) < BEAT_STALE_MS
-    if (isRecent(this.#journal.beat()) || isRecent(this.#startedAt)) return
+    if (Math.abs(now - this.#journal.beat()) < BEAT_STALE_MS) {
+      this.#pause = 0
+      return
+    }
+    if (Math.abs(now - this.#startedAt) < this.#pause) return
+    this.#pause = Math.min(AGENT_START_PAUSE_MS_MAX, Math.max(BEAT_STALE_MS, 2 * this.#pause))
     this.#startedAt = now
     const { cli, meeting, run, dir, env, say } = this.#options
     if (cli !== null) {

@@ -9,7 +9,7 @@
  * No row is longer than CONSOLE_LINE_CHARS_MAX: what is beyond is counted.
  * It knows no columns: a text after `\r` replaces the whole row, as progress bars mean it.
  */
-import { CONSOLE_LINE_CHARS_MAX, CONSOLE_ROWS_MAX, CONSOLE_SETTLE_MS } from '../limits.ts'
+import { CONSOLE_LINE_CHARS_MAX, CONSOLE_ROWS_MAX, CONSOLE_SETTLE_MS } from '../limits-console.ts'
 
 interface Row {
   text: string

@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, vi } from 'vitest'
 import { BEAT_STALE_MS } from '../../lib/limits.ts'
 import { AgentKeeper, type KeeperOptions } from '../../lib/logger/keeper.ts'
 import { FakeJournal } from './fake-journal.ts'
@@ -43,6 +46,24 @@ describe('the keeper of an agent', () => {
     journal.lastBeat = 100_000
     keeper.look(50_000)
     expect(said).toHaveLength(1)
+  })
+
+  it('starts again with doubling pauses while no agent shows itself, and at once after one did', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'rz-keeper-'))
+    try {
+      const file = join(dir, 'starts')
+      const { journal, keeper } = keeperOf({ cli: ['/bin/sh', '-c', `echo x >>${file}`] })
+      const starts = (): number => readFileSync(file, 'utf8').length / 2
+      // At 100, 105, 115, 135, 175, 235 and 295 s.
+      for (let now = 100_000; now < 300_000; now += 1000) keeper.look(now)
+      await vi.waitFor(() => expect(starts()).toBe(7), 20_000)
+      journal.lastBeat = 300_000
+      for (let now = 300_000; now < 311_000; now += 1000) keeper.look(now)
+      // At 305 and 310 s.
+      await vi.waitFor(() => expect(starts()).toBe(9), 20_000)
+    } finally {
+      rmSync(dir, { recursive: true, force: true })
+    }
   })
 
   it('leaves the first start to others until it is time, unless it must', () => {

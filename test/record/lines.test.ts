@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { CONSOLE_LINE_CHARS_MAX, CONSOLE_SETTLE_MS } from '../../lib/limits.ts'
+import { CONSOLE_LINE_CHARS_MAX, CONSOLE_SETTLE_MS } from '../../lib/limits-console.ts'
 import { Lines, uncoloured } from '../../lib/record/lines.ts'
 
 function linesOf(...pieces: string[]): string[] {

@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from .errors import RankzeroError
 from .journal import Journal, now_ms
-from .limits import BEAT_STALE_MS
+from .limits import AGENT_START_PAUSE_MS_MAX, BEAT_STALE_MS
 
 DOUBLE_FORK = 'exec </dev/null >/dev/null 2>&1\n"$@" &\n'
 NOT_FOR_DAEMONS = (
@@ -42,6 +42,7 @@ class AgentKeeper:
         self._journal = journal
         self._options = options
         self._started_at: float = float("-inf")
+        self._pause = 0
         self._told = False
         self._lock = threading.Lock()
 
@@ -51,7 +52,7 @@ class AgentKeeper:
         return self._options.cli is not None or self._journal.beat() > 0
 
     def look(self, now: int) -> None:
-        """Starts an agent when none has stamped its beat for BEAT_STALE_MS; a new one gets as long."""
+        """Starts an agent when none has stamped its beat for BEAT_STALE_MS; then with doubling pauses."""
         if now >= self._options.first_start_at:
             self.ensure(now)
 
@@ -61,8 +62,12 @@ class AgentKeeper:
             return
         try:
             # A distance, so that a clock that is set back does not make an old beat young for ever.
-            if min(abs(now - self._journal.beat()), abs(now - self._started_at)) < BEAT_STALE_MS:
+            if abs(now - self._journal.beat()) < BEAT_STALE_MS:
+                self._pause = 0
                 return
+            if abs(now - self._started_at) < self._pause:
+                return
+            self._pause = min(AGENT_START_PAUSE_MS_MAX, max(BEAT_STALE_MS, 2 * self._pause))
             self._started_at = now
             self._start()
         finally:
