@@ -2,7 +2,7 @@ import { ERRORS, EXIT } from '../errors.ts'
 
 const MEANING: Record<keyof typeof EXIT, string> = {
   ok: 'done; `run`: COMMAND exited with 0',
-  unbalanced: '`audit`: the books do not balance; or a failure of rankzero itself',
+  unbalanced: '`audit`: the books do not balance; `drill`: not exactly once; or a failure of rankzero itself',
   usage: 'an option, argument or variable cannot be used; nothing was started',
   noSuchRun: 'there is no such run',
   pending: '`sync`: something is still pending',

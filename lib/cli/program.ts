@@ -4,6 +4,7 @@ import { auditCommand } from './audit.ts'
 import { consoleCommand } from './console.ts'
 import { bare, usageError } from './define.ts'
 import { doctorCommand } from './doctor.ts'
+import { drillCommand } from './drill.ts'
 import { exportCommand } from './export.ts'
 import { runSubcommand } from './run.ts'
 import { statusCommand } from './status.ts'
@@ -12,6 +13,7 @@ import { ownVersion } from './version.ts'
 
 const COMMANDS = [
   runSubcommand, statusCommand, consoleCommand, exportCommand, auditCommand, syncCommand, doctorCommand,
+  drillCommand,
 ]
 
 /** Runs one command line; the exit status. Never throws, never exits by itself. */

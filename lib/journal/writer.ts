@@ -7,7 +7,7 @@
  * what finds no room is counted, by metric, and never throws; begin and commit allocate nothing.
  * It starts no timer and no agent (logger) and deletes no file (agent).
  */
-import { wallMs } from '../clock.ts'
+import { monotonicMs, wallMs } from '../clock.ts'
 import { RECORD_BYTES_MAX, SEGMENT_RETRY_MS } from '../limits.ts'
 import { Kind } from '../record/index.ts'
 import { crcWords } from './crc.ts'
@@ -71,7 +71,7 @@ export class Writer implements JournalWriter {
   /** Definitions that found no room: no values before they are written. */
   #undefined: Definition[] = []
   #lapStart = 0
-  #retryAt = 0
+  #retryAt = -Infinity
   #directory = -1
   #closed = false
 
@@ -297,7 +297,7 @@ export class Writer implements JournalWriter {
       if (segments.outstanding + size > cap) return false
     }
     if (!segments.fits(size)) {
-      if (!aboveCap && wallMs() < this.#retryAt) return false
+      if (!aboveCap && monotonicMs() < this.#retryAt) return false
       if (!this.#openSegment(0)) return false
     }
     if (this.#u8.length < size) this.#use(scratchOf(size))
@@ -310,7 +310,7 @@ export class Writer implements JournalWriter {
   #openSegment(skip: number): boolean {
     this.#directory = this.#segments.open(this.seq(), skip)
     if (this.#directory < 0) {
-      this.#retryAt = wallMs() + SEGMENT_RETRY_MS
+      this.#retryAt = monotonicMs() + SEGMENT_RETRY_MS
       return false
     }
     const bytes = this.#layouts.repeatBytes(this.#segments.limit)

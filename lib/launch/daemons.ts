@@ -99,7 +99,6 @@ export interface Watched {
   beat: () => number | null
   /** The session has ended, so its daemons may go. */
   ended: () => boolean
-  now: () => number
 }
 
 /** Looks at both daemons every WATCH_INTERVAL_MS and starts again what died. Returns what ends the watch. */
@@ -107,11 +106,13 @@ export function watchDaemons(watched: Watched): () => void {
   const { place, run, meeting } = watched
   const agent = new Starter()
   const aggregator = new Starter()
-  const begun = watched.now()
+  // By our own clock: one that is set back would make an old beat young for as long.
+  let [lastBeat, beatAt] = [watched.beat(), monotonicMs()]
   const timer = setInterval(() => {
     const now = monotonicMs()
     const beat = watched.beat()
-    const agentAlive = beat === null || watched.now() - Math.max(beat, begun) < BEAT_STALE_MS
+    if (beat !== lastBeat) [lastBeat, beatAt] = [beat, now]
+    const agentAlive = beat === null || now - beatAt < BEAT_STALE_MS
     const agentDue = agent.due(now, agentAlive, true)
     const aggregatorDue = aggregator.due(now, aggregatorAlive(watched), watched.aggregatorPid !== null)
     if (!(agentDue || aggregatorDue) || watched.ended()) return

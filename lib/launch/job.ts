@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { readStatus } from '../backend/local.ts'
-import { monotonicMs, wallMs } from '../clock.ts'
+import { monotonicMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
 import { RUN_NAME_POLL_MS, STOPPED_WAIT_MS } from '../limits.ts'
@@ -101,7 +101,7 @@ export class Job {
     this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
     this.naming.unref()
     this.unwatch = watchDaemons({
-      place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid, now: wallMs,
+      place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid,
       beat: () => this.log?.beat() ?? null,
       ended: () => readStatus(this.runDir() ?? '')?.state === 'ended',
     })

@@ -12,7 +12,7 @@ const place = mkdtempSync(join(tmpdir(), 'rz-cli-'))
 afterAll(() => rmSync(place, { recursive: true }))
 const env = { PATH: process.env['PATH'], HOME: place, RANKZERO_SHM_DIR: join(place, 'shm') }
 
-const COMMANDS = ['run', 'status', 'console', 'export', 'audit', 'sync', 'doctor']
+const COMMANDS = ['run', 'status', 'console', 'export', 'audit', 'sync', 'doctor', 'drill']
 
 function rankzero(...args: string[]): { code: number | null; out: string; err: string } {
   const done = spawnSync(process.execPath, [CLI, ...args], { cwd: place, env })

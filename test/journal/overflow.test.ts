@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { openReader } from '../../lib/journal/index.ts'
+import { SEGMENT_RETRY_MS } from '../../lib/limits.ts'
 import { Kind } from '../../lib/record/index.ts'
 import { Collector, journalIn, log, originIn, readAll, scratch, TWIN_CHOSEN } from './helpers.ts'
 
@@ -131,6 +132,31 @@ describe('a full file system', () => {
       expect(reader.hole()).toBeNull()
       writer.close()
     } finally {
+      process.env['HOME'] = home
+      execFileSync('umount', ['-l', small])
+    }
+  })
+
+  test('is tried again after a second, also when the clock was set back by an hour', async () => {
+    const small = scratch()
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'rz', small])
+    const home = process.env['HOME']
+    process.env['HOME'] = '/proc/nobody'
+    try {
+      const writer = journalIn('/proc/nowhere', { origin: originIn(small) })
+      writer.define(0, ['x'], 0)
+      let step = 0
+      while (writer.lost === 0) log(writer, 0, step++, [step])
+      const back = Date.now() - 3_600_000
+      vi.spyOn(Date, 'now').mockImplementation(() => back)
+      execFileSync('mount', ['-o', 'remount,size=8m', small])
+      await new Promise((done) => { setTimeout(done, SEGMENT_RETRY_MS + 100) })
+      const { lost } = writer
+      log(writer, 0, step, [step])
+      expect(writer.lost).toBe(lost)
+      writer.close()
+    } finally {
+      vi.restoreAllMocks()
       process.env['HOME'] = home
       execFileSync('umount', ['-l', small])
     }

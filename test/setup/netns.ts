@@ -30,7 +30,7 @@ for process in /proc/[0-9]*; do
   [ "$pid" = $$ ] || [ "$(readlink $process/ns/net)" != "$own" ] || kill -9 $pid || true
 done 2>/dev/null
 `
-const HOLD_MS_MAX = 10_000
+const HOLD_MS_MAX = 60_000
 
 export interface Hosts {
   name(i: number): string

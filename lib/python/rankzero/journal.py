@@ -7,7 +7,7 @@ and deletes no file. An exception that a signal handler raises in the middle of 
 recover().
 """
 import struct
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 from zlib import crc32
 
@@ -313,7 +313,7 @@ class Journal:
                 return False
         if segments.fits(used, size):
             return True
-        if not above_cap and now_ms() < self._retry_at:
+        if not above_cap and monotonic() < self._retry_at:
             return False
         return self._open_segment(0)
 
@@ -322,7 +322,7 @@ class Journal:
         self._finish_segment()
         self._directory = self._segments.open(skip)
         if self._directory < 0:
-            self._retry_at = now_ms() + SEGMENT_RETRY_MS
+            self._retry_at = monotonic() + SEGMENT_RETRY_MS / 1000
             return False
         return self._repeat_definitions(self._segments.limit)
 
