@@ -13,10 +13,10 @@ import { join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { readOwn, whyNotOurs } from '../files.ts'
 import { FRAME_BYTES_MAX, SPOOL_FILE_BYTES } from '../limits.ts'
-import type { InstanceId, Origin } from '../record/index.ts'
-import { peekBatch } from '../wire/index.ts'
+import type { Departure, InstanceId, Origin } from '../record/index.ts'
+import { originSchema, peekBatch, schemas } from '../wire/index.ts'
 import {
-  Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody, type SkipBody,
+  Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody,
 } from './core-spool.ts'
 import type { Notes } from './notes.ts'
 import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
@@ -132,9 +132,11 @@ export class Spool implements ShelfSpool {
       const file = { path, bytes: bytes.length }
       files.push(file)
       for (const entry of entries) {
-        if (entry.type === Entry.origin) head = jsonOf<OriginBody>(entry.body)
-        else if (entry.type === Entry.facts) facts = jsonOf<FactsBody>(entry.body)
-        else units.push(placed(entry, file))
+        const read = readEntry(instance, entry, file)
+        if (read === null) damages.push(`an entry at byte ${entry.at} of spool file ${path} is none of ours`)
+        else if ('origin' in read) head = read
+        else if ('file' in read) units.push(read)
+        else facts = read
       }
     }
     if (head !== null && node !== null && head.origin.node !== node) return null
@@ -150,14 +152,46 @@ export class Spool implements ShelfSpool {
   }
 }
 
-function placed(entry: FoundEntry, file: ShelfFile): StoredUnit {
-  const { at, length } = entry
-  if (entry.type === Entry.batch) {
-    const { firstSeq, lastSeq } = peekBatch(entry.body)
-    return { type: 'BATCH', first: firstSeq, last: lastSeq, file, at, length }
+/** Null: its checksum is right, but what it holds is not what any agent writes. */
+function readEntry(
+  instance: InstanceId, entry: FoundEntry, file: ShelfFile,
+): OriginBody | FactsBody | StoredUnit | null {
+  const { at, length, body } = entry
+  try {
+    switch (entry.type) {
+      case Entry.origin: return originOf(instance, body)
+      case Entry.facts: return factsOf(instance, body)
+      case Entry.skip: {
+        const { from, to } = schemas.SKIP.parse({ ...jsonOf<object>(body), instance })
+        return { type: 'SKIP', first: from, last: to, file, at, length }
+      }
+      case Entry.batch: {
+        const batch = peekBatch(body)
+        if (batch.instance !== instance) return null
+        return { type: 'BATCH', first: batch.firstSeq, last: batch.lastSeq, file, at, length }
+      }
+      default: return null
+    }
+  } catch {
+    return null
   }
-  const { from, to } = jsonOf<SkipBody>(entry.body)
-  return { type: 'SKIP', first: from, last: to, file, at, length }
+}
+
+/** As in an END, but that nothing may be known yet of how the owner left. */
+function factsOf(instance: InstanceId, body: Uint8Array): FactsBody {
+  const facts = jsonOf<FactsBody>(body)
+  const known = facts.departure ?? { exit: null, signal: null, cause: 'unknown' }
+  const { seq, logged, lost, refused, at, departure } =
+    schemas.END.parse({ ...facts, instance, departure: known })
+  const left = facts.departure === null ? null : departure as Departure
+  return { seq, logged, lost, refused, at, departure: left }
+}
+
+function originOf(instance: InstanceId, body: Uint8Array): OriginBody | null {
+  const { origin, ledger } = jsonOf<OriginBody>(body)
+  if (ledger !== null && typeof ledger !== 'string') return null
+  const parsed = originSchema.parse(origin)
+  return parsed.instance === instance ? { origin: parsed, ledger } : null
 }
 
 function namesIn(directory: string): string[] {

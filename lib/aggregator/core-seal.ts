@@ -171,7 +171,7 @@ function rangesOf(ids: number[]): [number, number][] {
 export function familiesOf(metrics: Metrics, ranges: readonly [number, number][]): Set<Family> {
   const parts = new Map<Family, Metric[]>()
   for (const [from, to] of ranges) {
-    for (let id = from; id <= to; id++) {
+    for (let id = from; id <= Math.min(to, metrics.list.length - 1); id++) {
       const metric = metrics.list[id]
       if (metric === undefined) continue
       const part = parts.get(metric.family)

@@ -8,7 +8,8 @@
  * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
  * reads them).
  */
-import { AMEND_AFTER_MS, AMEND_ROWS_MAX } from '../limits.ts'
+import { AMEND_AFTER_MS, AMEND_ROWS_MAX, SEAL_STEPS_MAX } from '../limits.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
 import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
@@ -62,6 +63,16 @@ export class State {
   apply(entry: Entry, decoded?: Batch): void {
     this.pos = entry.pos
     if (entry.type === 'batch') return this.batch(entry, decoded)
+    try {
+      this.note(entry)
+    } catch (cause) {
+      // Of a ledger that the disk has changed: what it decided cannot be known any more.
+      throw new RankzeroError('DAMAGED', `entry ${entry.pos} of the ledger, ${entry.kind}, cannot be read: `
+        + messageOf(cause), 'check the disk; what comes before that entry is whole', { cause })
+    }
+  }
+
+  private note(entry: Extract<Entry, { type: 'note' }>): void {
     const body = entry.body as never
     switch (entry.kind as keyof Notes) {
       case 'joined': return this.joined(body, entry.at)
@@ -321,6 +332,7 @@ export class State {
       // Runs ascend, so the last one holds the highest step.
       const [start, stride, count] = steps.at(-1) ?? [-1, 1, 1]
       const top = start + stride * (count - 1)
+      if (steps.some(([, , count]) => !(count <= SEAL_STEPS_MAX))) throw new Error('it seals too many steps')
       for (const family of families) {
         this.remember(family, top)
         for (const [start, stride, count] of steps) {

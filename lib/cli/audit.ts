@@ -3,6 +3,7 @@ import { ledgerPath } from '../backend/local.ts'
 import type { Audit } from '../aggregator/core-types.ts'
 import { EXIT } from '../errors.ts'
 import { count, progress } from '../launch/progress.ts'
+import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Exit, type Shared } from './define.ts'
 import { style, table } from './output.ts'
 import { findRun } from './runs.ts'
@@ -43,7 +44,8 @@ Example:
     try {
       const books = audit(ledger)
       line.clear()
-      process.stdout.write(flags.json === true ? `${JSON.stringify(books)}\n` : auditText(books))
+      const asJson = flags.json === true
+      process.stdout.write(asJson ? `${JSON.stringify(books)}\n` : auditText(printableAll(books)))
       if (!books.balanced) exit(EXIT.unbalanced)
     } finally {
       ledger.close()

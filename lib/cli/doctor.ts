@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Shared } from './define.ts'
 import type { Diagnosis } from './doctor/index.ts'
 import { style, table } from './output.ts'
@@ -22,7 +23,8 @@ Example:
   .action(async (flags: Flags) => {
     const { diagnose } = await import('./doctor/index.ts')
     const diagnosis = await diagnose(dirOf(flags), process.env)
-    process.stdout.write(flags.json === true ? `${JSON.stringify(diagnosis)}\n` : diagnosisText(diagnosis))
+    const json = `${JSON.stringify(diagnosis)}\n`
+    process.stdout.write(flags.json === true ? json : diagnosisText(printableAll(diagnosis)))
   })
 
 type Asked = Diagnosis['head']['asked'][number]

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
 import { STATUS_REDRAW_MS } from '../limits.ts'
+import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Shared } from './define.ts'
 import { lookAt, type ShownStatus } from './look.ts'
 import { findRun, type FoundRun } from './runs.ts'
@@ -37,11 +39,20 @@ Example:
   })
 
 async function once(found: FoundRun, json: boolean): Promise<void> {
-  process.stdout.write(shown(lookAt(found), json))
+  process.stdout.write(shown(found, json).text)
 }
 
-const shown = (status: ShownStatus, json: boolean): string =>
-  json ? `${JSON.stringify(status)}\n` : statusText(status, wallMs())
+/** @throws RankzeroError DAMAGED when the file is none of an aggregator. */
+export function shown(found: FoundRun, json: boolean): { status: ShownStatus; text: string } {
+  try {
+    const status = lookAt(found)
+    const text = json ? `${JSON.stringify(status)}\n` : statusText(printableAll(status), wallMs())
+    return { status, text }
+  } catch (error) {
+    const what = `the picture of run ${found.run} in ${found.dir} is damaged: ${messageOf(error)}`
+    throw new RankzeroError('DAMAGED', what, 'rankzero audit and rankzero export read the ledger itself')
+  }
+}
 
 /** What is wrong, without the numbers that change all the time. */
 function troublesOf({ health }: ShownStatus): unknown {
@@ -58,11 +69,11 @@ async function watch(found: FoundRun, json: boolean): Promise<void> {
   const redraw = process.stdout.isTTY && !json
   for (let last = ''; ; ) {
     const begun = monotonicMs()
-    const status = lookAt(found)
+    const { status, text } = shown(found, json)
     const mark = JSON.stringify([
       status.state, status.books, status.failed.length, status.members.length, troublesOf(status),
     ])
-    if (redraw || mark !== last) process.stdout.write((redraw ? CLEAR : '') + shown(status, json))
+    if (redraw || mark !== last) process.stdout.write((redraw ? CLEAR : '') + text)
     last = mark
     if (status.state === 'ended' || status.state === 'interrupted') return
     await sleep(Math.max(0, STATUS_REDRAW_MS - (monotonicMs() - begun)))

@@ -4,6 +4,7 @@ import { EXIT, RankzeroError } from '../errors.ts'
 import { count, plural, say } from '../launch/progress.ts'
 import { readEndpoint } from '../backend/local.ts'
 import { cliOf } from '../spawn.ts'
+import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Exit, type Shared } from './define.ts'
 import type { Delivered, Target } from './deliver.ts'
 import { findLeftovers, type Leftover } from './leftovers.ts'
@@ -43,7 +44,7 @@ Example:
     for (const target of targets(dir, names, flags.all === true, flags.key ?? null)) {
       const place = { cli, lockDir, env: process.env, dir: target.parent }
       const one = await deliver(place, target)
-      process.stdout.write(flags.json === true ? `${JSON.stringify(one)}\n` : line(one))
+      process.stdout.write(flags.json === true ? `${JSON.stringify(one)}\n` : line(printableAll(one)))
       if (one.remedy !== undefined) say(`to do: ${one.remedy}`)
       if (one.state !== 'live' && (one.pending > 0 || one.state !== 'ended')) exit(EXIT.pending)
     }

@@ -164,6 +164,29 @@ function headerCrc(page: Buffer, used: number): number {
   return crc32(page.subarray(HEADER.text, used), crc32(page.subarray(0, HEADER.crc)))
 }
 
+/** What every reader of an origin relies on; the wire checks the rest. */
+const ORIGIN_TYPES: Partial<Record<keyof Origin, string>> = {
+  instance: 'string', meeting: 'string', role: 'string', rank: 'number', node: 'string', bootId: 'string',
+  pidns: 'number', pid: 'number', procStart: 'number', startedAt: 'number', dir: 'string', cli: 'string',
+}
+
+/** Null: no origin of this instance, or no directories. */
+function readTexts(
+  bytes: Buffer, middle: number, end: number,
+): Pick<Header, 'origin' | 'directories'> | null {
+  const instance = bytes.toString('hex', HEADER.instance, HEADER.instance + 16)
+  try {
+    const origin = JSON.parse(bytes.toString('utf8', HEADER.text, middle)) as Origin
+    const directories = JSON.parse(bytes.toString('utf8', middle, end)) as string[]
+    const whole = origin.instance === instance && (origin.run === null || typeof origin.run === 'string')
+      && Object.entries(ORIGIN_TYPES).every(([name, type]) => typeof origin[name as keyof Origin] === type)
+      && Array.isArray(directories) && directories.every((path) => typeof path === 'string')
+    return whole ? { origin, directories } : null
+  } catch {
+    return null
+  }
+}
+
 /** `bytes` is the start of the file, at least as long as the header says. Throws DAMAGED. */
 export function decodeHeader(bytes: Buffer, path: string): Header {
   const bad = (what: string, remedy: string): RankzeroError =>
@@ -179,9 +202,10 @@ export function decodeHeader(bytes: Buffer, path: string): Header {
   if (used > bytes.length || headerCrc(bytes, used) !== bytes.readUInt32LE(HEADER.crc)) {
     throw bad('the header fails its checksum', aside)
   }
+  const texts = readTexts(bytes, HEADER.text + originBytes, used)
+  if (texts === null) throw bad('the header does not say whose it is', aside)
   return {
-    origin: JSON.parse(bytes.toString('utf8', HEADER.text, HEADER.text + originBytes)) as Origin,
-    directories: JSON.parse(bytes.toString('utf8', HEADER.text + originBytes, used)) as string[],
+    ...texts,
     ringBytes: bytes.readUInt32LE(HEADER.ringBytes),
     headerBytes: bytes.readUInt32LE(HEADER.headerBytes),
     lockMode: bytes.readUInt32LE(HEADER.lockMode),

@@ -1,5 +1,6 @@
 import { monotonicMs } from '../clock.ts'
 import { PROGRESS_AFTER_MS } from '../limits.ts'
+import { printable } from '../record/printable.ts'
 
 /** One line that is redrawn in place on a terminal; nothing in a pipe. */
 export interface Progress {
@@ -20,7 +21,8 @@ export function progress(stream: NodeJS.WriteStream = process.stderr, afterMs = 
       if (now - begun < afterMs || now - drawnAt < REDRAW_MS) return
       drawnAt = now
       const room = (stream.columns || 80) - 1
-      stream.write(`\r\u001b[2K${text.length > room ? `${text.slice(0, room - 1)}…` : text}`)
+      const shown = printable(text)
+      stream.write(`\r\u001b[2K${shown.length > room ? `${shown.slice(0, room - 1)}…` : shown}`)
     },
     clear() {
       if (drawnAt > 0) stream.write('\r\u001b[2K')
@@ -39,7 +41,7 @@ export function beforeWeSay(clear: () => void): void {
 /** Our own voice: always stderr, always with our name. */
 export function say(text: string): void {
   clearLine()
-  process.stderr.write(`rankzero: ${text}\n`)
+  process.stderr.write(`rankzero: ${text.split('\n').map(printable).join('\n')}\n`)
 }
 
 const grouped = new Intl.NumberFormat('en-US')

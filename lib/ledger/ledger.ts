@@ -10,7 +10,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { RankzeroError } from '../errors.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
 import { LEDGER_BUSY_MS, LEDGER_READ_ENTRIES } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 import {
@@ -217,10 +217,19 @@ function entryOf(row: SqlRow): Entry {
   const at = Number(row['at'])
   const name = String(row['instance'])
   const data = row['data'] as string | Uint8Array
-  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: JSON.parse(data) }
+  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: bodyOf(data, pos) }
   const firstSeq = Number(row['first_seq'])
   const lastSeq = Number(row['last_seq'])
   return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq, data }
+}
+
+function bodyOf(text: string, pos: number): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new RankzeroError('DAMAGED', `entry ${pos} of the ledger is damaged: ${messageOf(cause)}`,
+      'check the disk; what comes before that entry is whole', { cause, detail: { pos } })
+  }
 }
 
 function secondWriter(path: string, cause: unknown): RankzeroError {

@@ -11,7 +11,7 @@ export {
 export type {
   Ack, BeatDown, BeatUp, End, Hello, HelloInstance, Redirect, Refuse, Skip, Welcome, WelcomeInstance,
 } from './bodies.ts'
-export { originSchema } from './bodies.ts'
+export { originSchema, schemas } from './bodies.ts'
 export { BatchBuilder } from './batch-build.ts'
 export {
   decodeBatch, peekBatch, type Batch, type BatchHead, type BatchPayload, type Group,
