@@ -59,6 +59,9 @@ export const EXIT_TIMEOUT_MS = 10_000
 /** How often a synchronous exit hook looks for the ack (ms). */
 export const EXIT_POLL_MS = 5
 
+/** log() is called so often at init(), for so long (ms) at most: V8 optimizes it after some 1,500 calls. */
+export const [WARM_UP_CALLS, WARM_UP_MS_MAX] = [2048, 25] as const
+
 // --- agent -----------------------------------------------------------------------------------------------
 /**
  * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch

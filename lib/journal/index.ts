@@ -8,6 +8,7 @@
  * It starts nobody and sends nothing.
  */
 import { randomBytes } from 'node:crypto'
+import { PAGE_BYTES } from './format.ts'
 import { findPlace } from './place.ts'
 import type { JournalOptions, JournalWriter } from './types.ts'
 import { Writer } from './writer.ts'
@@ -25,4 +26,13 @@ export function newInstanceId(): string {
 /** Opens the journal of this process; throws JOURNAL only when no directory takes one. */
 export function createJournal(o: JournalOptions): JournalWriter {
   return new Writer(findPlace(o))
+}
+
+/** A journal that nobody reads, in the memory of this process alone, for so many bytes. */
+export function scratchJournal(bytes: number): JournalWriter {
+  const map = new ArrayBuffer(PAGE_BYTES + bytes)
+  return new Writer({
+    instance: newInstanceId(), path: '', map, headerBytes: PAGE_BYTES, fd: -1, directories: [],
+    overflowCap: 0, mayUse: () => false, release: () => {},
+  })
 }

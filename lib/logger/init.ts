@@ -18,6 +18,7 @@ import { AgentKeeper } from './keeper.ts'
 import { jsonBytes, plain } from './plain.ts'
 import { SilentRun } from './silent-run.ts'
 import type { InitOptions, Run } from './types.ts'
+import { warmUp } from './warm-up.ts'
 import { sayLine, WorkerRun } from './worker-run.ts'
 
 let open: { run: Run; options: string; warned: boolean } | null = null
@@ -108,6 +109,7 @@ interface Opening {
 }
 
 function openRun({ env, identity, origin, journal, cli, settings, options, say }: Opening): WorkerRun {
+  warmUp()
   journal.payload(Kind.open, openBody(identity, settings, options, say), wallMs())
   const now = wallMs()
   const supervised = isSupervised(env)

@@ -19,11 +19,22 @@ const DAEMONS: readonly Kind[] = ['agent', 'aggregator']
 
 // --- processes
 
+/** Daemons that were killed need some seconds to be there again; a supervisor never is. */
+const BACK_MS_MAX = 6000
+
+async function someone(world: World, random: () => number, kind: Kind): Promise<number | undefined> {
+  const until = performance.now() + BACK_MS_MAX
+  while (world.pids(kind).length === 0 && !world.supervisorKilled && performance.now() < until) {
+    await sleep(100)
+  }
+  return pick(random, world.pids(kind))
+}
+
 function killOf(kind: Kind): Fault {
   return {
     name: `SIGKILL ${kind}`,
     strike: async (world, random) => {
-      if (kind !== 'worker') return killed(world, kind, pick(random, world.pids(kind)))
+      if (kind !== 'worker') return killed(world, kind, await someone(world, random, kind))
       const life = world.someLife(random)
       return life === null ? null : world.killLife(life)
     },
@@ -44,7 +55,7 @@ function stopOf(kind: Kind): Fault {
   return {
     name: `SIGSTOP ${kind}`,
     strike: async (world, random) => {
-      const pid = pick(random, world.pids(kind))
+      const pid = await someone(world, random, kind)
       if (pid === undefined) return null
       const ms = between(random, 50, STOP_MS_MAX)
       await held(pid, ms)

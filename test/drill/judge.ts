@@ -11,7 +11,7 @@ import { Oracle } from '../../lib/cli/drill/core-oracle.ts'
 import { stepsOf, timesOf, type WorkerTimes } from '../../lib/cli/drill/papers.ts'
 import { processesOf } from '../../lib/cli/drill/processes.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
-import { until } from '../scenario/harness.ts'
+import { sleep, until } from '../scenario/harness.ts'
 import { csvLines } from './csv.ts'
 import { checkRows } from './rows.ts'
 import type { World } from './world.ts'
@@ -52,6 +52,7 @@ export interface Outcome {
 const WORKERS_MS_MAX = 120_000
 const END_MS_MAX = 120_000
 const GONE_MS_MAX = 30_000
+const LOOK_MS = 500
 const isPython = (rank: number): boolean => rank % 4 === 3
 
 interface Judging { mayLose: boolean; agentAway: boolean }
@@ -98,7 +99,7 @@ async function ending(world: World, problems: string[]): Promise<void> {
   }
   const end = performance.now() + END_MS_MAX
   let state = ''
-  while (state !== 'ended' && performance.now() < end) {
+  for (; state !== 'ended' && performance.now() < end; await sleep(LOOK_MS)) {
     const { stdout } = await world.cli('status', '--json')
     state = stdout === '' ? 'unknown' : (JSON.parse(stdout) as RunStatus).state
   }
