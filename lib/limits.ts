@@ -196,6 +196,8 @@ export const BATCH_POINTS_MAX = 524_288
 export const LEDGER_BUSY_MS = 2000
 /** Entries read per step, 6 MiB of usual batches: a replay holds no more than this. */
 export const LEDGER_READ_ENTRIES = 64
+/** Damaged entries of a ledger that are named, in an audit that a person reads; the rest is counted. */
+export const DAMAGES_MAX = 10
 /** The winner of a lock waits this long (ms) for candidates that still read it. */
 export const LOCK_COMMIT_MS = 2000
 /** Looks at a held lock before it counts as held, with a random pause up to this (ms) between. */

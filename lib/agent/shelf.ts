@@ -7,6 +7,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { openOwn } from '../files.ts'
+import { syncDirectory } from '../ledger/durable.ts'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import {
@@ -184,15 +185,5 @@ export class Shelf {
     }
     file.bytes += bytes.length
     this.#spool.bytes += bytes.length
-  }
-}
-
-/** A new file's name is durable only with its directory. */
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
   }
 }

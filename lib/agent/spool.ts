@@ -8,10 +8,11 @@
  * acknowledged.
  * It does not decide when to spool (drain.ts) and never makes a run directory.
  */
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { readdirSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { readOwn, whyNotOurs } from '../files.ts'
+import { makeDirectory } from '../ledger/durable.ts'
 import { FRAME_BYTES_MAX, SPOOL_FILE_BYTES } from '../limits.ts'
 import type { Departure, InstanceId, Origin } from '../record/index.ts'
 import { originSchema, peekBatch, schemas } from '../wire/index.ts'
@@ -91,7 +92,7 @@ export class Spool implements ShelfSpool {
     for (const parent of this.#options.directories) {
       const path = join(parent, this.#options.meeting)
       try {
-        mkdirSync(path, { recursive: true, mode: 0o700 })
+        makeDirectory(path, 0o700)
         const foreign = whyNotOurs(parent) ?? whyNotOurs(path)
         if (foreign !== null) throw new Error(foreign)
         return path

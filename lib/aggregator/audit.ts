@@ -34,13 +34,25 @@ export function audit(ledger: Ledger): Audit {
   const { members, stream } = state.inside()
   const sent = stream === null ? { backends: [], problems: [] }
     : others.audit(books, members.list, stream, state.standings)
-  problems.push(...sent.problems)
+  problems.push(...sent.problems, ...damagesOf(state, ledger.path))
   const backends = [localBooks(books), ...sent.backends]
   return {
     run: ledger.meta()['run'] ?? basename(dirname(ledger.path)), status: statusOf(state),
     ranks: ranksOf(books), backends, balanced: problems.length === 0,
     complete: [...backends, ...books].every(({ pending }) => pending === 0), problems,
   }
+}
+
+/** One sentence each, with the file and what to do; none when the ledger is whole. */
+export function damagesOf({ damages, damageCount, aside }: State, path: string): string[] {
+  const rest = damageCount - damages.length
+  const remedy = `keep a copy of ${path} and check the disk`
+  return [
+    ...aside.map(({ file, why }) => `an earlier ledger of this run was set aside as ${file}: ${why}; `
+      + 'what only that one held is missing here'),
+    ...damages.map((what) => `${what}; what it held is left out: ${remedy}`),
+    ...rest === 0 ? [] : [`${rest} more entries are damaged: ${remedy}`],
+  ]
 }
 
 /** A row is delivered to `local` when its seal is in the ledger. */

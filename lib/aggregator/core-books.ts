@@ -9,19 +9,20 @@ import { attemptOf } from './core-members.ts'
 import type { Member } from './core-model.ts'
 import type { InstanceBooks } from './core-types.ts'
 
-export function booksOf(member: Member, open: number): InstanceBooks {
+/** `aside`: a ledger of this run was lost, so nobody else has what it acknowledged. */
+export function booksOf(member: Member, open: number, aside: boolean): InstanceBooks {
   const held = member.state === 'suspect' ? member.held.reduce((sum, { points }) => sum + points, 0) : 0
   const { admitted, delivered, superseded, rejected, refused, duplicates, state, instance } = member
   return {
     instance, rank: member.origin.rank, attempt: attemptOf(member), state, admitted, duplicates,
-    ...logging(member), refused: Math.max(refused, member.ended?.refused ?? 0), holes: holesOf(member),
+    ...logging(member, aside), refused: Math.max(refused, member.ended?.refused ?? 0), holes: holesOf(member),
     local: { delivered, superseded, rejected, pending: open + held },
   }
 }
 
 type Logging = Pick<InstanceBooks, 'logged' | 'lost' | 'pending' | 'missing' | 'estimated'>
 
-function logging(member: Member): Logging {
+function logging(member: Member, aside: boolean): Logging {
   const { admitted, ended, soft } = member
   const lost = Math.max(member.lostInBand, ended?.lost ?? 0) + member.lostSkipped
   const known = admitted + lost
@@ -39,7 +40,8 @@ function logging(member: Member): Logging {
   const unexplained = { logged: counted, lost, pending: 0, missing: rest, estimated: !exact }
   if (holesOf(member).length > 0) return unexplained
   // Another ledger acknowledged what came before `first`: those points are in its books.
-  if (member.ledgerBefore !== null) return { logged: known, lost, pending: 0, missing: 0, estimated: !exact }
+  const elsewhere = member.ledgerBefore !== null && !aside
+  if (elsewhere) return { logged: known, lost, pending: 0, missing: 0, estimated: !exact }
   // A skip of damaged records cannot say what they held, nor can the last beat of a node that vanished.
   const explained = member.skips > 0 || member.first > 1 || ended.estimated === true
   if (explained) return { logged: counted, lost: lost + rest, pending: 0, missing: 0, estimated: !exact }

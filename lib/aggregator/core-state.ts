@@ -8,8 +8,8 @@
  * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
  * reads them).
  */
-import { AMEND_AFTER_MS, AMEND_ROWS_MAX, SEAL_STEPS_MAX } from '../limits.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
+import { AMEND_AFTER_MS, AMEND_ROWS_MAX, DAMAGES_MAX, SEAL_STEPS_MAX } from '../limits.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
 import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
@@ -40,6 +40,11 @@ export class State {
   readonly events: EventView[] = []
   /** How each backend that rows are sent to stands. */
   readonly standings = new Map<string, Standing>()
+  /** Ledgers of this run that could not be read and were set aside, in order. */
+  readonly aside: Notes['aside'][] = []
+  /** What of the ledger is damaged, as far as DAMAGES_MAX; the rest is counted. */
+  readonly damages: string[] = []
+  damageCount = 0
   private readonly options: StateOptions
   private readonly roster = new Members()
   private readonly catalogue = new Metrics()
@@ -84,6 +89,8 @@ export class State {
       case 'amend': return this.amend(entry.at)
       case 'outbox': return this.outbox(body)
       case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
+      case 'aside': this.aside.push(body); return
+      case 'damaged': return this.damaged((body as Notes['damaged']).what)
       case 'term': this.term = (body as Notes['term']).term
     }
   }
@@ -161,8 +168,9 @@ export class State {
 
   books(): InstanceBooks[] {
     const open = this.merge.openPoints(this.catalogue.shapes)
+    const asides = this.aside.length > 0
     return this.roster.list.filter(({ rank }) => rank !== null)
-      .map((member) => booksOf(member, open.get(member.index) ?? 0))
+      .map((member) => booksOf(member, open.get(member.index) ?? 0, asides))
   }
 
   params(): ParamStatus[] {
@@ -255,8 +263,13 @@ export class State {
     try {
       return this.options.decode(entry.data)
     } catch {
+      this.damaged(`the batch of entry ${entry.pos} does not pass its check`)
       return null
     }
+  }
+
+  private damaged(what: string): void {
+    if (++this.damageCount <= DAMAGES_MAX) this.damages.push(what)
   }
 
   private payloads(member: Member, batch: Batch, from: number): void {

@@ -1,7 +1,7 @@
 /**
  * The shapes that the cores of the aggregator share with its server, with `replay.ts` and with the commands.
  */
-import type { Entry } from '../ledger/index.ts'
+import type { DamagedBody, Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
 import type { Row } from '../record/row.ts'
 import type { OutboxNote } from '../session/core-outbox.ts'
@@ -48,6 +48,10 @@ export interface Notes {
   outbox: OutboxNote
   session: Record<string, unknown>
   term: { term: number }
+  /** First in a ledger: the one before could not be read, and is now `file`. */
+  aside: { file: string; why: string }
+  /** Never appended: what the ledger gives in the place of what it cannot. */
+  damaged: DamagedBody
 }
 
 export interface EndedBody {

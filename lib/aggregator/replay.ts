@@ -11,6 +11,7 @@ import type { Ledger } from '../ledger/index.ts'
 import { EXPORT_BYTES_MAX } from '../limits.ts'
 import { globToRegExp, jsonNumber } from '../record/index.ts'
 import { Collector, indexOf, RECORD_BYTES, storeOf, VALUE_BYTES, type Sequence } from './core-collect.ts'
+import { damagesOf } from './audit.ts'
 import { attemptOf, isAccepted } from './core-members.ts'
 import type { Metrics } from './core-metrics.ts'
 import type { Family, Member, Metric, Shape } from './core-model.ts'
@@ -26,11 +27,13 @@ export interface ExportOptions {
   metric?: string
   /** Memory for records, bytes. */
   bytesMax?: number
+  /** Told before the first row, for each damage of the ledger. */
+  damaged?: (what: string) => void
 }
 
 /** Merged rows, sorted by metric and step. */
 export function* rows(ledger: Ledger, options: ExportOptions = {}): Generator<Row> {
-  const history = readAll(ledger)
+  const history = readAll(ledger, options)
   let sample = newSample(64)
   for (const { metric, sequence } of selections(ledger, history, options)) {
     const view = history.metrics.viewOf(metric)
@@ -49,7 +52,7 @@ export function* rows(ledger: Ledger, options: ExportOptions = {}): Generator<Ro
 
 /** Every point of every life, sorted by metric, step, rank, attempt, seq. */
 export function* points(ledger: Ledger, options: ExportOptions = {}): Generator<Point> {
-  const history = readAll(ledger)
+  const history = readAll(ledger, options)
   for (const { metric, sequence } of selections(ledger, history, options)) {
     for (const { from, to, step } of stepsOf(sequence)) {
       for (let at = from; at < to; at++) yield pointOf(history, metric, sequence, step, at, to)
@@ -67,7 +70,7 @@ interface Whole extends History {
   records: Map<Shape, number>
 }
 
-function readAll(ledger: Ledger): Whole {
+function readAll(ledger: Ledger, { damaged = () => {} }: ExportOptions): Whole {
   const state = newState()
   const { members, metrics, systems } = state.inside()
   const records = new Map<Shape, number>()
@@ -84,6 +87,7 @@ function readAll(ledger: Ledger): Whole {
       if (shape !== undefined) records.set(shape, (records.get(shape) ?? 0) + count)
     }
   }
+  damagesOf(state, ledger.path).forEach(damaged)
   const lives = members.seats().flatMap((seat) => seat.lives)
   const ended = state.session['state'] === 'ended'
   return { members, metrics, systems, ended, pos: state.pos, records, lives }

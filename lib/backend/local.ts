@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { readJson, replaceFile } from '../lock/meeting.ts'
+import { makeDirectory } from '../ledger/durable.ts'
+import { readJson, writeJson } from '../lock/meeting.ts'
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import type { Backend } from './port.ts'
 
@@ -14,10 +15,10 @@ export function localBackend(dir: string): Backend {
   return {
     name: 'local',
     rows: null,
-    announce: (endpoint) => replaceFile(endpointPath(dir), JSON.stringify(endpoint)),
+    announce: (endpoint) => writeJson(endpointPath(dir), endpoint, { durable: true }),
     status(picture) {
       try {
-        replaceFile(statusPath(dir), JSON.stringify(picture))
+        writeJson(statusPath(dir), picture)
         return true
       } catch {
         // A full disk: the ledger says so with more weight, and the picture comes when there is room.
@@ -38,6 +39,8 @@ export function createRunDirectory(dir: string): void {
     mkdirSync(dirname(dir), { recursive: true })
     // Not recursive: on a read-only file system that says ENOENT instead of EROFS.
     for (const each of [dir, join(dir, 'log')]) if (!existsSync(each)) mkdirSync(each)
+    // An acknowledgement is worth nothing in a directory whose name may be lost.
+    makeDirectory(dir)
   } catch (error) {
     throw new RankzeroError('LEDGER', `cannot create the run directory ${dir}: ${messageOf(error)}`,
       'give a directory that can be written with --dir or RANKZERO_DIR', { cause: error })

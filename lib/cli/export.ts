@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { resolve } from 'node:path'
 import { ledgerPath } from '../backend/local.ts'
 import { RankzeroError } from '../errors.ts'
-import { count, progress } from '../launch/progress.ts'
+import { count, progress, say } from '../launch/progress.ts'
 import { jsonLine } from '../record/row.ts'
 import { command, dirOf, type Shared } from './define.ts'
 import { csvLine } from './output.ts'
@@ -77,7 +77,8 @@ async function exportRun(path: string, wanted: Wanted, sink: Sink): Promise<void
   try {
     if (format === 'csv') await sink.write(csvLine(columns))
     let written = 0
-    for (const one of wantPoints ? points(ledger, { metric }) : rows(ledger, { metric })) {
+    const options = { metric, damaged: (what: string) => say(`damaged: ${what}`) }
+    for (const one of wantPoints ? points(ledger, options) : rows(ledger, options)) {
       const fields = one as unknown as Record<string, unknown>
       const text = format === 'csv' ? csvLine(columns.map((name) => fields[name])) : jsonLine(one)
       const full = sink.write(text)

@@ -3,16 +3,17 @@
  *
  * In: batches (blobs as they came by wire) and notes (decisions, as JSON). Out: the same, in order of `pos`.
  * Invariants: one append is one transaction, on disk when it returns, whole or absent after any crash; pos
- * grows by one from 1; nothing is changed or deleted. One writer at a time (the aggregator's lock); readers
- * at any time.
+ * grows by one from 1; nothing is changed or deleted; an entry is given back as it was appended, or as
+ * damaged. One writer at a time (the aggregator's lock); readers at any time.
  * It does not look into blobs or notes (aggregator/replay.ts).
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { messageOf, RankzeroError } from '../errors.ts'
+import { RankzeroError } from '../errors.ts'
 import { LEDGER_BUSY_MS, LEDGER_READ_ENTRIES } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
+import { checkOf, type Check } from './check.ts'
 import {
   openSqlite, rollBack, sqliteCode, storeError, type Sqlite, type SqlRow, type Statement,
 } from './sqlite.ts'
@@ -41,6 +42,10 @@ export interface NoteEntry {
 export type Entry = BatchEntry | NoteEntry
 export type EntryDraft = Omit<BatchEntry, 'pos'> | Omit<NoteEntry, 'pos'>
 
+/** Kind of the note that is read in the place of entries that are gone or do not pass their check. */
+export const DAMAGED = 'damaged'
+export interface DamagedBody { what: string }
+
 export interface LedgerOptions {
   readonly?: boolean
   /** The file system spans hosts; default: what statfs says. */
@@ -61,21 +66,24 @@ export interface Ledger {
   close(): void
 }
 
-const SCHEMA_VERSION = 1
+/** Version 1 had no checks; it is read, and written on, without. */
+const SCHEMA_VERSION = 2
+const KNOWN_VERSIONS = [1, SCHEMA_VERSION]
 /** On average half a page is lost per blob; smaller pages halve the throughput. */
 const PAGE_BYTES = 4096
 /** Checkpoint at 8 MiB of WAL: at SQLite's 1,000 every fourth full group commit would pay for one. */
 const CHECKPOINT_PAGES = 2000
 const SCHEMA = `
   CREATE TABLE batches(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, instance TEXT NOT NULL,
-    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, data BLOB NOT NULL);
-  CREATE TABLE notes(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
+    first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL);
+  CREATE TABLE notes(pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, crc INTEGER NOT NULL,
+    body TEXT NOT NULL);
   CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   PRAGMA user_version = ${SCHEMA_VERSION};`
 
-const READ = `
-  SELECT pos, at, instance, first_seq, last_seq, data FROM batches WHERE pos >= ?
-  UNION ALL SELECT pos, at, kind, NULL, NULL, body FROM notes WHERE pos >= ?
+const readOf = (crc: string): string => `
+  SELECT pos, at, instance, first_seq, last_seq, ${crc} AS crc, data FROM batches WHERE pos >= ?
+  UNION ALL SELECT pos, at, kind, NULL, NULL, ${crc}, body FROM notes WHERE pos >= ?
   ORDER BY pos LIMIT ${LEDGER_READ_ENTRIES}`
 
 /** Creates the file when it is not there (not when readonly). The directory must exist. */
@@ -88,39 +96,58 @@ export function openLedger(path: string, options: LedgerOptions = {}): Ledger {
   let db: Sqlite | undefined
   try {
     db = openSqlite(path, { readonly, busyMs: LEDGER_BUSY_MS })
-    if (!readonly) prepareFile(db, options.network ?? isNetwork(dirname(path)))
-    checkVersion(db, path)
-    return new SqliteLedger(db, path)
+    // A page that cannot be right is an error at once, not rows that are missing.
+    db.exec('PRAGMA cell_size_check = ON')
+    if (!readonly) prepareFile(db, path, options.network ?? isNetwork(dirname(path)))
+    return new SqliteLedger(db, path, versionOf(db, path))
   } catch (error) {
     db?.close()
     throw storeError('cannot open the ledger', path, error)
   }
 }
 
-function prepareFile(db: Sqlite, network: boolean): void {
+function prepareFile(db: Sqlite, path: string, network: boolean): void {
   db.exec(`PRAGMA page_size = ${PAGE_BYTES}`)
   // WAL needs memory shared by all readers, which a network file system does not give: there one process
   // only.
   if (network) db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE')
   else db.exec('PRAGMA journal_mode = WAL')
   db.exec(`PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
-  if (pragma(db, 'user_version') !== 0) return
+  if (hasTables(db)) return
   db.exec('BEGIN IMMEDIATE')
   // Another process may have made it since; then this transaction has nothing to do.
-  if (pragma(db, 'user_version') === 0) {
+  if (!hasTables(db)) {
+    if (pragma(db, 'schema_version') > 0) throw strange(path)
     db.exec(SCHEMA)
-    db.prepare('INSERT INTO meta VALUES (?, ?)').run('ledger', randomBytes(16).toString('hex'))
+    const insert = db.prepare('INSERT INTO meta VALUES (?, ?)')
+    insert.run('ledger', randomBytes(16).toString('hex'))
+    insert.run('version', String(SCHEMA_VERSION))
   }
   db.exec('COMMIT')
 }
 
-function checkVersion(db: Sqlite, path: string): void {
-  const version = pragma(db, 'user_version')
-  if (version === SCHEMA_VERSION) return
-  const remedy = version === 0 ? 'it is no ledger: name a run directory' : 'install a newer rankzero'
-  throw new RankzeroError('LEDGER', `${path} has ledger version ${version}, not ${SCHEMA_VERSION}`, remedy,
-    { detail: { path, version } })
+function hasTables(db: Sqlite): boolean {
+  return db.prepare(`SELECT 1 FROM sqlite_master WHERE name = 'batches'`).get() !== undefined
 }
+
+/** The header says it, and a row: a header with one damaged byte is no newer version. */
+function versionOf(db: Sqlite, path: string): number {
+  const inHeader = pragma(db, 'user_version')
+  if (KNOWN_VERSIONS.includes(inHeader)) return inHeader
+  if (!hasTables(db)) {
+    if (pragma(db, 'schema_version') > 0) throw strange(path)
+    throw new RankzeroError('LEDGER', `${path} is empty`, 'nothing was acknowledged in it; sync the run',
+      { detail: { path } })
+  }
+  const inRow = Number(db.prepare(`SELECT value FROM meta WHERE key = 'version'`).get()?.['value'] ?? 0)
+  if (KNOWN_VERSIONS.includes(inRow)) return inRow
+  throw new RankzeroError('LEDGER', `${path} has ledger version ${inHeader}, this is ${SCHEMA_VERSION}`,
+    'install a newer rankzero', { detail: { path, version: inHeader } })
+}
+
+const strange = (path: string): RankzeroError => new RankzeroError(
+  'DAMAGED', `${path} has other tables than a ledger: it is something else, or damaged`,
+  'keep a copy, and move it away', { detail: { path } })
 
 function pragma(db: Sqlite, name: string): number {
   return Number(Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0] ?? 0)
@@ -133,19 +160,24 @@ class SqliteLedger implements Ledger {
   readonly #batch: Statement
   readonly #note: Statement
   readonly #read: Statement
+  /** Null: this ledger has no checks. */
+  readonly #check: Check | null
   #pos: number
   #open = true
 
-  constructor(db: Sqlite, path: string) {
+  constructor(db: Sqlite, path: string, version: number) {
     this.#db = db
     this.path = path
-    this.#batch = db.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
-    this.#note = db.prepare('INSERT INTO notes VALUES (?, ?, ?, ?)')
-    this.#read = db.prepare(READ)
+    this.id = this.meta()['ledger'] ?? ''
+    if (!/^[0-9a-f]{32}$/.test(this.id)) throw strange(path)
+    const checked = version === SCHEMA_VERSION
+    this.#check = checked ? checkOf(this.id) : null
+    this.#batch = db.prepare(`INSERT INTO batches VALUES (?, ?, ?, ?, ?, ${checked ? '?, ' : ''}?)`)
+    this.#note = db.prepare(`INSERT INTO notes VALUES (?, ?, ?, ${checked ? '?, ' : ''}?)`)
+    this.#read = db.prepare(readOf(checked ? 'crc' : 'NULL'))
     const last = (table: string): number =>
       Number(db.prepare(`SELECT max(pos) AS pos FROM ${table}`).get()?.['pos'] ?? 0)
     this.#pos = Math.max(last('batches'), last('notes'))
-    this.id = this.meta()['ledger'] ?? ''
   }
 
   append(entries: readonly EntryDraft[]): number {
@@ -153,8 +185,15 @@ class SqliteLedger implements Ledger {
     this.#transaction(() => {
       for (const e of entries) {
         pos++
-        if (e.type === 'batch') this.#batch.run(pos, e.at, e.instance, e.firstSeq, e.lastSeq, e.data)
-        else this.#note.run(pos, e.at, e.kind, JSON.stringify(e.body))
+        if (e.type === 'batch') {
+          const { at, instance, firstSeq, lastSeq, data } = e
+          const check = this.#check?.(columnsOf(pos, at, instance, firstSeq, lastSeq), data)
+          this.#batch.run(pos, at, instance, firstSeq, lastSeq, ...check === undefined ? [] : [check], data)
+        } else {
+          const body = JSON.stringify(e.body)
+          const check = this.#check?.(columnsOf(pos, e.at, e.kind, body))
+          this.#note.run(pos, e.at, e.kind, ...check === undefined ? [] : [check], body)
+        }
       }
     })
     this.#pos = pos
@@ -162,11 +201,24 @@ class SqliteLedger implements Ledger {
   }
 
   * entries(fromPos = 1): Generator<Entry> {
-    for (let from = fromPos; ;) {
+    for (let next = fromPos; ;) {
+      const from = next
       const rows = this.#readFrom(from)
-      for (const row of rows) yield entryOf(row)
+      for (const row of rows) {
+        const entry = this.#entryOf(row)
+        const { pos } = entry
+        // What comes twice, or too late, has been given or is told as missing; a damaged one may lie there.
+        if (pos < next) continue
+        if (entry.type === 'note' && entry.kind === DAMAGED && pos > next) {
+          yield { ...entry, pos: next }
+          continue
+        }
+        if (pos > next) yield damaged(next, `entries ${next} to ${pos - 1} are missing`)
+        yield entry
+        next = pos + 1
+      }
       if (rows.length < LEDGER_READ_ENTRIES) return
-      from = Number(rows[rows.length - 1]!['pos']) + 1
+      if (next === from) return yield damaged(next, `entries from ${next} on cannot be read in their order`)
     }
   }
 
@@ -191,6 +243,24 @@ class SqliteLedger implements Ledger {
     this.#db.close()
   }
 
+  #entryOf(row: SqlRow): Entry {
+    const [pos, at] = [Number(row['pos']), Number(row['at'])]
+    const name = String(row['instance'])
+    const data = row['data'] as string | Uint8Array
+    const [firstSeq, lastSeq] = [Number(row['first_seq']), Number(row['last_seq'])]
+    const isNote = typeof data === 'string'
+    const columns = isNote ? columnsOf(pos, at, name, data) : columnsOf(pos, at, name, firstSeq, lastSeq)
+    if (this.#check !== null && this.#check(columns, isNote ? undefined : data) !== row['crc']) {
+      return damaged(pos, `entry ${pos} does not pass its check`)
+    }
+    if (!isNote) return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq, data }
+    try {
+      return { pos, at, type: 'note', kind: name, body: JSON.parse(data) }
+    } catch {
+      return damaged(pos, `entry ${pos} is no JSON`)
+    }
+  }
+
   #readFrom(pos: number): SqlRow[] {
     try {
       return this.#read.all(pos, pos)
@@ -212,25 +282,10 @@ class SqliteLedger implements Ledger {
   }
 }
 
-function entryOf(row: SqlRow): Entry {
-  const pos = Number(row['pos'])
-  const at = Number(row['at'])
-  const name = String(row['instance'])
-  const data = row['data'] as string | Uint8Array
-  if (typeof data === 'string') return { pos, at, type: 'note', kind: name, body: bodyOf(data, pos) }
-  const firstSeq = Number(row['first_seq'])
-  const lastSeq = Number(row['last_seq'])
-  return { pos, at, type: 'batch', instance: name, firstSeq, lastSeq, data }
-}
+const columnsOf = (...columns: (string | number)[]): string => columns.join(' ')
 
-function bodyOf(text: string, pos: number): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new RankzeroError('DAMAGED', `entry ${pos} of the ledger is damaged: ${messageOf(cause)}`,
-      'check the disk; what comes before that entry is whole', { cause, detail: { pos } })
-  }
-}
+const damaged = (pos: number, what: string): NoteEntry =>
+  ({ pos, at: 0, type: 'note', kind: DAMAGED, body: { what } satisfies DamagedBody })
 
 function secondWriter(path: string, cause: unknown): RankzeroError {
   return new RankzeroError('LEDGER', `another process writes ${path}: its next position is taken`,

@@ -3,34 +3,56 @@
  *
  * In: a path. Out: the held lock with its term and a small state, or null while another process holds it.
  * Invariants: the lock is fcntl's, inside SQLite's exclusive locking mode, so the kernel frees it with its
- * process and a stopped holder keeps it; the term grows by each `advance`, on disk, and never falls.
+ * process and a stopped holder keeps it; the term grows by each `advance`, on disk, and never falls: a file
+ * that does not pass its check is set aside, and its successor begins above any term that it can have had.
  * POSIX frees a lock when its process closes *any* descriptor of the file: nothing but this opens lock files.
  * It does not wait and does not say who holds (lock/).
  */
 import { closeSync, openSync, rmSync, statSync } from 'node:fs'
-import { sleepSync } from '../clock.ts'
-import { errnoOf } from '../errors.ts'
+import { sleepSync, wallMs } from '../clock.ts'
+import { errnoOf, RankzeroError } from '../errors.ts'
 import { LOCK_COMMIT_MS, LOCK_TRIES, LOCK_TRY_PAUSE_MS } from '../limits.ts'
-import { openSqlite, rollBack, sqliteCode, storeError, type Sqlite } from './sqlite.ts'
+import { crc32 } from '../record/crc32.ts'
+import { setAside } from './durable.ts'
+import {
+  isDamaged, openSqlite, rollBack, sqliteCode, storeError, type Sqlite, type SqlRow,
+} from './sqlite.ts'
 
 export interface LockDb {
   readonly path: string
   readonly term: number
   /** What the last `advance` of any holder said; {} before the first. */
   state(): Record<string, string>
-  /** Replaces the state, adds one to the term; both are on disk when it returns the new term. */
-  advance(state: Record<string, string>): number
+  /** The damaged file that this one replaces, if this process found it. */
+  readonly aside: string | null
+  /**
+   * Replaces the state, adds one to the term; both are on disk when it returns the new term. `above`: a term
+   * that is known from elsewhere.
+   */
+  advance(state: Record<string, string>, above?: number): number
   /** Idempotent. `unlink` removes the file of a lock that never had a term; one with a term keeps it. */
   release(options?: { unlink?: boolean }): void
 }
 
 /** The directory must exist. Throws LEDGER when the file cannot be used at all. */
 export function tryLock(path: string): LockDb | null {
-  for (let busy = 0; ;) {
-    const got = attempt(path)
-    if (got !== 'busy' && got !== 'moved') return got
+  let aside: string | null = null
+  for (let busy = 0, tries = 0; ;) {
+    const before = identity(path)
+    try {
+      const got = attempt(path)
+      if (got instanceof HeldLock) {
+        // Terms counted from 1 never come near the seconds since 1970.
+        if (aside !== null) got.replaces(aside, Math.floor(wallMs() / 1000))
+        return got
+      }
+      if (got === 'busy' && ++busy === LOCK_TRIES) return null
+    } catch (error) {
+      if (!isDamaged(error) || ++tries === LOCK_TRIES) throw error
+      // A live holder would have kept us from reading it. Another candidate may have replaced it since.
+      if (before !== '' && identity(path) === before) aside = setAside(path, wallMs())
+    }
     // Busy may mean that candidates met over the journal of a killed holder: look again, apart in time.
-    if (got === 'busy' && ++busy === LOCK_TRIES) return null
     sleepSync(Math.random() * LOCK_TRY_PAUSE_MS)
   }
 }
@@ -41,7 +63,7 @@ export function tryLock(path: string): LockDb | null {
  * a candidate that still has an unlinked file open would take, by its name, the journal of the new file for
  * its own (seen: two holders).
  */
-function attempt(path: string): LockDb | 'busy' | 'moved' {
+function attempt(path: string): HeldLock | 'busy' | 'moved' {
   let db: Sqlite | undefined
   try {
     createIfMissing(path)
@@ -83,14 +105,32 @@ class HeldLock implements LockDb {
   #term = 0
   #state: Record<string, string> = {}
   #held = true
+  #aside: string | null = null
 
   constructor(db: Sqlite, path: string) {
     this.#db = db
     this.path = path
-    if (db.prepare(`SELECT name FROM sqlite_master WHERE name = 'lock'`).get() === undefined) return
-    const row = db.prepare('SELECT term, state FROM lock').get()
-    this.#term = Number(row?.['term'])
-    this.#state = JSON.parse(String(row?.['state'])) as Record<string, string>
+    const has = db.prepare(`SELECT name FROM sqlite_master WHERE name = 'lock'`).get() !== undefined
+    const row = has ? db.prepare('SELECT term, state FROM lock').get() : undefined
+    const neverHeld = !has && db.prepare('PRAGMA schema_version').get()?.['schema_version'] === 0
+    if (neverHeld) return
+    const read = rowOf(row)
+    if (read === null) {
+      throw new RankzeroError('DAMAGED', `the lock ${path} does not pass its check`, 'it is set aside',
+        { detail: { path } })
+    }
+    this.#term = read.term
+    this.#state = read.state
+  }
+
+  get aside(): string | null {
+    return this.#aside
+  }
+
+  /** On disk at once: whoever takes the lock next must not begin at 1. */
+  replaces(aside: string, term: number): void {
+    this.advance({}, term)
+    this.#aside = aside
   }
 
   get term(): number {
@@ -101,13 +141,13 @@ class HeldLock implements LockDb {
     return { ...this.#state }
   }
 
-  advance(state: Record<string, string>): number {
-    const term = this.#term + 1
+  advance(state: Record<string, string>, above = 0): number {
+    const term = Math.max(this.#term, above) + 1
     try {
       // On disk from here on: a lock with a term is never unlinked.
       this.#db.exec('PRAGMA journal_mode = TRUNCATE; BEGIN')
       this.#db.exec('CREATE TABLE IF NOT EXISTS lock(id INTEGER PRIMARY KEY, term INTEGER, state TEXT)')
-      this.#db.prepare('INSERT OR REPLACE INTO lock VALUES (1, ?, ?)').run(term, JSON.stringify(state))
+      this.#db.prepare('INSERT OR REPLACE INTO lock VALUES (1, ?, ?)').run(term, stateText(term, state))
       this.#db.exec('COMMIT')
     } catch (error) {
       rollBack(this.#db)
@@ -125,5 +165,25 @@ class HeldLock implements LockDb {
     if (this.#term > 0) rmSync(`${this.path}-journal`, { force: true })
     else if (options.unlink === true) rmSync(this.path, { force: true })
     this.#db.close()
+  }
+}
+
+/** The check is a field of the state, so that older files, which have none, are read too. */
+const CHECK = '#'
+const utf8 = new TextEncoder()
+const checkOf = (term: number, text: string): string => crc32(utf8.encode(`${term} ${text}`)).toString(16)
+
+function stateText(term: number, state: Record<string, string>): string {
+  return JSON.stringify({ ...state, [CHECK]: checkOf(term, JSON.stringify(state)) })
+}
+
+function rowOf(row: SqlRow | undefined): { term: number; state: Record<string, string> } | null {
+  const term = Number(row?.['term'])
+  if (row === undefined || !Number.isSafeInteger(term) || term < 1) return null
+  try {
+    const { [CHECK]: check, ...state } = JSON.parse(String(row['state'])) as Record<string, string>
+    return check === undefined || check === checkOf(term, JSON.stringify(state)) ? { term, state } : null
+  } catch {
+    return null
   }
 }

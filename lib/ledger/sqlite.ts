@@ -5,7 +5,7 @@
  * In: a path and a busy time-out. Out: the few synchronous calls that ledger and lock need.
  * Invariant: errors of both libraries leave here as they came; `sqliteCode` gives them one name.
  */
-import { statfsSync } from 'node:fs'
+import { accessSync, constants, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
@@ -91,8 +91,11 @@ function builtIn(): NodeSqlite | null {
 
 /** Result codes that the room tells apart; node:sqlite gives numbers, better-sqlite3 names. */
 const NAMES: Record<number, string> = {
-  5: 'SQLITE_BUSY', 6: 'SQLITE_LOCKED', 8: 'SQLITE_READONLY', 10: 'SQLITE_IOERR', 11: 'SQLITE_CORRUPT',
-  13: 'SQLITE_FULL', 14: 'SQLITE_CANTOPEN', 19: 'SQLITE_CONSTRAINT', 26: 'SQLITE_NOTADB',
+  1: 'SQLITE_ERROR', 5: 'SQLITE_BUSY', 6: 'SQLITE_LOCKED', 8: 'SQLITE_READONLY', 10: 'SQLITE_IOERR',
+  11: 'SQLITE_CORRUPT',
+  13: 'SQLITE_FULL', 14: 'SQLITE_CANTOPEN', 18: 'SQLITE_TOOBIG',
+  19: 'SQLITE_CONSTRAINT', 20: 'SQLITE_MISMATCH',
+  24: 'SQLITE_FORMAT', 26: 'SQLITE_NOTADB',
 }
 
 /** `SQLITE_BUSY`, `SQLITE_IOERR_WRITE` …, or '' when the error is not SQLite's. */
@@ -100,6 +103,34 @@ export function sqliteCode(error: unknown): string {
   const { code, errcode } = (error ?? {}) as { code?: unknown; errcode?: unknown }
   if (typeof errcode === 'number') return NAMES[errcode & 255] ?? `SQLITE_${errcode}`
   return typeof code === 'string' && code.startsWith('SQLITE_') ? code : ''
+}
+
+/** What only wrong bytes lead to, given statements that are right. */
+const DAMAGE = [
+  'SQLITE_CORRUPT', 'SQLITE_NOTADB', 'SQLITE_ERROR', 'SQLITE_TOOBIG', 'SQLITE_MISMATCH', 'SQLITE_FORMAT',
+  'SQLITE_IOERR_SHORT_READ',
+]
+
+/** Of an error of this room: what the file holds is wrong, so that trying again cannot help. */
+export function isDamaged(error: unknown): boolean {
+  if (!(error instanceof RankzeroError)) return false
+  const { path, code } = error.detail as { path?: string; code?: string }
+  return error.code === 'DAMAGED' || (error.code === 'LEDGER' && isDamage(String(code ?? ''), path ?? ''))
+}
+
+/** The header can also claim that the file may only be read, which the file system knows better. */
+function isDamage(code: string, path: string): boolean {
+  if (code === 'SQLITE_READONLY') return isWritable(path) && isWritable(dirname(path))
+  return DAMAGE.some((one) => code.startsWith(one))
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const REMEDIES: [prefix: string, remedy: string][] = [
@@ -122,7 +153,8 @@ export function storeError(what: string, path: string, cause: unknown): Rankzero
     return new RankzeroError('LEDGER', `${what} ${path}: ENOSPC, no space left on the file system`, remedy,
       { cause, detail: { path, errno: 'ENOSPC' } })
   }
-  const remedy = REMEDIES.find(([prefix]) => code.startsWith(prefix))?.[1]
+  const known = isDamage(code, path) && code !== 'SQLITE_NOTADB' ? 'SQLITE_CORRUPT' : code
+  const remedy = REMEDIES.find(([prefix]) => known.startsWith(prefix))?.[1]
   return new RankzeroError('LEDGER', `${what} ${path}: ${messageOf(cause)}`,
     remedy ?? 'check that the directory exists, and its disk', { cause, detail: { path, code } })
 }

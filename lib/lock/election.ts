@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import { whyNotOurs } from '../files.ts'
+import { makeDirectory } from '../ledger/durable.ts'
 import { tryLock } from '../ledger/lockdb.ts'
 
 /** Held until `release`, or until the process is gone, however it goes. */
@@ -16,7 +16,7 @@ export interface Election {
  * @throws RankzeroError USAGE when that may be others.
  */
 export function makeLockDir(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  makeDirectory(path, 0o700)
   const why = whyNotOurs(path)
   if (why === null) return
   throw new RankzeroError('USAGE', `the lock directory ${why}`,

@@ -7,7 +7,7 @@ import { RankzeroError } from '../errors.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
 import { makeLockDir } from './election.ts'
-import { readJson, replaceFile } from './meeting.ts'
+import { readJson, writeJson } from './meeting.ts'
 
 /** Who holds a key: for messages, and for the rule that an unended key rests before another run takes it. */
 export interface Holder {
@@ -111,7 +111,7 @@ function hold(lock: LockDb, base: string, request: KeyRequest, key: string): Key
       since,
       beat: wallMs(),
     }
-    replaceFile(`${base}.json`, JSON.stringify(holder))
+    writeJson(`${base}.json`, holder)
   }
   beat()
   const timer = setInterval(() => {

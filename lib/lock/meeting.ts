@@ -1,7 +1,9 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { readOwn, readPlain } from '../files.ts'
+import { makeDirectory, syncDirectory } from '../ledger/durable.ts'
 import { JSON_FILE_BYTES_MAX } from '../limits.ts'
+import { crc32 } from '../record/crc32.ts'
 import type { Endpoint } from '../record/run-status.ts'
 
 export const meetingPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.json`)
@@ -26,8 +28,8 @@ export const readShared = (dir: string, meeting: string): Endpoint | null =>
 
 export function writeShared(dir: string, endpoint: Endpoint): void {
   const path = sharedPath(dir, endpoint.meeting)
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  replaceFile(path, JSON.stringify(endpoint))
+  makeDirectory(dirname(path), 0o700)
+  writeJson(path, endpoint, { durable: true })
 }
 
 export function removeShared(dir: string, meeting: string): void {
@@ -35,7 +37,7 @@ export function removeShared(dir: string, meeting: string): void {
 }
 
 export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
-  replaceFile(meetingPath(lockDir, endpoint.meeting), JSON.stringify(endpoint))
+  writeJson(meetingPath(lockDir, endpoint.meeting), endpoint, { durable: true })
 }
 
 export function removeMeeting(lockDir: string, meeting: string): void {
@@ -43,18 +45,35 @@ export function removeMeeting(lockDir: string, meeting: string): void {
   rmSync(meetingSecretPath(lockDir, meeting), { force: true })
 }
 
-/** Null when the file is not there, or is no JSON (which `replaceFile` never leaves behind). */
+/**
+ * Null when the file is not there, or not as `writeJson` left it: cut off, damaged, empty after a loss of
+ * power. A file without a check (older, or made by hand) is taken as it is.
+ */
 export function readJson<T>(path: string, read = readPlain): T | null {
   try {
-    return JSON.parse(read(path, JSON_FILE_BYTES_MAX).toString()) as T
+    const text = read(path, JSON_FILE_BYTES_MAX).toString()
+    const found = CHECK.exec(text)
+    const body = found === null ? text : `${text.slice(0, found.index)}}`
+    return found === null || found[1] === checkOf(body) ? JSON.parse(body) as T : null
   } catch {
     return null
   }
 }
 
-/** Readers see the old text or the new one, never a part. Owner-only, since it may name paths of the user. */
-export function replaceFile(path: string, text: string): void {
+/** At the end of each file: the crc of what it would be without. */
+const CHECK = /,"crc":"([0-9a-f]{8})"\}\s*$/
+const checkOf = (body: string): string => crc32(Buffer.from(body)).toString(16).padStart(8, '0')
+
+/**
+ * Readers see the old text or the new one, never a part. Owner-only, since it may name paths of the user.
+ * `durable`: also after a loss of power; else the file may then be empty or gone, and is nothing that cannot
+ * be done without.
+ */
+export function writeJson(path: string, value: object, o: { durable?: boolean } = {}): void {
+  const body = JSON.stringify(value)
+  const text = `${body.slice(0, -1)},"crc":"${checkOf(body)}"}`
   const temporary = `${path}.${process.pid}.tmp`
-  writeFileSync(temporary, text, { mode: 0o600 })
+  writeFileSync(temporary, text, { mode: 0o600, flush: o.durable === true })
   renameSync(temporary, path)
+  if (o.durable === true) syncDirectory(dirname(path))
 }

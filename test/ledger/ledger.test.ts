@@ -76,7 +76,7 @@ describe('one process', () => {
     first.close()
     const second = openLedger(path)
     expect(second.id).toMatch(/^[0-9a-f]{32}$/)
-    expect([second.id, second.meta()]).toEqual([first.id, { ledger: first.id, run: 'r2' }])
+    expect([second.id, second.meta()]).toEqual([first.id, { ledger: first.id, version: '2', run: 'r2' }])
     expect(second.append([note('b', 2)])).toBe(2)
     second.close()
   })

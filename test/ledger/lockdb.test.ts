@@ -1,6 +1,8 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { tryLock } from '../../lib/ledger/lockdb.ts'
 import { nodeChild, type Child } from './processes.ts'
@@ -74,10 +76,38 @@ describe('in one process', () => {
     expect(() => tryLock(nowhere)).toThrow(expect.objectContaining({
       code: 'LEDGER', message: expect.stringContaining(nowhere), remedy: expect.stringMatching(/directory/),
     }))
-    writeFileSync(path, 'a text of somebody else, long enough to be a database'.repeat(9))
-    expect(() => tryLock(path)).toThrow(expect.objectContaining({
-      code: 'LEDGER', remedy: expect.stringMatching(/move it away/),
-    }))
+  })
+
+  it('sets aside what is no lock, and begins above any term that was', () => {
+    const damages: [string, (bytes: Buffer) => Buffer][] = [
+      ['a text', () => Buffer.from('a text of somebody else, long enough to be a database'.repeat(9))],
+      ['a term that fell', (bytes) => {
+        bytes[bytes.indexOf('{"run"') - 1]! ^= 3
+        return bytes
+      }],
+      ['a state of another run', (bytes) => {
+        bytes[bytes.indexOf('"r"') + 1] = 's'.charCodeAt(0)
+        return bytes
+      }],
+      ['a table of another name', (bytes) => Buffer.from(bytes.toString('latin1').replaceAll('lock', 'luck'),
+        'latin1')],
+    ]
+    for (const [what, damage] of damages) {
+      const first = tryLock(path)!
+      for (let i = 0; i < 7; i++) first.advance({ run: 'r' })
+      first.release()
+      writeFileSync(path, damage(readFileSync(path)))
+      const second = tryLock(path)!
+      expect(second.aside, what).toMatch(/x\.lock\.damaged-\d{8}-/)
+      expect(readdirSync(dir), what).toContain(basename(second.aside!))
+      expect(second.state(), what).toEqual({})
+      expect(second.term, what).toBeGreaterThan(1_700_000_000)
+      second.release()
+      const third = tryLock(path)!
+      expect([third.aside, third.advance({}) > second.term], what).toEqual([null, true])
+      third.release()
+      for (const name of readdirSync(dir)) rmSync(join(dir, name))
+    }
   })
 })
 

@@ -103,6 +103,7 @@ export function tryLock(path: string): LockDb | null {
 
 class SimLock implements LockDb {
   readonly path: string
+  readonly aside = null
   readonly #disk: Disk
   readonly #lock: Lockable
   readonly #owner: Process
