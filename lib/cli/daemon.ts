@@ -17,7 +17,7 @@ export async function agent(argv: readonly string[]): Promise<number> {
   const flags = read(argv, ['meeting', 'run', 'dir'], ['every-node'])
   const { agentOptions, runAgent } = await import('../agent/index.ts')
   return runAgent(agentOptions({
-    meeting: required(flags, 'meeting'), run: text(flags, 'run'), env: process.env,
+    meeting: meetingOf(flags), run: runOf(flags, 'run'), env: process.env,
     dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
     overflowCap: setting(flags, 'overflowCap'), exitTimeoutMs: setting(flags, 'exitTimeoutMs'),
     systemMetricsMs: setting(flags, 'systemMetrics'), secretFile: setting(flags, 'secretFile'),
@@ -33,11 +33,10 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
   const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision', 'end-timeout']
   const flags = read(argv, texts, ['new', 'fresh', 'wide'])
   const pipe = openPipe()
-  const resume = text(flags, 'resume')
   const { runAggregator } = await import('../aggregator/index.ts')
   const status = await runAggregator({
-    meeting: flags['new'] === true ? null : required(flags, 'meeting'),
-    run: resume === null ? null : basename(resume),
+    meeting: flags['new'] === true ? null : meetingOf(flags),
+    run: runOf(flags, 'resume'),
     fresh: flags['fresh'] === true,
     parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
@@ -58,14 +57,26 @@ function read(argv: readonly string[], texts: readonly string[], switches: reado
   try {
     return parseArgs({ args: [...argv], options, strict: true, allowPositionals: false }).values as Flags
   } catch (error) {
-    throw new RankzeroError('USAGE', messageOf(error), 'this command is started by rankzero itself')
+    throw new RankzeroError('USAGE', messageOf(error), OURS)
   }
 }
 
-function required(flags: Flags, name: string): string {
+const OURS = 'this command is started by rankzero itself'
+
+/** It becomes part of file names. */
+function meetingOf(flags: Flags): string {
+  const value = text(flags, 'meeting')
+  if (value !== null && /^[0-9a-f]{32}$/.test(value)) return value
+  throw new RankzeroError('USAGE', '--meeting is missing, or no meeting id', OURS)
+}
+
+/** A run directory's name below the parent: never the parent itself, or one above. */
+function runOf(flags: Flags, name: string): string | null {
   const value = text(flags, name)
-  if (value !== null) return value
-  throw new RankzeroError('USAGE', `--${name} is missing`, 'this command is started by rankzero itself')
+  if (value === null) return null
+  const run = basename(value)
+  if (!/^\.|[\u0000-\u001f\u007f]/.test(run)) return run
+  throw new RankzeroError('USAGE', `--${name} is no run id`, OURS)
 }
 
 const text = (flags: Flags, name: string): string | null => {

@@ -53,10 +53,16 @@ export interface ChildFacts {
   python: string | null
 }
 
+/** Variables of ours that hold a secret itself, as RANKZERO_SECRET_FILE does not. */
+const OURS = /^RANKZERO_.*(SECRET|TOKEN|PASSWORD|API_KEY)$/
+
 /** What COMMAND sees: its own environment, less the keys of trackers, plus what finds this run. */
 export function childEnv(env: Env, facts: ChildFacts): Env {
   const child: Env = { ...env }
-  if (!facts.passKeys) for (const name of facts.secrets) delete child[name]
+  if (!facts.passKeys) {
+    const isKey = (name: string): boolean => facts.secrets.includes(name) || OURS.test(name)
+    for (const name of Object.keys(child).filter(isKey)) delete child[name]
+  }
   delete child['RANKZERO_RUN']
   if (facts.run !== null) child['RANKZERO_RUN'] = facts.run
   child['RANKZERO_MEETING'] = facts.meeting
