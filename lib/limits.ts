@@ -176,6 +176,11 @@ export const HEARTBEAT_TIMEOUT_MS = 4000
 export const HANDSHAKE_MS = 3000
 /** Pending connections at bind; the kernel's somaxconn may cap it. */
 export const LISTEN_BACKLOG = 1024
+/**
+ * Metric names of one instance that a HELLO tells again, since another ledger may not know them: the points
+ * of further names cannot be named there, and are counted as rejected.
+ */
+export const HELLO_NAMES_MAX = 4096
 /** File descriptors that must be free at bind: at the limit libzmq spins and says nothing. */
 export const FDS_FREE_MIN = 256
 /** Levels of msgpack in a control frame; the deepest one (HELLO: map, instances, instance, origin) has 4. */

@@ -6,17 +6,19 @@
  * or on disk; a batch has all that is there, up to its size.
  * It does not know connections; who is alive is told to it (deaths.ts).
  */
-import { BATCH_BYTES, JOURNAL_CHECK_MS } from '../limits.ts'
+import { BATCH_BYTES, HELLO_NAMES_MAX, JOURNAL_CHECK_MS } from '../limits.ts'
 import type { JournalReader } from '../journal/types.ts'
 import {
   Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink,
 } from '../record/index.ts'
-import { BatchBuilder } from '../wire/index.ts'
+import { BatchBuilder, type HelloInstance } from '../wire/index.ts'
 import type { FactsBody, SkipBody } from './core-spool.ts'
 import type { Shelf } from './shelf.ts'
 import { batchFrom, bytesOf, skipUnit, type Unit } from './unit.ts'
 
 const utf8 = new TextDecoder()
+
+type Layout = NonNullable<HelloInstance['layouts']>[number]
 
 export class Feed implements RecordSink {
   readonly origin: Origin
@@ -33,6 +35,8 @@ export class Feed implements RecordSink {
   /** What counts as all, for an agent that has to go: the last seq when it was told to. */
   #goal: number | null = null
   readonly #builder: BatchBuilder
+  readonly #layouts = new Map<number, Layout>()
+  #layoutNames = 0
   #holeAt = -Infinity
   /** When the journal was last read to its end: no second look in the same round. */
   #emptyAt = -Infinity
@@ -48,6 +52,9 @@ export class Feed implements RecordSink {
     this.departure = shelf.facts?.departure ?? null
     this.#builder = new BatchBuilder(origin.instance)
   }
+
+  /** Of records that were read here; for a ledger that never got them. */
+  get layouts(): Layout[] { return [...this.#layouts.values()] }
 
   get instance(): InstanceId { return this.origin.instance }
 
@@ -158,9 +165,17 @@ export class Feed implements RecordSink {
 
   payload(seq: number, kind: Kind, time: number, body: Uint8Array): void {
     this.#builder.payload(seq, kind, time, body)
+    if (kind === Kind.layout) this.#learn(body)
     if (kind !== Kind.end) return
     const { exit, error } = JSON.parse(utf8.decode(body)) as Bodies['end']
     this.departure = { exit, signal: null, cause: 'end-record', ...(error ? { error } : {}) }
+  }
+
+  #learn(body: Uint8Array): void {
+    const { id, names } = JSON.parse(utf8.decode(body)) as Layout
+    if (this.#layouts.has(id) || this.#layoutNames + names.length > HELLO_NAMES_MAX) return
+    this.#layouts.set(id, { id, names })
+    this.#layoutNames += names.length
   }
 
   #make(seq: number, now: number): Unit | null {

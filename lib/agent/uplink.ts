@@ -222,8 +222,10 @@ export class Uplink {
       instances: instances.flatMap(({ instance, ledger }) => {
         const feed = feeds.get(instance)
         if (!feed) return []
-        const { origin, first, next, shelf } = feed
-        return [{ origin, first, next, logged: feed.counters().logged, ledger: ledger ?? shelf.ledger }]
+        const { origin, first, next, shelf, layouts } = feed
+        const known = first === 1 || layouts.length === 0 ? {} : { layouts }
+        const { logged } = feed.counters()
+        return [{ origin, first, next, logged, ledger: ledger ?? shelf.ledger, ...known }]
       }),
     })
   }

@@ -11,6 +11,7 @@ import { problemsOf } from './core-books.ts'
 import type { State } from './core-state.ts'
 import { inParts } from './core-stream.ts'
 import type { Audit, InstanceBooks, Notes } from './core-types.ts'
+import type { RunStatus } from '../record/run-status.ts'
 import { newState } from './reading.ts'
 
 export function audit(ledger: Ledger): Audit {
@@ -53,6 +54,19 @@ export function damagesOf({ damages, damageCount, aside }: State, path: string):
     ...damages.map((what) => `${what}; what it held is left out: ${remedy}`),
     ...rest === 0 ? [] : [`${rest} more entries are damaged: ${remedy}`],
   ]
+}
+
+/**
+ * Points that an aggregator has shown as admitted are in its ledger: if not, the end of that was lost, which
+ * nothing in it can tell.
+ */
+export function lessThanShown(books: Audit, picture: RunStatus | null): string[] {
+  if (picture === null || picture.run !== books.run) return []
+  return picture.members.flatMap(({ rank, instance, admitted }) => {
+    const found = books.ranks.find((one) => one.instance === instance)?.admitted ?? 0
+    return found >= admitted ? [] : [`rank ${rank} (instance ${instance}): status.json has shown ${admitted} `
+      + `points as admitted, and the ledger has ${found}: its end was lost; keep a copy and check the disk`]
+  })
 }
 
 /** A row is delivered to `local` when its seal is in the ledger. */

@@ -97,11 +97,13 @@ export class State {
 
   /** What to append for an instance of a HELLO; nothing if it is known. Apply it before the first batch. */
   join(
-    origin: Origin, first: number, now: number, known: { ledgerBefore?: string | null; offset?: number } = {},
+    origin: Origin, first: number, now: number,
+    known: { ledgerBefore?: string | null; offset?: number; layouts?: Notes['joined']['layouts'] } = {},
   ): NoteDraft[] {
     this.woke ??= now
     if (this.roster.get(origin.instance) !== undefined) return []
-    const body = { origin, first, ledgerBefore: known.ledgerBefore ?? null, offset: known.offset ?? 0 }
+    const { ledgerBefore = null, offset = 0, layouts } = known
+    const body = { origin, first, ledgerBefore, offset, ...layouts === undefined ? {} : { layouts } }
     return [{ type: 'note', at: now, kind: 'joined', body }]
   }
 
@@ -205,7 +207,8 @@ export class State {
   }
 
   private joined(body: Notes['joined'], at: number): void {
-    this.roster.join(body, at)
+    const member = this.roster.join(body, at)
+    if (member !== null) for (const layout of body.layouts ?? []) this.layout(member, 0, { ...layout })
   }
 
   private conflict({ instance, holder }: Notes['conflict']): void {

@@ -35,7 +35,14 @@ export interface Notes {
   /**
    * `offset`: aggregator clock minus the node's, ms, as estimated when it joined. Orders the lives of a rank.
    */
-  joined: { origin: Origin; first: number; ledgerBefore: string | null; offset: number }
+  joined: {
+    origin: Origin
+    first: number
+    ledgerBefore: string | null
+    offset: number
+    /** Defined below `first`. */
+    layouts?: { id: number; names: string[] }[]
+  }
   /** This instance holds its rank at the same time as `holder`: its points are rejected. */
   conflict: { instance: InstanceId; holder: InstanceId }
   /** This instance follows `after`, which had not ended when it joined: its held points may merge. */

@@ -26,6 +26,7 @@ import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
 import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/index.ts'
+import { replay } from './aside.ts'
 import { Committer } from './commit.ts'
 import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
 import { State } from './core-state.ts'
@@ -121,7 +122,6 @@ class Aggregator {
     const { sealAfterMs, joinTimeoutMs, lockDir, onCollision } = options
     const { run, dir } = won
     this.options = options
-    this.won = won
     const others = choose(readChosen(won.ledger?.meta() ?? {}), options.backends, {
       run, dir, jsonlDir: options.jsonlDir,
     })
@@ -129,12 +129,17 @@ class Aggregator {
     this.backends = [localBackend(dir), ...openBackends(others)]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
     const amends = this.backends.some(({ rows }) => rows !== null)
-    this.state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch, amends })
+    let state!: State
     let latest = 0
-    for (const entry of won.ledger?.entries() ?? []) {
-      this.state.apply(entry)
-      latest = Math.max(latest, entry.at)
-    }
+    this.won = { ...won, ...replay(won, () => {
+      latest = 0
+      state = new State({ sealAfterMs, joinTimeoutMs, openRowsBytesMax, decode: decodeBatch, amends })
+      return (entry) => {
+        state.apply(entry)
+        latest = Math.max(latest, entry.at)
+      }
+    }) }
+    this.state = state
     this.clock = forwardClock(latest)
     this.openedAt = this.startedAt = this.lastChange = this.wokeAt = this.tickedAt = this.clock()
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
@@ -165,7 +170,7 @@ class Aggregator {
 
   /** False: another aggregator works in this run directory. */
   private openDirectory(): boolean {
-    const { run, dir, meeting, ledger } = this.won
+    const { run, dir, meeting, ledger, aside } = this.won
     this.ledger = ledger ?? createRun(dir)
     const fence = takeFence(dir, meeting)
     if (fence === null) return false
@@ -184,6 +189,10 @@ class Aggregator {
       commit: (body, done) =>
         this.committer.push({ type: 'note', kind: 'outbox', body, at: this.clock() }, done),
     })
+    if (aside !== null) {
+      this.diary(`the ledger could not be read and is now ${aside.file}: ${aside.why}; a new one begins`)
+      this.committer.push({ type: 'note', kind: 'aside', body: aside, at: this.openedAt })
+    }
     this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
     return true
   }
@@ -220,7 +229,8 @@ class Aggregator {
     this.diary(`serves run ${run} under term ${term} on port ${port}, key '${last.key}'`)
     const { project, key } = last
     const secretFile = wide?.secretFile ?? null
-    this.options.tell({ ready: { run, dir, meeting, project, key, term, pid, secretFile } })
+    const aside = this.won.aside?.file ?? null
+    this.options.tell({ ready: { run, dir, meeting, project, key, term, pid, secretFile, aside } })
   }
 
   /** A parent directory that cannot be written leads nobody here; signposts may. */

@@ -125,13 +125,13 @@ export class Intake {
     const known = this.agents.get(agent)
     this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied: known?.denied ?? 0 })
     const refused = new Map<string, string>()
-    for (const { origin, first, ledger } of hello.instances) {
+    for (const { origin, first, ledger, layouts } of hello.instances) {
       const why = this.whyNot(origin)
       if (why !== null) {
         refused.set(origin.instance, why)
         continue
       }
-      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger, offset }))
+      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger, offset, layouts }))
         this.committer.push(note)
     }
     this.committer.barrier(() => this.welcome(hello, now, refused, reply))

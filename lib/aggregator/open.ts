@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createRunDirectory, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
+import { createRunDirectory, fencePath, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
 import { LATE_RUNS_MAX } from '../limits.ts'
 import { tryLock } from '../ledger/lockdb.ts'
+import { openReadable, type Aside } from './aside.ts'
 import { elect, readMeeting, type Election } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
@@ -18,6 +19,8 @@ export interface Won {
   meeting: string
   election: Election
   ledger: Ledger | null
+  /** A ledger that could not be read. */
+  aside: Aside | null
 }
 
 /**
@@ -43,8 +46,7 @@ export function winRun(o: {
   }
   const run = o.run ?? known?.run ?? minted
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
-  const path = ledgerPath(dir)
-  return { run, dir, meeting, election, ledger: existsSync(path) ? openLedger(path) : null }
+  return { run, dir, meeting, election, ...openReadable(dir) }
 }
 
 /**
@@ -85,7 +87,7 @@ export interface Fence {
 
 /** The fence of a run directory. Null: another aggregator, perhaps of another host, works in it. */
 export function takeFence(dir: string, meeting: string): Fence | null {
-  const lock = tryLock(join(dir, 'term.lock'))
+  const lock = tryLock(fencePath(dir))
   if (lock === null) return null
   return { term: lock.advance({ meeting, pid: String(process.pid) }), release: () => lock.release() }
 }

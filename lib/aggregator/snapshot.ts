@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { ledgerPath } from '../backend/local.ts'
 import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
@@ -11,6 +12,7 @@ import {
 import { finalStatus } from '../session/core-status.ts'
 import type { Standing } from '../session/core-outbox.ts'
 import type { SessionNote } from '../session/index.ts'
+import { damagesOf } from './audit.ts'
 import { byRole, endFacts } from './core-facts.ts'
 import type { State } from './core-state.ts'
 import type { InstanceBooks, MemberView } from './core-types.ts'
@@ -37,6 +39,7 @@ export interface SnapshotContext {
 /** The object behind `rankzero status --json` (DESIGN 13). Point counts are of worker instances. */
 export function snapshot(state: State, context: SnapshotContext, now: number): RunStatus {
   const { run, dir, term, endedAt, fault, agents, session } = context
+  const damages = damagesOf(state, ledgerPath(dir))
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const books = new Map(state.books().map((book) => [book.instance, book]))
@@ -46,7 +49,8 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   return {
     run, key: session.key, project: session.project, name: session.name,
     dir, host: hostname(), term, state: session.state, status: session.status,
-    reason: session.reason, fault: fault || null, ranks: state.worldSize(),
+    reason: session.reason, fault: fault || null,
+    ...damages.length === 0 ? {} : { damages }, ranks: state.worldSize(),
     startedAt: Math.min(context.startedAt, ...owners.map((view) => view.origin.startedAt)),
     endedAt, updatedAt: now,
     failed: withLogs(finalStatus(endFacts(state)).failed, dir),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { ledgerPath } from '../backend/local.ts'
+import { readStatus } from '../backend/local.ts'
 import type { Audit } from '../aggregator/core-types.ts'
 import { EXIT } from '../errors.ts'
 import { count, progress } from '../launch/progress.ts'
@@ -36,13 +36,17 @@ Example:
   rankzero audit latest --json`)
   .action(async (run: string, flags: Flags) => {
     const found = findRun(dirOf(flags), run)
-    const { openLedger } = await import('../ledger/index.ts')
-    const { audit } = await import('../aggregator/replay.ts')
+    const { openToRead } = await import('../aggregator/aside.ts')
+    const { audit, lessThanShown } = await import('../aggregator/audit.ts')
     const line = progress()
     line.show('rankzero: counting')
-    const ledger = openLedger(ledgerPath(found.dir), { readonly: true })
+    const ledger = openToRead(found.dir)
     try {
+      // Read first: what is admitted meanwhile is no contradiction.
+      const picture = readStatus(found.dir)
       const books = audit(ledger)
+      books.problems.push(...lessThanShown(books, picture))
+      books.balanced = books.problems.length === 0
       line.clear()
       const asJson = flags.json === true
       process.stdout.write(asJson ? `${JSON.stringify(books)}\n` : auditText(printableAll(books)))

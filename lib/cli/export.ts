@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { resolve } from 'node:path'
-import { ledgerPath } from '../backend/local.ts'
 import { RankzeroError } from '../errors.ts'
 import { count, progress, say } from '../launch/progress.ts'
 import { jsonLine } from '../record/row.ts'
@@ -56,7 +55,7 @@ Example:
     const found = findRun(dirOf(flags), run)
     const sink = flags.out === undefined ? streamSink(process.stdout) : fileSink(resolve(flags.out))
     const points = flags.points === true
-    await exportRun(ledgerPath(found.dir), { points, format, metric: flags.metric }, sink)
+    await exportRun(found.dir, { points, format, metric: flags.metric }, sink)
   })
 
 interface Wanted {
@@ -65,15 +64,15 @@ interface Wanted {
   metric?: string
 }
 
-async function exportRun(path: string, wanted: Wanted, sink: Sink): Promise<void> {
+async function exportRun(dir: string, wanted: Wanted, sink: Sink): Promise<void> {
   const { points: wantPoints, format, metric } = wanted
-  const { openLedger } = await import('../ledger/index.ts')
+  const { openToRead } = await import('../aggregator/aside.ts')
   const { points, rows } = await import('../aggregator/replay.ts')
   const line = progress()
   const what = wantPoints ? 'points' : 'rows'
   const columns: readonly string[] = wantPoints ? POINT_COLUMNS : ROW_COLUMNS
   line.show('rankzero: reading the ledger')
-  const ledger = openLedger(path, { readonly: true })
+  const ledger = openToRead(dir)
   try {
     if (format === 'csv') await sink.write(csvLine(columns))
     let written = 0

@@ -43,6 +43,7 @@ export function statusText(status: ShownStatus, now: number): string {
     ...status.failed.map((failed): [string, string] =>
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
     ...healthFields(status),
+    ...(status.damages ?? []).map((what): [string, string] => ['damaged', style('red', what)]),
     ...(status.fault === null ? [] : [['fault', style('red', status.fault)] satisfies [string, string]]),
     ...(status.reason === null ? []
       : [['refused', refusal(status.reason, status.run)] satisfies [string, string]]),

@@ -7,6 +7,7 @@ import type { Holder } from '../lock/key.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { spawnDaemon, type ReadyLine } from '../spawn.ts'
 import { isAlive } from './processes.ts'
+import { say } from './progress.ts'
 
 /** The run as its aggregator reported it. */
 export interface Opened {
@@ -18,6 +19,8 @@ export interface Opened {
   pid: number
   /** Path of the run secret, where ranks of other nodes may come. */
   secretFile?: string | null
+  /** A ledger that could not be read, by its new name. */
+  aside?: string | null
 }
 
 export interface DaemonPlace {
@@ -46,7 +49,11 @@ export async function openRun(
       if (next === null) throw new RankzeroError('TIMEOUT', 'stopped before it was open', 'start it again')
       if (next.done === true) throw silent('it exited before it was ready', place.dir)
       const line = next.value
-      if (line.ready !== undefined) return line.ready as unknown as Opened
+      if (line.ready !== undefined) {
+        const opened = line.ready as unknown as Opened
+        if (opened.aside) say(`the ledger could not be read and is kept as ${opened.aside}; a new one begins`)
+        return opened
+      }
       if (line.taken === true) return null
       if (line.error !== undefined) throw asError(line.error)
       if (line.waiting === undefined) continue

@@ -20,6 +20,8 @@ export interface RunStatus {
   reason: string | null
   /** Why the ledger takes nothing now. */
   fault: string | null
+  /** What of its ledger is damaged, or was set aside; absent when nothing is. */
+  damages?: string[]
   /** World size. */
   ranks: number
   startedAt: number

@@ -49,6 +49,8 @@ const helloInstance = z.object({
   logged: whole,
   /** Ledger that acknowledged the seqs below `first`, null when none did. */
   ledger: z.string().nullable(),
+  /** What the agent knows of layouts that were defined below `first`: another ledger has not seen them. */
+  layouts: z.array(z.object({ id: whole, names: z.array(z.string()) })).optional(),
 })
 
 const hello = z.object({
