@@ -289,20 +289,21 @@ export const OUTBOX_RETRY_MS_MIN = 500
 export const OUTBOX_RETRY_MS_MAX = 60_000
 /** A server that asks for a longer pause (ms) is asked again after this: its clock or ours may be wrong. */
 export const OUTBOX_RETRY_AFTER_MS_MAX = 3_600_000
-
 /** Closed rows that have changed are sent anew after this (ms): it costs a reading of the ledger … */
 export const AMEND_AFTER_MS = 30_000
 /** … or as soon as so many steps of metrics have changed: what is to be sent is kept in memory until then. */
 export const AMEND_ROWS_MAX = 65_536
 /** Rows that are built at once when one decision closes many. */
 export const STREAM_ROWS = 1024
-
 /** Reading rows for a backend gives way to others after this (ms): less than a group commit waits. */
 export const OUTBOX_SLICE_MS = 5
 /** At the end of a run: when nothing was delivered for this long (ms), what is left is for `sync`. */
 export const OUTBOX_STALL_MS = 20_000
-/** … and this part of the exit time-out at most, so that whoever waits for the end sees it. */
-export const OUTBOX_END_PART = 0.8
+/**
+ * … and so much (ms) before the exit time-out is over, or half of it, so that whoever waits sees the end: a
+ * run lingers and seals before it delivers.
+ */
+export const OUTBOX_END_SPARE_MS = 3000
 /** `sync` takes its time: a backlog of days may be sent for so long (ms), as long as anything moves. */
 export const OUTBOX_SYNC_MS = 24 * 3_600_000
 /** Of backend jsonl: some hundred KB per fsync. */

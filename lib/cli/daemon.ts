@@ -8,7 +8,7 @@ import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { OUTBOX_END_PART } from '../limits.ts'
+import { outboxEndMs } from '../session/core-outbox.ts'
 import { cliOf, type ReadyLine } from '../spawn.ts'
 
 type Flags = Partial<Record<string, string | boolean>>
@@ -91,7 +91,7 @@ function setting<N extends SettingName>(flags: Flags, name: N, flag: string = na
 /** Whoever started us waits for the end, or lets us take our time. */
 function endMs(flags: Flags): number {
   const own = text(flags, 'end-timeout')
-  return own === null ? OUTBOX_END_PART * setting(flags, 'exitTimeoutMs') : Number(own)
+  return own === null ? outboxEndMs(setting(flags, 'exitTimeoutMs')) : Number(own)
 }
 
 /** Null where nobody said anything, so that init() may decide. */

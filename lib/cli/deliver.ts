@@ -31,6 +31,9 @@ export interface Delivered {
   status: string | null
   /** Points that are in the ledger now and were not before. */
   delivered: number
+  /** Points that backends took, each for itself. */
+  sent: number
+  /** Points that are not in the ledger, or not at a backend. */
   pending: number
   lost: number
   error?: string
@@ -47,7 +50,7 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
     const now = dir === null ? null : readStatus(dir)
     return {
       run: now?.run ?? run, dir, meeting, state: state ?? now?.state ?? 'none', status: now?.status ?? null,
-      delivered: (now?.books.admitted ?? 0) - admitted,
+      delivered: (now?.books.admitted ?? 0) - admitted, sent: Math.max(0, sentOf(now) - sentOf(before)),
       pending: pendingOf(now), lost: now?.books.lost ?? 0,
     }
   }
@@ -80,6 +83,10 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
 const pendingOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .filter(({ name }) => name !== 'local')
   .reduce((sum, { pending }) => sum + pending, status?.books.pending ?? 0)
+
+const sentOf = (status: RunStatus | null): number => (status?.backends ?? [])
+  .filter(({ name }) => name !== 'local')
+  .reduce((sum, { pending }) => sum + status!.books.merged + status!.books.open - pending, 0)
 
 /** Whether an aggregator is at work: one of another host replaces its picture now and then. */
 async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean> {

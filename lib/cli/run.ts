@@ -3,8 +3,8 @@ import { BACKENDS } from '../backend/index.ts'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
-import { OUTBOX_END_PART } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
+import { outboxEndMs } from '../session/core-outbox.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
 import { readKeys } from '../transport/secret.ts'
@@ -97,7 +97,7 @@ export function superviseOptions(
   }
   sessionArgs.push('--on-collision', get('onCollision'))
   if (raw.exitTimeoutMs !== undefined && get('backend').some((name) => name !== 'local')) {
-    sessionArgs.push('--end-timeout', `${OUTBOX_END_PART * get('exitTimeoutMs')}`)
+    sessionArgs.push('--end-timeout', `${outboxEndMs(get('exitTimeoutMs'))}`)
   }
   const system = findSetting('systemMetrics', { flags: raw, env })
   // Agents read it where they are, and those of other nodes are started by their ranks.

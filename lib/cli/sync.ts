@@ -22,9 +22,10 @@ export const syncCommand = (exit: Exit): Command => command('sync')
   .argument('[RUN...]', 'run ids, run directories, or latest (the default)')
   .option('--all', 'every run below the directory, and what waits there without one')
   .option('--key <K>', 'deliver a run whose own key was refused under this one')
-  .option('--json', 'one JSON object per run: run, dir, state, status, delivered, pending, lost')
+  .option('--json', 'one JSON object per run: run, dir, state, status, delivered, sent, pending, lost')
   .addHelpText('after', `
 Per run it says: its state and final status, points delivered now, points still pending, points lost.
+A point is pending until it is in the ledger, and as often as a backend has not taken it.
 A run whose processes still live is left to them. Exits with 4 when something is still pending.
 
 Example:
@@ -77,8 +78,10 @@ function targets(dir: string, names: readonly string[], all: boolean, key: strin
 
 function line(one: Delivered): string {
   const end = one.status === null ? one.state : `${one.state}, ${one.status}`
-  const { run, meeting, delivered, pending, lost, error } = one
-  const books = `${plural(delivered, 'point')} delivered, ${count(pending)} pending, ${count(lost)} lost`
+  const { run, meeting, delivered, sent, pending, lost, error } = one
+  const toBackends = sent === 0 ? '' : ` (${count(sent)} to backends)`
+  const books = `${plural(delivered, 'point')} delivered${toBackends}, ${count(pending)} pending, `
+    + `${count(lost)} lost`
   const why = error === undefined ? '' : `; ${error}`
   return `${run ?? `(no run yet, meeting ${meeting})`}  ${end}: ${books}${why}\n`
 }

@@ -7,7 +7,7 @@ import { END_POLL_MS } from '../limits.ts'
 import { howItFailed, isFailure, type Exit, type Failed } from './core-outcome.ts'
 import { count, plural, progress, say } from './progress.ts'
 import { readStatus, statusPath } from '../backend/local.ts'
-import type { RunStatus } from '../record/run-status.ts'
+import type { BackendStatus, RunStatus } from '../record/run-status.ts'
 
 /** Reads `status.json` again only when it was replaced. */
 export class StatusFile {
@@ -155,11 +155,12 @@ export function report(told: Told): void {
   } else if (status.state !== 'ended') {
     const live = status.members.filter((member) => member.state === 'live').length
     const who = live > 0 ? `, ${plural(live, 'rank')} not gone yet` : ''
-    const what = `state ${status.state}, ${plural(status.books.pending, 'point')} pending${who}`
+    const others = status.backends.filter(({ name }) => name !== 'local')
+    const behind = backlog(others).map((part) => `, ${part}`).join('')
+    const what = `state ${status.state}, ${plural(status.books.pending, 'point')} pending${behind}${who}`
     say(`run ${run} has not ended yet (${what}); what is left then is delivered by: ${sync}`)
   } else {
-    const behind = status.backends.filter((backend) => backend.pending > 0)
-    const parts = behind.map((backend) => `${count(backend.pending)} to ${backend.name}`)
+    const parts = backlog(status.backends)
     if (status.books.pending > 0) parts.unshift(plural(status.books.pending, 'point'))
     if (parts.length > 0) say(`pending: ${parts.join(', ')}; deliver with: ${sync}`)
   }
@@ -167,6 +168,9 @@ export function report(told: Told): void {
     say(`${plural(status.books.lost, 'point')} lost; of which ranks: rankzero audit ${run} --dir ${dir}`)
   }
 }
+
+const backlog = (backends: readonly BackendStatus[]): string[] => backends
+  .filter(({ pending }) => pending > 0).map(({ name, pending }) => `${count(pending)} to ${name}`)
 
 type First = Failed & { recovered: boolean }
 

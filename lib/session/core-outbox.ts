@@ -12,7 +12,7 @@
  */
 import type { Capabilities, Cursor, Outcome } from '../backend/port.ts'
 import {
-  OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
+  OUTBOX_END_SPARE_MS, OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
 } from '../limits.ts'
 
 /** Body of an `outbox` note. Rows `from` to `to`, inclusive, in the numbers of the row stream. */
@@ -124,6 +124,10 @@ export type OutboxEffect =
 
 type Doing = 'nothing' | 'commit' | 'open' | 'send' | 'end'
 
+/** How long (ms) the end of a run may wait for backends, when others wait so long for the end. */
+export const outboxEndMs = (exitTimeoutMs: number): number =>
+  Math.max(exitTimeoutMs / 2, exitTimeoutMs - OUTBOX_END_SPARE_MS)
+
 export class Outbox {
   readonly standing: Standing
   /** Why the last call failed; '' after one that did not. */
@@ -142,6 +146,8 @@ export class Outbox {
   #packed: { batch: number; bytes: Uint8Array } | null = null
   #failures = 0
   #retryAt = -Infinity
+  /** … as the server asked for. */
+  #askedUntil = -Infinity
   #finish: { last: number; status: string } | null = null
 
   constructor(options: OutboxOptions, standing: Standing) {
@@ -172,10 +178,19 @@ export class Outbox {
     if (event.type === 'row') this.#take(event.part, now)
     else if (event.type === 'noted') this.#noted(now)
     else if (event.type === 'result') this.#result(event.call, event.outcome, now, out)
-    else if (event.type === 'finish') this.#finish = { last: event.last, status: event.status }
+    else if (event.type === 'finish') this.#over(event.last, event.status, now)
     this.#hang(now, out)
     if (this.#doing === 'nothing' && now >= this.#retryAt) this.#advance(now, wall, out)
     return out
+  }
+
+  /** The end has a bound, so our own pauses begin anew; what the server asked for holds. */
+  #over(last: number, status: string, now: number): void {
+    if (this.#finish === null) {
+      this.#failures = 0
+      this.#retryAt = Math.min(this.#retryAt, Math.max(now, this.#askedUntil))
+    }
+    this.#finish = { last, status }
   }
 
   #take(part: Part, now: number): void {
@@ -228,7 +243,8 @@ export class Outbox {
     const pause = Math.max(OUTBOX_RETRY_MS_MIN,
       Math.min(OUTBOX_RETRY_MS_MAX, steps) * (0.5 + this.#options.random() / 2))
     const asked = 'afterMs' in outcome ? outcome.afterMs ?? 0 : 0
-    this.#retryAt = now + Math.max(pause, Math.min(asked, OUTBOX_RETRY_AFTER_MS_MAX))
+    this.#askedUntil = now + Math.min(asked, OUTBOX_RETRY_AFTER_MS_MAX)
+    this.#retryAt = Math.max(now + pause, this.#askedUntil)
   }
 
   #hang(now: number, out: OutboxEffect[]): void {

@@ -75,7 +75,7 @@ describe('the row stream', () => {
         expect(stream.slice(0, i).some((other) => keyOf(other.row) === keyOf(row))).toBe(amends)
         expect(row.amended).toBe(amends)
       })
-    }), { numRuns: 200 })
+    }), { numRuns: 80 })
   })
 
   test('is the same at every reading, from any number, and grows only at its end', () => {
@@ -98,7 +98,7 @@ describe('the row stream', () => {
         }
       }
       expect(seen).toEqual(stream)
-    }), { numRuns: 100 })
+    }), { numRuns: 40 })
   })
 
   test('holds every delivered point in exactly one row', () => {
@@ -110,7 +110,7 @@ describe('the row stream', () => {
       }
       desk.state.books().forEach(({ local }, index) =>
         expect(points.get(index) ?? 0).toBe(local.delivered))
-    }), { numRuns: 200 })
+    }), { numRuns: 80 })
   })
 
   test('gives a decision that closes many rows in parts', () => {
@@ -187,7 +187,7 @@ describe('the books of a backend', () => {
       })
       expect(jsonl!.delivered + jsonl!.thinned + jsonl!.superseded + jsonl!.rejected + jsonl!.pending)
         .toBe(local!.delivered + local!.superseded + local!.rejected + local!.pending)
-    }), { numRuns: 200 })
+    }), { numRuns: 80 })
   })
 
   test.each<[string, (notes: OutboxNote[]) => unknown, RegExp]>([

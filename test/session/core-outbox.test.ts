@@ -192,7 +192,7 @@ describe('the outbox, whatever happens', () => {
         const times = world.stored.filter((one) => one.batch === batch).length
         expect(times - 1).toBeLessThanOrEqual(again.get(batch) ?? 0)
       }
-    }), { numRuns: 2000 })
+    }), { numRuns: 1000 })
   })
 
   test('the books follow from the notes alone and balance', () => {
@@ -260,6 +260,25 @@ describe('one outbox', () => {
       world.now += 1
       // Surely not stored: sent again at once, without a note.
       expect(effectsOf(world, { type: 'tick' })).toMatchObject([{ do: 'send', batch: 1 }])
+    }
+  })
+
+  test('the end of a run does not wait for our own pauses, but for those that the server asked for', () => {
+    for (const [afterMs, wait] of [[undefined, 0], [20_000, 20_000]] as const) {
+      const world = new World(1)
+      for (let failures = 0, call = sent(world); failures < 10; failures++) {
+        const asked = failures === 9 ? afterMs : undefined
+        const outcome: Outcome = { is: 'later', message: '503', ...asked === undefined ? {} : { afterMs } }
+        effectsOf(world, { type: 'result', call, outcome })
+        if (failures === 9) break
+        world.now += OUTBOX_RETRY_MS_MAX
+        const [send] = effectsOf(world, { type: 'tick' })
+        call = send?.do === 'send' ? send.call : -1
+      }
+      const finish = { type: 'finish', last: 1, status: 'failed' } as const
+      if (wait > 0) expect(effectsOf(world, finish)).toEqual([])
+      world.now += wait
+      expect(effectsOf(world, finish)).toMatchObject([{ do: 'send', batch: 1 }])
     }
   })
 
