@@ -183,6 +183,8 @@ describe('the outbox, whatever happens', () => {
       })
       expect([...new Set([...arrived, ...refused])].sort((a, b) => a - b)).toEqual(wanted)
       expect(new Set(arrived).size).toBe(arrived.length)
+      // Only what the tracker refused is set aside.
+      for (const note of world.notes) if (note.is === 'rejected') expect(note.message).toBe('refused')
       // Repeats: each was announced.
       const again = new Map<number, number>()
       for (const note of world.notes) {
@@ -292,6 +294,8 @@ describe('one outbox', () => {
     world.now += OUTBOX_RETRY_MS_MAX
     // What is known of the other side is doubtful now.
     expect(effectsOf(world, { type: 'tick' })).toMatchObject([{ do: 'open' }])
+    // Nor is it taken for that of the next call.
+    expect(effectsOf(world, { type: 'result', call, outcome: { is: 'done' } })).toEqual([])
   })
 
   test('another version that builds other bytes sends nothing under the same batch', () => {
