@@ -249,6 +249,8 @@ class SqliteLedger implements Ledger {
     const data = row['data'] as string | Uint8Array
     const [firstSeq, lastSeq] = [Number(row['first_seq']), Number(row['last_seq'])]
     const isNote = typeof data === 'string'
+    // A page with other bytes gives NULL and numbers in any column.
+    if (!isNote && !(data instanceof Uint8Array)) return damaged(pos, `entry ${pos} does not pass its check`)
     const columns = isNote ? columnsOf(pos, at, name, data) : columnsOf(pos, at, name, firstSeq, lastSeq)
     if (this.#check !== null && this.#check(columns, isNote ? undefined : data) !== row['crc']) {
       return damaged(pos, `entry ${pos} does not pass its check`)

@@ -50,7 +50,8 @@ describe('what SQLite does not check', () => {
     ['notes SET at = 2', 1], [`notes SET kind = 'joinee'`, 1], [`notes SET body = '{"rank":1}'`, 1],
     ['notes SET crc = crc + 1', 1], ['batches SET at = 3', 2], ['batches SET crc = 0', 2],
     [`batches SET instance = '${'ac'.repeat(16)}'`, 2], ['batches SET first_seq = 2', 2],
-    ['batches SET last_seq = 8', 2], [`batches SET data = CAST('a blob, its crd' AS BLOB)`, 2],
+    ['batches SET last_seq = 8', 2], ['batches SET data = 7', 2],
+    [`batches SET data = CAST('a blob, its crd' AS BLOB)`, 2],
   ])('is found: UPDATE %s', (change, pos) => {
     sql(`UPDATE ${change} WHERE pos = ${pos}`)
     const right = whole()
