@@ -25,6 +25,8 @@ export function readOwner(fd: number): OwnerCells {
     whole = cells.every((value, i) => value === again[i])
     cells.set(again)
   }
+  // No checksum covers them: what is no count claims nothing, and the records themselves are counted.
+  cells.forEach((value, i) => { if (!(Number.isSafeInteger(value) && value >= 0)) cells[i] = 0 })
   const even = OWNER.even - FIRST
   const odd = OWNER.odd - FIRST
   const ahead = cells[odd]! - cells[even]!
@@ -82,7 +84,7 @@ export class AgentBlock {
     readSync(this.#fd, new Uint8Array(file.buffer), 0, file.byteLength, HEADER.agent)
     for (let i = 0; i < AGENT_CELLS; i++) {
       const value = Math.min(file[i]!, file[i + AGENT_COPY]!)
-      if (value > this.#now[i]!) this.#now[i] = value
+      if (value > this.#now[i]! && value <= Number.MAX_SAFE_INTEGER) this.#now[i] = value
     }
   }
 }

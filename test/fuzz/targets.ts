@@ -159,8 +159,13 @@ const journal: Target = {
         const got = reader.read(quiet, 4096)
         read += got
         if (got > 0) continue
-        if (reader.hole() === null) break
+        const before = reader.next
+        const hole = reader.hole()
+        if (hole === null) break
+        law(hole.from === before && hole.to >= before, 'a hole begins here')
+        law(Number.isSafeInteger(hole.to), 'a hole ends')
         reader.skipHole()
+        law(reader.next === hole.to + 1, 'a hole is passed')
       }
       reader.seek(reader.first())
       reader.trim(reader.next - 1)
