@@ -75,7 +75,7 @@ export function fuzz(target: Target, seed: number, ms: number): Report {
     Atomics.add(words, 0, 1)
     Atomics.store(words, 1, Math.min(input.length, watched.length))
     let { answer, broken } = judge(target, input)
-    // What only costs too much must do so again: the first time may have paid for the collector, or a library.
+    // What only costs too much must do so again: the first time may have paid for the garbage of others.
     if (broken !== null && isCost(broken)) ({ answer, broken } = judge(target, input))
     Atomics.store(words, 1, -1)
     report.executions++
