@@ -26,6 +26,7 @@ export const ERRORS = {
   DAMAGED: { exit: 1, meaning: 'a file or frame does not pass its checksum or bounds' },
   PROTOCOL: { exit: 1, meaning: 'the other side speaks another protocol version or broke its rules' },
   LEDGER: { exit: 1, meaning: 'the ledger could not be opened, read or written' },
+  FENCED: { exit: 1, meaning: 'another process writes this run now, under a higher term' },
   TIMEOUT: { exit: 1, meaning: 'a bounded wait ended without what it waited for' },
   INTERNAL: { exit: 1, meaning: 'a state that the code holds impossible; please report it' },
 } as const

@@ -106,6 +106,15 @@ export const NAME_FRESH_MS = 10_000
  * heads cannot be made one again.
  */
 export const HEAD_SEARCH_MS = 6000
+/**
+ * A head on another node that is silent this long (ms), and whose lock in the shared run directory is free,
+ * is followed by one here: longer than its own node needs to notice (PEER_SILENT_MS) and to start it again.
+ */
+export const ADOPT_AFTER_MS = 15_000
+/** … later by up to this (ms), since all nodes notice at once and one is enough. */
+export const ADOPT_SPREAD_MS = 3000
+/** That lock is looked at this often (ms): on a network file system each look is a round trip. */
+export const FENCE_LOOK_MS = 1000
 /** Names that are asked, and addresses of each: more come from a mistake only. */
 export const CANDIDATES_MAX = 8
 export const ADDRESSES_MAX = 8
@@ -240,6 +249,11 @@ export const HEIR_AFTER_MS = 5000
  * its agent gave up after HEAD_PATIENCE_MS, or is gone; `sync` on that node delivers the rest.
  */
 export const MEMBER_SILENT_MS = 600_000
+/**
+ * Who takes a run over from another node, or for `sync`, closes the members that nobody speaks for after this
+ * (ms): an agent that lives says HELLO within 10 s (PEER_SILENT_MS + CONNECT_MS + RECONNECT_MS_MAX).
+ */
+export const NODE_LOST_MS = 15_000
 /** Records that an export holds in memory at once; above it the ledger is read several times. */
 export const EXPORT_BYTES_MAX = 256 * MiB
 /**

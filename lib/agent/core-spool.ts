@@ -14,6 +14,7 @@
 import { FRAME_BYTES_MAX } from '../limits.ts'
 import { crc32 } from '../record/crc32.ts'
 import type { Departure, InstanceId, LostPoints, Origin } from '../record/index.ts'
+import type { Layout } from '../wire/index.ts'
 
 /** Numbers are in the format. */
 export const Entry = { origin: 1, batch: 2, skip: 3, facts: 4 } as const
@@ -21,9 +22,9 @@ export type EntryType = (typeof Entry)[keyof typeof Entry]
 
 /**
  * First in each file: the file explains itself when nothing else is left. `ledger` acknowledged what came
- * before.
+ * before, and `layouts` were defined there.
  */
-export interface OriginBody { origin: Origin; ledger: string | null }
+export interface OriginBody { origin: Origin; ledger: string | null; layouts?: Layout[] }
 export interface SkipBody { from: number; to: number; points: LostPoints; cause: string }
 /**
  * Last after each write: counters as they were then; `departure` once the owner is gone and nothing can

@@ -11,14 +11,12 @@ import type { JournalReader } from '../journal/types.ts'
 import {
   Kind, type Bodies, type Departure, type InstanceId, type Origin, type RecordSink,
 } from '../record/index.ts'
-import { BatchBuilder, type HelloInstance } from '../wire/index.ts'
+import { BatchBuilder, type Layout } from '../wire/index.ts'
 import type { FactsBody, SkipBody } from './core-spool.ts'
 import type { Shelf } from './shelf.ts'
 import { batchFrom, bytesOf, skipUnit, type Unit } from './unit.ts'
 
 const utf8 = new TextDecoder()
-
-type Layout = NonNullable<HelloInstance['layouts']>[number]
 
 export class Feed implements RecordSink {
   readonly origin: Origin
@@ -35,7 +33,6 @@ export class Feed implements RecordSink {
   /** What counts as all, for an agent that has to go: the last seq when it was told to. */
   #goal: number | null = null
   readonly #builder: BatchBuilder
-  readonly #layouts = new Map<number, Layout>()
   #layoutNames = 0
   #holeAt = -Infinity
   /** When the journal was last read to its end: no second look in the same round. */
@@ -54,7 +51,7 @@ export class Feed implements RecordSink {
   }
 
   /** Of records that were read here; for a ledger that never got them. */
-  get layouts(): Layout[] { return [...this.#layouts.values()] }
+  get layouts(): Layout[] { return [...this.shelf.layouts.values()] }
 
   get instance(): InstanceId { return this.origin.instance }
 
@@ -173,8 +170,8 @@ export class Feed implements RecordSink {
 
   #learn(body: Uint8Array): void {
     const { id, names } = JSON.parse(utf8.decode(body)) as Layout
-    if (this.#layouts.has(id) || this.#layoutNames + names.length > HELLO_NAMES_MAX) return
-    this.#layouts.set(id, { id, names })
+    if (this.shelf.layouts.has(id) || this.#layoutNames + names.length > HELLO_NAMES_MAX) return
+    this.shelf.layouts.set(id, { id, names })
     this.#layoutNames += names.length
   }
 

@@ -2,25 +2,40 @@ import { messageOf } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Origin } from '../record/index.ts'
 import { Starter } from './core-starter.ts'
+import type { Adopter } from './adopt.ts'
 import type { Notes } from './notes.ts'
 import type { Seeker } from './seek.ts'
 import type { Uplink } from './uplink.ts'
 
-/** Sees to it that there is a head: starts one where the run's own rank 0, or its supervisor, is or was. */
+export interface HeadStart {
+  /** Ranks of other nodes may need it. */
+  wide: boolean
+  /** The one that is to be taken up again; null: none is known. */
+  run: string | null
+  /** Its head was on another node, and is gone. */
+  adopt: boolean
+}
+
+/**
+ * Sees to it that there is a head: starts one where the run's own rank 0, or its supervisor, is or was; and
+ * where another node's is gone for good (core-adopt.ts).
+ */
 export class HeadKeeper {
   readonly #starter = new Starter()
   readonly #uplink: Uplink
   readonly #seeker: Seeker
   readonly #notes: Notes
-  readonly #start: (wide: boolean, run: string | null) => void
+  readonly #adopter: Adopter
+  readonly #start: (how: HeadStart) => void
   /** Stays true: the head is needed until all ranks of this node are delivered, also after rank 0 is. */
   #mayStart = false
 
   constructor(
-    uplink: Uplink, seeker: Seeker, notes: Notes, start: (wide: boolean, run: string | null) => void,
+    uplink: Uplink, seeker: Seeker, adopter: Adopter, notes: Notes, start: (how: HeadStart) => void,
   ) {
     this.#uplink = uplink
     this.#seeker = seeker
+    this.#adopter = adopter
     this.#notes = notes
     this.#start = start
   }
@@ -36,14 +51,18 @@ export class HeadKeeper {
     return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
   }
 
-  /** `wanted`: there is something that a head would take; of `run`, when that is known. */
+  /** `wanted`: there is something that a head would take. `run`: the one that we serve, once known. */
   look(now: number, wanted: boolean, run: string | null): void {
-    const there = this.#uplink.core.live || this.alive()
+    const { live } = this.#uplink.core
+    const there = live || this.alive()
+    const adopt = this.#adopter.due(now, run, live) ? run : null
     const here = (this.#mayStart || this.#seeker.isNamed) && (there || this.#seeker.mayStart(now))
-    if (!this.#starter.due(now, there, wanted && here)) return
-    this.#notes.say('starts an aggregator: none answers')
+    if (!this.#starter.due(now, there, wanted && (here || adopt !== null))) return
+    this.#notes.say(adopt === null ? 'starts an aggregator: none answers'
+      : `takes run ${adopt} over: its head on another node is silent, and its lock is free`)
+    if (adopt !== null) this.#adopter.began(adopt)
     try {
-      this.#start(this.#seeker.several, run)
+      this.#start({ wide: adopt !== null || this.#seeker.several, run, adopt: adopt !== null })
     } catch (error) {
       this.#notes.once(`cannot start an aggregator: ${messageOf(error)}; ` +
         'data waits until `rankzero sync` delivers it')

@@ -7,6 +7,7 @@
  * or on disk; journals of other meetings are not touched; it outlives any trainer and dies without loss at
  * any instant.
  * It decides nothing about points: what is a duplicate, a row or an end state is the aggregator's (DESIGN 7).
+ * What happens when the head's node is gone is in FAILOVER.md.
  *
  * scan → feed (journal, spool) → drain → uplink (core-uplink: go-back-N) → transport; deaths tells who is
  * gone.
@@ -27,15 +28,16 @@ export function agentOptions(
   o: Omit<AgentOptions, 'node' | 'startHead'> & { cli: readonly string[] | null },
 ): AgentOptions {
   const { meeting, run, dir, env, cli } = o
-  const args = ['aggregator', '--meeting', meeting, '--dir', dir]
   return {
     ...o,
     node: hostname(),
-    startHead(wide, taken) {
+    startHead({ wide, run: taken, adopt }) {
       if (cli === null) throw new Error('no rankzero command was found (RANKZERO_CLI, PATH)')
       const resumed = run ?? taken
-      const more = [...resumed === null ? [] : ['--resume', resumed], ...wide ? ['--wide'] : []]
-      spawnDaemon(cli, [...args, ...more], { env, ready: false })
+      const named = resumed === null ? [] : ['--resume', resumed]
+      const flags = [...wide ? ['--wide'] : [], ...adopt ? ['--adopt'] : []]
+      spawnDaemon(cli, ['aggregator', '--meeting', meeting, '--dir', dir, ...named, ...flags],
+        { env, ready: false })
     },
   }
 }

@@ -11,8 +11,9 @@ import { syncDirectory } from '../ledger/durable.ts'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import {
-  encodeEntry, encodeJsonEntry, Entry, entryAt, jsonOf, type FactsBody, type SkipBody,
+  encodeEntry, encodeJsonEntry, Entry, entryAt, jsonOf, type FactsBody, type OriginBody, type SkipBody,
 } from './core-spool.ts'
+import type { Layout } from '../wire/index.ts'
 import type { Unit } from './unit.ts'
 
 /** What a shelf needs of the spool that it is part of. */
@@ -45,6 +46,7 @@ export class Shelf {
   /** The ledger that acknowledged what lies before; for the origin entry of new files. */
   ledger: string | null = null
   facts: FactsBody | null = null
+  readonly layouts = new Map<number, Layout>()
   readonly #spool: ShelfSpool
   #files: ShelfFile[] = []
   #units: StoredUnit[] = []
@@ -61,8 +63,12 @@ export class Shelf {
   get last(): number { return this.#units.at(-1)?.last ?? 0 }
   get empty(): boolean { return this.#files.length === 0 }
 
-  restore(ledger: string | null, facts: FactsBody | null, files: ShelfFile[], units: StoredUnit[]): void {
+  restore(
+    { ledger, layouts = [] }: OriginBody, facts: FactsBody | null, files: ShelfFile[],
+    units: StoredUnit[],
+  ): void {
     this.ledger = ledger
+    for (const layout of layouts) this.layouts.set(layout.id, layout)
     this.facts = facts
     this.#files.push(...files)
     this.#units = [...this.#units, ...units].sort((a, b) => a.first - b.first)
@@ -162,8 +168,8 @@ export class Shelf {
     this.#files.push(made.file)
     try {
       this.#write(made.fd, made.file, encodeJsonEntry(this.origin.instance, Entry.origin, {
-        origin: this.origin, ledger: this.ledger,
-      }))
+        origin: this.origin, ledger: this.ledger, layouts: [...this.layouts.values()],
+      } satisfies OriginBody))
       syncDirectory(dirname(path))
     } catch (error) {
       this.#delete(made.file)

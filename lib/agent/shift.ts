@@ -13,11 +13,12 @@ import { pendingDirs, shmDir, type JournalReader } from '../journal/index.ts'
 import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import type { Welcome } from '../wire/index.ts'
+import { Adopter } from './adopt.ts'
 import { mayLeave } from './core-leave.ts'
 import { Deaths, settled } from './deaths.ts'
 import { Drain } from './drain.ts'
 import { Feed } from './feed.ts'
-import { HeadKeeper } from './head.ts'
+import { HeadKeeper, type HeadStart } from './head.ts'
 import { Notes } from './notes.ts'
 import { Scanner } from './scan.ts'
 import { Seeker } from './seek.ts'
@@ -44,11 +45,8 @@ export interface AgentOptions {
   everyNode: boolean
   /** Setting: path of the run secret. */
   secretFile: string | null
-  /**
-   * Starts an aggregator of this meeting; a loser of its election exits. `wide`: other nodes may need it.
-   * `run`: the one that is to be taken up again; null: none is known.
-   */
-  startHead(wide: boolean, run: string | null): void
+  /** Starts an aggregator of this meeting; a loser of its election exits. */
+  startHead(how: HeadStart): void
 }
 
 export class Shift {
@@ -94,7 +92,8 @@ export class Shift {
       done: (feed) => this.#remove(feed),
       freed: () => this.#drain.resume(this.#now()),
     })
-    this.#head = new HeadKeeper(this.#uplink, this.#seeker, notes, options.startHead)
+    const adopter = new Adopter({ meeting, dir, node })
+    this.#head = new HeadKeeper(this.#uplink, this.#seeker, adopter, notes, options.startHead)
     this.#drain = new Drain({
       feeds, uplink: this.#uplink, deaths: this.#deaths, spool: this.#spool, notes, overflowCap,
     })

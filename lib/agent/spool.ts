@@ -15,9 +15,9 @@ import { readOwn, whyNotOurs } from '../files.ts'
 import { makeDirectory } from '../ledger/durable.ts'
 import { FRAME_BYTES_MAX, SPOOL_FILE_BYTES } from '../limits.ts'
 import type { Departure, InstanceId, Origin } from '../record/index.ts'
-import { originSchema, peekBatch, schemas } from '../wire/index.ts'
+import { layoutsSchema, originSchema, peekBatch, schemas } from '../wire/index.ts'
 import {
-  Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody,
+  Entry, entryAt, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody,
 } from './core-spool.ts'
 import type { Notes } from './notes.ts'
 import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
@@ -148,9 +148,20 @@ export class Spool implements ShelfSpool {
       return null
     }
     const shelf = this.shelf(head.origin)
-    shelf.restore(head.ledger, facts, files, units)
+    shelf.restore(head, facts, files, units)
     return shelf
   }
+}
+
+/** The run that the files of a meeting are of; null: none of them knew it. */
+export function spooledRun(directory: string): string | null {
+  for (const name of namesIn(directory)) {
+    const instance = FILE.exec(name)?.[1]
+    const first = instance === undefined ? null : entryAt(instance, readIt(join(directory, name)), 0)
+    const run = first?.type === Entry.origin ? originOf(instance!, first.body)?.origin.run ?? null : null
+    if (run !== null) return run
+  }
+  return null
 }
 
 /** Null: its checksum is right, but what it holds is not what any agent writes. */
@@ -189,10 +200,11 @@ function factsOf(instance: InstanceId, body: Uint8Array): FactsBody {
 }
 
 function originOf(instance: InstanceId, body: Uint8Array): OriginBody | null {
-  const { origin, ledger } = jsonOf<OriginBody>(body)
+  const { origin, ledger, layouts } = jsonOf<OriginBody>(body)
   if (ledger !== null && typeof ledger !== 'string') return null
   const parsed = originSchema.parse(origin)
-  return parsed.instance === instance ? { origin: parsed, ledger } : null
+  return parsed.instance === instance
+    ? { origin: parsed, ledger, layouts: layoutsSchema.parse(layouts ?? []) } : null
 }
 
 function namesIn(directory: string): string[] {

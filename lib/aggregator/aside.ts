@@ -2,18 +2,18 @@
  * Aggregator, a ledger that cannot be read: it is set aside under a name that says so, and the run goes on
  * with a new one.
  *
- * In: a run directory. Out: its ledger, or what was set aside, and why.
+ * In: a run directory whose lock is held (open.ts). Out: its ledger, or what was set aside, and why.
  * Invariants: nothing is deleted, and nothing moved while another process holds the run; only bytes that are
  * wrong are a reason, never a disk that is full, a lock, or a newer version. Entries that are damaged one by
  * one are none either: the rest is worth more.
  */
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { fencePath, ledgerPath, readEndpoint } from '../backend/local.ts'
+import { ledgerPath, readEndpoint } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { setAside } from '../ledger/durable.ts'
-import { isDamaged, openLedger, tryLock, type Entry, type Ledger } from '../ledger/index.ts'
+import { isDamaged, openLedger, type Entry, type Ledger } from '../ledger/index.ts'
 import type { Notes } from './core-types.ts'
 
 export type Aside = Notes['aside']
@@ -70,14 +70,5 @@ function asideFor(dir: string, error: unknown): Aside {
 }
 
 function putAside(dir: string, why: string): Aside {
-  const lock = tryLock(fencePath(dir))
-  if (lock === null) {
-    throw new RankzeroError('LOCK_HELD', `another process works in ${dir}, whose ledger is damaged: ${why}`,
-      'stop that process, then run sync')
-  }
-  try {
-    return { file: setAside(ledgerPath(dir), wallMs()), why }
-  } finally {
-    lock.release()
-  }
+  return { file: setAside(ledgerPath(dir), wallMs()), why }
 }

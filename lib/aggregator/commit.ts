@@ -1,5 +1,5 @@
 import { monotonicMs } from '../clock.ts'
-import { errnoOf, messageOf } from '../errors.ts'
+import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
 import type { Entry, EntryDraft, Ledger } from '../ledger/index.ts'
 import type { Batch } from '../wire/index.ts'
 import { COMMIT_BYTES, COMMIT_INTERVAL_MS, COMMIT_RETRY_MS } from '../limits.ts'
@@ -17,12 +17,13 @@ interface Queued {
  *
  * A failed commit (disk full) keeps everything queued and tries again: nothing is acknowledged that is not
  * durable. The queue is bounded by the credits of the agents; `onFault` is told once per fault, with '' when
- * it is over.
+ * it is over. A ledger that another process has fenced is told by `onFenced`, and takes nothing ever again.
  */
 export class Committer {
   private readonly ledger: Ledger
   private readonly apply: (entry: Entry, decoded: Batch | undefined) => void
   private readonly onFault: (fault: string) => void
+  private readonly onFenced: (why: string) => void
   private queue: Queued[] = []
   private bytes = 0
   private timer: NodeJS.Timeout | null = null
@@ -33,10 +34,12 @@ export class Committer {
     ledger: Ledger,
     apply: (entry: Entry, decoded: Batch | undefined) => void,
     onFault: (fault: string) => void,
+    onFenced: (why: string) => void,
   ) {
     this.ledger = ledger
     this.apply = apply
     this.onFault = onFault
+    this.onFenced = onFenced
   }
 
   /** `done` runs after the entry is durable and applied. `decoded` spares the state a second decoding. */
@@ -62,7 +65,7 @@ export class Committer {
     this.timer = null
     if (this.queue.length === 0) return true
     if (monotonicMs() < this.retryAt) {
-      this.timer = setTimeout(() => this.flush(), COMMIT_RETRY_MS)
+      if (this.retryAt < Infinity) this.timer = setTimeout(() => this.flush(), COMMIT_RETRY_MS)
       return false
     }
     const group = this.queue
@@ -83,6 +86,10 @@ export class Committer {
   }
 
   private failed(error: unknown): void {
+    if (error instanceof RankzeroError && error.code === 'FENCED') {
+      this.retryAt = Infinity
+      return this.onFenced(error.message)
+    }
     this.report(`${messageOf(error)} ${errnoOf(error)}`.trim())
     this.retryAt = monotonicMs() + COMMIT_RETRY_MS
     this.timer = setTimeout(() => this.flush(), COMMIT_RETRY_MS)

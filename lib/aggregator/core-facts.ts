@@ -12,7 +12,7 @@ import type { MemberView } from './core-types.ts'
  */
 export function drainFacts(
   state: State, silentBefore = -Infinity,
-): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide'> {
+): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide' | 'closing' | 'helloAt'> {
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const joins = [...workers, ...supervisors].map((view) => view.joinedAt)

@@ -135,6 +135,14 @@ export function renewCurrent(rank: Rank): void {
   for (const [shape, slot] of rank.slots) shape.tracks[slot] = current?.tracks.get(shape) ?? null
 }
 
+/** It was taken for lost, and is not: its own end comes after all. */
+export function revive(member: Member): void {
+  member.ended = null
+  if (member.state !== 'ended') return
+  member.state = 'live'
+  if (member.rank !== null) renewCurrent(member.rank)
+}
+
 function insert(rank: Rank, member: Member): void {
   const place = rank.lives.findIndex((life) => isOlder(member, life))
   rank.lives.splice(place === -1 ? rank.lives.length : place, 0, member)

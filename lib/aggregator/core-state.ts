@@ -15,7 +15,7 @@ import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../rec
 import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
 import { booksOf } from './core-books.ts'
 import { Health } from './core-health.ts'
-import { Members, renewCurrent } from './core-members.ts'
+import { Members, renewCurrent, revive } from './core-members.ts'
 import { Merge, pointsFrom } from './core-merge.ts'
 import { Metrics } from './core-metrics.ts'
 import type { Family, Member } from './core-model.ts'
@@ -35,6 +35,8 @@ export class State {
   pos = 0
   /** Of the last `term` note. */
   term = 0
+  /** Hosts that have had the head. */
+  readonly heads = new Set<string>()
   /** The `session` notes, merged field by field. */
   session: Readonly<Record<string, unknown>> = {}
   readonly events: EventView[] = []
@@ -91,7 +93,11 @@ export class State {
       case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
       case 'aside': this.aside.push(body); return
       case 'damaged': return this.damaged((body as Notes['damaged']).what)
-      case 'term': this.term = (body as Notes['term']).term
+      case 'term': {
+        const { term, host } = body as Notes['term']
+        this.term = term
+        if (host !== undefined) this.heads.add(host)
+      }
     }
   }
 
@@ -233,6 +239,7 @@ export class State {
   private batch(entry: Extract<Entry, { type: 'batch' }>, decoded?: Batch): void {
     const member = this.roster.get(entry.instance)
     if (member === undefined) return
+    if (member.ended?.estimated === true) revive(member)
     const from = member.acked + 1
     const batch = decoded ?? this.read(entry)
     if (entry.firstSeq > from) member.holes.push([from, entry.firstSeq - 1])
@@ -284,17 +291,21 @@ export class State {
         continue
       }
       const body = jsonOf(bytes)
-      if (kind === Kind.layout) this.layout(member, seq, body)
-      else if (kind === Kind.params) this.collapsed.set(member, body.params)
-      else if (kind === Kind.define) this.define(member, seq, body)
+      if (kind === Kind.params) this.collapsed.set(member, body.params)
       else if (kind === Kind.lost) member.lostInBand += sumOf(body.points)
       else if (kind === Kind.refused) member.refused += sumOf(body.values)
       else if (kind === Kind.event) this.events.push({ instance: member.instance, seq, time, event: body })
       else if (kind === Kind.end) member.end = body
-      else if (kind === Kind.open) {
-        member.open = body
-        this.collapsed.set(member, body.config)
-      }
+      else this.declared(member, seq, kind, body)
+    }
+  }
+
+  private declared(member: Member, seq: number, kind: number, body: Record<string, unknown>): void {
+    if (kind === Kind.layout) this.layout(member, seq, body)
+    else if (kind === Kind.define) this.define(member, seq, body)
+    else if (kind === Kind.open) {
+      member.open = body
+      this.collapsed.set(member, body['config'])
     }
   }
 

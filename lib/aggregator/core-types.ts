@@ -33,16 +33,10 @@ export interface NoteDraft<Kind extends keyof Notes = keyof Notes> {
 /** Bodies of the ledger's notes, by kind. Unknown kinds and fields are ignored. */
 export interface Notes {
   /**
+   * A new instance. Records below `first` are in ledger `ledgerBefore`, or lost.
    * `offset`: aggregator clock minus the node's, ms, as estimated when it joined. Orders the lives of a rank.
    */
-  joined: {
-    origin: Origin
-    first: number
-    ledgerBefore: string | null
-    offset: number
-    /** Defined below `first`. */
-    layouts?: { id: number; names: string[] }[]
-  }
+  joined: JoinedBody
   /** This instance holds its rank at the same time as `holder`: its points are rejected. */
   conflict: { instance: InstanceId; holder: InstanceId }
   /** This instance follows `after`, which had not ended when it joined: its held points may merge. */
@@ -54,11 +48,21 @@ export interface Notes {
   amend: Record<string, never>
   outbox: OutboxNote
   session: Record<string, unknown>
-  term: { term: number }
+  /** `host`: of the aggregator that holds it. */
+  term: { term: number; host?: string }
   /** First in a ledger: the one before could not be read, and is now `file`. */
   aside: { file: string; why: string }
   /** Never appended: what the ledger gives in the place of what it cannot. */
   damaged: DamagedBody
+}
+
+export interface JoinedBody {
+  origin: Origin
+  first: number
+  ledgerBefore: string | null
+  offset: number
+  /** Defined below `first`. */
+  layouts?: { id: number; names: string[] }[]
 }
 
 export interface EndedBody {
@@ -112,6 +116,9 @@ export interface MemberView {
   state: MemberState
   joinedAt: number
   acked: number
+  /** The first record that this ledger can have, and the ledger that has those before. */
+  first: number
+  ledgerBefore: string | null
   /** Step of the last values record, null before the first. */
   lastStep: number | null
   /** Time of the last record (ms, the node's clock), null before the first. */

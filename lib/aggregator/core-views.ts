@@ -9,10 +9,11 @@ import type { MetricStatus } from '../record/run-status.ts'
 import type { MemberView } from './core-types.ts'
 
 export function memberView(member: Member): MemberView {
-  const { instance, origin, state, joinedAt, acked, lastStep, lastTime, soft } = member
+  const { instance, origin, state, joinedAt, acked, first, ledgerBefore, lastStep, lastTime, soft } = member
   const { open, end, ended, holder, badWeights, textLines } = member
   return {
-    instance, origin, rank: origin.rank, attempt: attemptOf(member), state, joinedAt, acked, lastStep,
+    instance, origin, rank: origin.rank, attempt: attemptOf(member), state, joinedAt, acked, first,
+    ledgerBefore, lastStep,
     lastTime, open, end, ended, holder, badWeights, textLines,
     alive: soft?.alive ?? null, backlog: soft?.backlog ?? null, heardAt: soft?.at ?? null,
   }

@@ -6,7 +6,8 @@
  * Invariants: everything it knows derives from ledger entries applied in order, live and on replay alike
  * (core-state.ts); nothing is acknowledged before it is durable (commit.ts); decisions are committed before
  * anything follows from them; the session ends once, with the status that its members prove.
- * It does not start anything, and it does not care whose child it is.
+ * It does not start anything, and it does not care whose child it is. A higher term in its ledger is another
+ * process's: then it leaves and writes nothing more (lib/agent/FAILOVER.md).
  */
 import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
@@ -29,44 +30,17 @@ import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/i
 import { replay } from './aside.ts'
 import { Committer } from './commit.ts'
 import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
+import { lostMembers } from './core-lost.ts'
 import { State } from './core-state.ts'
 import type { NoteDraft } from './core-types.ts'
 import { Intake } from './intake.ts'
 import { listen, type Ears } from './listen.ts'
 import { Outboxes } from './outboxes.ts'
-import { createRun, takeFence, winRun, type Fence, type Won } from './open.ts'
+import { createRun, isFenced, takeFence, winRun, type Fence, type Won } from './open.ts'
+import type { AggregatorOptions } from './options.ts'
 import { snapshot } from './snapshot.ts'
 
-export interface AggregatorOptions {
-  /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
-  meeting: string | null
-  /** A run that is to be taken up again (`sync`, `--resume`, a restart). */
-  run: string | null
-  /** A new run, also where an earlier job left its meeting behind. */
-  fresh: boolean
-  /** Parent of the run directories, absolute. */
-  parent: string
-  lockDir: string
-  /** Flags and variables; null where init() may still decide. */
-  key: string | null
-  project: string | null
-  name: string | null
-  onCollision: 'fail' | 'wait' | 'rename'
-  sealAfterMs: number
-  joinTimeoutMs: number
-  /** Several nodes may take part: listen for them too. */
-  wide: boolean
-  /** Backends by name; those that the run began with are added. */
-  backends: readonly string[]
-  /** Setting: parent of the files of backend `jsonl`; null: the run directory. */
-  jsonlDir: string | null
-  /** How long the end may wait for backends. */
-  endMs: number
-  /** Setting: path of the run secret; null: made in the run directory. */
-  secretFile: string | null
-  /** Tells the starter how it goes: `{waiting}`, `{ready}` or `{error}`. */
-  tell: (line: object) => void
-}
+export type { AggregatorOptions } from './options.ts'
 
 /** Deaf to what a terminal or a launcher sends to everybody: the session is closed by its members' ends. */
 const DEAF = ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const
@@ -116,7 +90,12 @@ class Aggregator {
   private wide = false
   private wokeAt: number
   private tickedAt: number
+  /** Another process holds the run: nothing more may be written here, not even the picture. */
+  private fenced = false
   private stop: (status: number) => void = () => {}
+  private readonly over = new Promise<number>((resolve) => {
+    this.stop = resolve
+  })
 
   constructor(options: AggregatorOptions, won: Won) {
     const { sealAfterMs, joinTimeoutMs, lockDir, onCollision } = options
@@ -154,25 +133,31 @@ class Aggregator {
   /** Start, serve, end: the whole life on one screen. */
   async serve(): Promise<number> {
     try {
-      await this.session.claim(this.options.key)
-      if (!this.openDirectory()) {
-        this.options.tell({ taken: true })
-        return 0
-      }
-      await this.listen()
-      await this.session.start()
-      this.announce()
-      return await this.untilOver()
+      return await Promise.race([this.life(), this.over])
     } finally {
       this.close()
     }
+  }
+
+  private async life(): Promise<number> {
+    const { adopt, key, tell } = this.options
+    const isOver = adopt && this.session.state === 'ended'
+    if (!isOver) await this.session.claim(key)
+    if (isOver || !this.openDirectory()) {
+      tell({ taken: true })
+      return 0
+    }
+    await this.listen()
+    await this.session.start()
+    this.announce()
+    return this.untilOver()
   }
 
   /** False: another aggregator works in this run directory. */
   private openDirectory(): boolean {
     const { run, dir, meeting, ledger, aside } = this.won
     this.ledger = ledger ?? createRun(dir)
-    const fence = takeFence(dir, meeting)
+    const fence = takeFence(this.won, this.ledger)
     if (fence === null) return false
     this.fence = fence
     this.diary = openDiary('aggregator', logPath(dir, 'aggregator'))
@@ -183,7 +168,8 @@ class Aggregator {
     const meta = { run, meeting, startedAt: this.startedAt, wide: this.wide, backends: this.chosen }
     for (const [key, value] of Object.entries(meta)) this.ledger.setMeta(key, String(value))
     const applied = (...entry: Parameters<State['apply']>): void => this.applied(...entry)
-    this.committer = new Committer(this.ledger, applied, (fault) => this.faulted(fault))
+    this.committer = new Committer(
+      this.ledger, applied, (fault) => this.faulted(fault), (why) => this.leave(why))
     this.outboxes = new Outboxes(this.backends, {
       ledger: this.ledger, state: this.state, report: (line) => this.diary(line),
       commit: (body, done) =>
@@ -193,7 +179,8 @@ class Aggregator {
       this.diary(`the ledger could not be read and is now ${aside.file}: ${aside.why}; a new one begins`)
       this.committer.push({ type: 'note', kind: 'aside', body: aside, at: this.openedAt })
     }
-    this.committer.push({ type: 'note', kind: 'term', body: { term: fence.term }, at: this.openedAt })
+    const body = { term: fence.term, host: hostname() }
+    this.committer.push({ type: 'note', kind: 'term', body, at: this.openedAt })
     return true
   }
 
@@ -242,22 +229,27 @@ class Aggregator {
     }
   }
 
-  private untilOver(): Promise<number> {
-    return new Promise((resolve) => {
-      const timers = [
-        setInterval(() => this.tick(), SEAL_INTERVAL_MS),
-        setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS),
-      ]
-      this.stop = (status) => {
-        timers.forEach(clearInterval)
-        resolve(status)
-      }
-      // TERM asks this process to go, not the run: its successor, or `sync`, goes on from the ledger.
-      process.on('SIGTERM', () => {
-        this.committer.flush()
-        this.stop(0)
-      })
+  private async untilOver(): Promise<number> {
+    const timers = [
+      setInterval(() => this.tick(), SEAL_INTERVAL_MS),
+      setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS),
+    ]
+    // TERM asks this process to go, not the run: its successor, or `sync`, goes on from the ledger.
+    process.on('SIGTERM', () => {
+      this.committer.flush()
+      this.stop(0)
     })
+    const status = await this.over
+    timers.forEach(clearInterval)
+    return status
+  }
+
+  /** We were stopped or cut off until our lock was lost; the run goes on elsewhere. */
+  private leave(why: string): void {
+    if (this.fenced) return
+    this.fenced = true
+    this.diary(`leaves the run: ${why}`)
+    this.stop(1)
   }
 
   private applied(...entry: Parameters<State['apply']>): void {
@@ -272,15 +264,21 @@ class Aggregator {
   private tick(): void {
     const now = this.clock()
     this.countDenied()
+    const silentBefore = this.silentBefore(now)
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either, nor an end.
     const isWhole = this.committer.flush()
-    if (isWhole) for (const note of this.state.decide(now)) this.committer.push(note)
+    if (isWhole) {
+      const lost = { now, since: this.wokeAt, host: hostname(), closing: this.options.closing }
+      for (const note of this.state.decide(now)) this.committer.push(note)
+      for (const note of lostMembers(this.state, lost)) this.committer.push(note)
+    }
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
-    const facts = drainFacts(this.state, this.silentBefore(now))
+    const facts = drainFacts(this.state, silentBefore)
     if (isWhole && this.session.state !== 'draining' && mayDrain({
       ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
-      supervised: this.options.meeting === null, wide: this.wide,
+      supervised: this.options.meeting === null, wide: this.wide, closing: this.options.closing,
+      helloAt: Math.max(...[...this.intake.agents.values()].map(({ helloAt }) => helloAt)),
     })) void this.finish()
   }
 
@@ -357,6 +355,7 @@ class Aggregator {
   private paint(): void {
     this.examine()
     if (!this.dirty) return
+    if (isFenced(this.ledger, this.fence)) return this.leave('its ledger has a higher term')
     const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health } = this
     const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
@@ -381,6 +380,8 @@ class Aggregator {
     const ended = this.session.state === 'ended'
     this.ears?.close()
     this.outboxes?.close()
+    // Names of locks and files are the other holder's by now; ours go with the process.
+    if (this.fenced) return
     this.dirty = true
     if (this.intake !== undefined) this.paint()
     this.session.release()

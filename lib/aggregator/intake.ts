@@ -41,6 +41,8 @@ export interface Agent {
   offsetMs: number | null
   /** Connections to its signpost without the run secret. */
   denied: number
+  /** When it said so. */
+  helloAt: number
 }
 
 export type Reply = <T extends FrameType>(type: T, body: Bodies[T]) => void
@@ -123,7 +125,8 @@ export class Intake {
     if (hello.instances.length === 0) return this.welcome(hello, now, new Map(), reply)
     const { agent, host, pid, offset } = hello
     const known = this.agents.get(agent)
-    this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied: known?.denied ?? 0 })
+    const { denied = 0 } = known ?? {}
+    this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied, helloAt: now })
     const refused = new Map<string, string>()
     for (const { origin, first, ledger, layouts } of hello.instances) {
       const why = this.whyNot(origin)

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createRunDirectory, fencePath, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
+import { createRunDirectory, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
 import { LATE_RUNS_MAX } from '../limits.ts'
-import { tryLock } from '../ledger/lockdb.ts'
+import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { openReadable, type Aside } from './aside.ts'
-import { elect, readMeeting, type Election } from '../lock/index.ts'
+import { elect, fencePath, readMeeting, type Election } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
 
@@ -18,6 +18,8 @@ export interface Won {
   dir: string
   meeting: string
   election: Election
+  /** Lock and ledger of a run that is there; null: it is made later. */
+  lock: LockDb | null
   ledger: Ledger | null
   /** A ledger that could not be read. */
   aside: Aside | null
@@ -32,6 +34,7 @@ export function winRun(o: {
   meeting: string | null
   run: string | null
   fresh: boolean
+  adopt?: boolean
   parent: string
   lockDir: string
 }): Won | null {
@@ -40,13 +43,22 @@ export function winRun(o: {
   const election = elect(o.lockDir, `aggregator-${meeting}`)
   if (election === null) return null
   const known = o.fresh ? null : readMeeting(o.lockDir, meeting)
-  if (o.meeting !== null && o.run === null && known === null && !o.fresh && cameTooLate(o.parent, meeting)) {
+  const lost = (): null => {
     election.release()
     return null
   }
+  if (o.meeting !== null && o.run === null && known === null && !o.fresh && cameTooLate(o.parent, meeting)) {
+    return lost()
+  }
   const run = o.run ?? known?.run ?? minted
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
-  return { run, dir, meeting, election, ...openReadable(dir) }
+  const found = { run, dir, meeting, election }
+  if (!existsSync(ledgerPath(dir))) {
+    return o.adopt === true ? lost() : { ...found, lock: null, ledger: null, aside: null }
+  }
+  // Before the ledger is opened: SQLite's own locks are not to be trusted where this one is not.
+  const lock = tryLock(fencePath(dir))
+  return lock === null ? lost() : { ...found, lock, ...openReadable(dir) }
 }
 
 /**
@@ -86,8 +98,21 @@ export interface Fence {
 }
 
 /** The fence of a run directory. Null: another aggregator, perhaps of another host, works in it. */
-export function takeFence(dir: string, meeting: string): Fence | null {
-  const lock = tryLock(fencePath(dir))
+export function takeFence(
+  { dir, meeting, lock: held }: Pick<Won, 'dir' | 'meeting' | 'lock'>, ledger: Ledger,
+): Fence | null {
+  const lock = held ?? tryLock(fencePath(dir))
   if (lock === null) return null
-  return { term: lock.advance({ meeting, pid: String(process.pid) }), release: () => lock.release() }
+  const term = lock.advance({ meeting, pid: String(process.pid) }, ledger.term())
+  ledger.fence(term)
+  return { term, release: () => lock.release() }
+}
+
+/** Another holder of a higher term has the run: our lock was lost. */
+export function isFenced(ledger: Ledger, { term }: Fence): boolean {
+  try {
+    return ledger.term() > term
+  } catch {
+    return false // The next commit says what is wrong with it.
+  }
 }

@@ -108,10 +108,15 @@ const processOf = (role: string, { node, pid, procStart }: Origin): ProcessStatu
 function memberRow(view: MemberView, book: InstanceBooks | undefined, now: number): MemberStatus {
   const { rank, instance, attempt, origin, state, lastStep, lastTime, backlog } = view
   const { logged = 0, admitted = 0, lost = 0, pending = 0, refused = 0 } = book ?? {}
+  const { first, ledgerBefore } = view
+  const before = first > 1 && ledgerBefore !== null ? { ledger: ledgerBefore, records: first - 1 } : null
+  const shown = view.ended?.departure.cause === 'node-lost' ? 'lost' : state
   return {
-    rank, instance, attempt, host: origin.node, pid: origin.pid, procStart: origin.procStart, state, lastStep,
+    rank, instance, attempt, host: origin.node, pid: origin.pid, procStart: origin.procStart, state: shown,
+    lastStep,
     logged, admitted, lost, pending, refused, backlogBytes: backlog,
     lagMs: state === 'live' && lastTime !== null ? Math.max(0, Math.round(now - lastTime)) : null,
+    ...before === null ? {} : { before },
   }
 }
 

@@ -29,8 +29,6 @@ export function localBackend(dir: string): Backend {
 }
 
 export const ledgerPath = (dir: string): string => join(dir, 'ledger.sqlite')
-/** Whoever holds this lock works in the run directory; its term grows with every holder. */
-export const fencePath = (dir: string): string => join(dir, 'term.lock')
 export const statusPath = (dir: string): string => join(dir, 'status.json')
 const endpointPath = (dir: string): string => join(dir, 'endpoint.json')
 export const logPath = (dir: string, role: string): string => join(dir, 'log', `${role}.log`)

@@ -100,7 +100,7 @@ async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
 async function serve(place: DaemonPlace, meeting: string, { run, key }: Target): Promise<string> {
   const named = run === null ? [] : ['--resume', run]
-  const args = ['--meeting', meeting, '--end-timeout', `${OUTBOX_SYNC_MS}`, ...named]
+  const args = ['--closing', '--meeting', meeting, '--end-timeout', `${OUTBOX_SYNC_MS}`, ...named]
   if (key !== null) args.push(`--key=${key}`)
   try {
     const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {

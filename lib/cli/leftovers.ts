@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { spooledRun } from '../agent/spool.ts'
 import { messageOf } from '../errors.ts'
 import { listJournals, openReader, pendingDirs, shmDir } from '../journal/index.ts'
 
@@ -52,7 +53,10 @@ export function findLeftovers(dir: string, env: NodeJS.ProcessEnv): Found {
     }
   }
   for (const name of list(() => readdirSync(pending))) {
-    if (MEETING.test(name) && list(() => readdirSync(join(pending, name))).length > 0) of(name).spooled = true
+    if (!MEETING.test(name) || list(() => readdirSync(join(pending, name))).length === 0) continue
+    const one = of(name)
+    one.spooled = true
+    one.run ??= spooledRun(join(pending, name))
   }
   return { leftovers: [...found.values()], damaged }
 }

@@ -44,6 +44,7 @@ export function statusText(status: ShownStatus, now: number): string {
       ['failed', `${style('red', howItFailed(failed))}${failed.recovered ? ' (recovered)' : ''}`]),
     ...healthFields(status),
     ...(status.damages ?? []).map((what): [string, string] => ['damaged', style('red', what)]),
+    ...[elsewhere(members, status.dir) ?? []].flat().map((text): [string, string] => ['elsewhere', text]),
     ...(status.fault === null ? [] : [['fault', style('red', status.fault)] satisfies [string, string]]),
     ...(status.reason === null ? []
       : [['refused', refusal(status.reason, status.run)] satisfies [string, string]]),
@@ -67,6 +68,16 @@ function pointsLine(books: BooksStatus): string {
   const rare = (['open', 'superseded', 'rejected'] as const).filter((name) => books[name] > 0)
   const line = [...always, ...rare].map((name) => `${count(books[name])} ${name}`).join(', ')
   return books.refused === 0 ? line : `${line}; ${count(books.refused)} values refused`
+}
+
+/** What another ledger has of this run; null: nothing. */
+export function elsewhere(members: readonly MemberStatus[], dir: string): string | null {
+  const there = members.flatMap(({ before }) => before ?? [])
+  if (there.length === 0) return null
+  const records = there.reduce((sum, one) => sum + one.records, 0)
+  const ledgers = [...new Set(there.map(({ ledger }) => ledger.slice(0, 8)))].join(', ')
+  return `${plural(records, 'record')} of ${plural(there.length, 'rank')} are in ledger ${ledgers} of `
+    + `another head; if its disk turns up: rankzero sync ITS_RUN_DIRECTORY --join ${dir}`
 }
 
 /** All nodes, and by how much their clocks differ from the head's. */

@@ -1,18 +1,21 @@
+import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { findSetting } from '../config/settings.ts'
 import { EXIT, RankzeroError } from '../errors.ts'
 import { count, plural, say } from '../launch/progress.ts'
-import { readEndpoint } from '../backend/local.ts'
+import { readEndpoint, readStatus } from '../backend/local.ts'
 import { cliOf } from '../spawn.ts'
 import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Exit, type Shared } from './define.ts'
 import type { Delivered, Target } from './deliver.ts'
+import { elsewhere } from './status-text.ts'
 import { findLeftovers, type Leftover } from './leftovers.ts'
 import { findRun, listRuns, parentOf, type FoundRun } from './runs.ts'
 
 interface Flags extends Shared {
   all?: true
   key?: string
+  join?: string
   json?: true
 }
 
@@ -22,11 +25,19 @@ export const syncCommand = (exit: Exit): Command => command('sync')
   .argument('[RUN...]', 'run ids, run directories, or latest (the default)')
   .option('--all', 'every run below the directory, and what waits there without one')
   .option('--key <K>', 'deliver a run whose own key was refused under this one')
+  .option('--join <DIR>', 'another run directory of the same run, from another node: its part is added')
   .option('--json', 'one JSON object per run: run, dir, state, status, delivered, sent, pending, lost')
   .addHelpText('after', `
 Per run it says: its state and final status, points delivered now, points still pending, points lost.
 A point is pending until it is in the ledger, and as often as a backend has not taken it.
 A run whose processes still live is left to them. Exits with 4 when something is still pending.
+
+After the head's node is lost for good: where nodes share the run directory, sync on any of them completes the
+run. Where they share nothing, sync on each of the others makes a run directory with what waited there, under
+the same run id; status names what is elsewhere. Those parts become one where they can be reached from one
+node: the head's own directory first, if it turns up again, else any of them:
+  rankzero sync RUN_DIRECTORY --join OTHER_RUN_DIRECTORY
+(Or copy .pending/ of all nodes below one directory before the first sync.)
 
 Example:
   rankzero sync --all --dir ./rankzero`)
@@ -38,6 +49,13 @@ Example:
       throw new RankzeroError('USAGE', `--all and RUN ${names[0]} exclude each other`, 'give one of them')
     }
     const dir = dirOf(flags)
+    if (flags.join !== undefined) {
+      if (names.length !== 1) {
+        throw new RankzeroError('USAGE', '--join needs one RUN', 'name the run that goes on')
+      }
+      const { joinRuns } = await import('./join.ts')
+      joinRuns(findRun(dir, names[0]), findRun(dirname(resolve(flags.join)), resolve(flags.join)))
+    }
     const { deliver } = await import('./deliver.ts')
     const cli = cliOf(process.env)
     if (cli === null) throw new RankzeroError('USAGE', 'rankzero cannot be found', 'set RANKZERO_CLI')
@@ -63,6 +81,8 @@ function targets(dir: string, names: readonly string[], all: boolean, key: strin
   }
   const orphan = (left: Leftover): Target =>
     ({ parent: dir, run: left.run, runDir: null, left, meeting: left.meeting, key })
+  const nothing = names.length === 0 && listRuns(dir).length === 0
+  if (!all && nothing && leftovers.length > 0) return leftovers.map(orphan)
   if (!all) {
     return (names.length > 0 ? names : ['latest']).map((name) => {
       // A run that never got a directory is known by what its processes left.
@@ -83,5 +103,7 @@ function line(one: Delivered): string {
   const books = `${plural(delivered, 'point')} delivered${toBackends}, ${count(pending)} pending, `
     + `${count(lost)} lost`
   const why = error === undefined ? '' : `; ${error}`
-  return `${run ?? `(no run yet, meeting ${meeting})`}  ${end}: ${books}${why}\n`
+  const parts = one.dir === null ? null : elsewhere(readStatus(one.dir)?.members ?? [], one.dir)
+  const told = parts === null ? '' : `; ${parts}`
+  return `${run ?? `(no run yet, meeting ${meeting})`}  ${end}: ${books}${why}${told}\n`
 }

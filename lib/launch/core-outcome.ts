@@ -36,6 +36,7 @@ export function statusOf(outcome: Outcome, numbers: Readonly<Record<string, numb
 }
 
 export type Failed = Pick<Failure, 'rank' | 'host' | 'pid' | 'exit' | 'signal' | 'lastStep' | 'error' | 'log'>
+  & { cause?: string }
 
 /** One line: who, where, how, and how far it had come. */
 export function howItFailed(failed: Failed): string {
@@ -46,7 +47,8 @@ export function howItFailed(failed: Failed): string {
   return failed.rank < 0 ? how : `${how}, ${step}${log}`
 }
 
-function howItLeft({ exit, signal, error }: Failed): string {
+function howItLeft({ exit, signal, error, cause }: Failed): string {
+  if (cause === 'node-lost') return 'was lost with its node'
   if (signal !== null) return `was killed by ${signal}`
   const thrown = error === undefined ? '' : ` (${error.type}: ${firstLine(error.message)})`
   return exit === null ? `left with no known status${thrown}` : `exited with status ${exit}${thrown}`

@@ -2,6 +2,8 @@
  * Room ledger: the durable, ordered list of everything the aggregator admitted and decided in one run.
  *
  * In: batches (blobs as they came by wire) and notes (decisions, as JSON). Out: the same, in order of `pos`.
+ * The writer's term is in the file too (`fence`): one that was stopped or cut off until its lock was lost
+ * finds a higher one in its next transaction and writes nothing more.
  * Invariants: one append is one transaction, on disk when it returns, whole or absent after any crash; pos
  * grows by one from 1; nothing is changed or deleted; an entry is given back as it was appended, or as
  * damaged. One writer at a time (the aggregator's lock); readers at any time.
@@ -62,6 +64,10 @@ export interface Ledger {
   entries(fromPos?: number): Iterable<Entry>
   meta(): Record<string, string>
   setMeta(key: string, value: string): void
+  /** Of the last writer that fenced the file; 0: none did. */
+  term(): number
+  /** From here on this process writes under `term`, and not at all once a higher one is in the file. */
+  fence(term: number): void
   /** Idempotent. */
   close(): void
 }
@@ -163,6 +169,7 @@ class SqliteLedger implements Ledger {
   /** Null: this ledger has no checks. */
   readonly #check: Check | null
   #pos: number
+  #term: number | null = null
   #open = true
 
   constructor(db: Sqlite, path: string, version: number) {
@@ -231,6 +238,15 @@ class SqliteLedger implements Ledger {
     this.#transaction(() => this.#db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)').run(key, value))
   }
 
+  term(): number {
+    return Number(this.#db.prepare(`SELECT value FROM meta WHERE key = 'term'`).get()?.['value'] ?? 0)
+  }
+
+  fence(term: number): void {
+    this.#term = term
+    this.setMeta('term', String(term))
+  }
+
   close(): void {
     if (!this.#open) return
     this.#open = false
@@ -263,6 +279,15 @@ class SqliteLedger implements Ledger {
     }
   }
 
+  /** Inside a transaction, so that nobody can fence between the look and the write. */
+  #checkTerm(): void {
+    const now = this.#term === null ? 0 : this.term()
+    if (this.#term === null || now <= this.#term) return
+    const why = `${this.path} is written under term ${now}, not ${this.#term} any more`
+    throw new RankzeroError('FENCED', why, 'nothing: the process of the higher term goes on with the run',
+      { detail: { path: this.path, term: now } })
+  }
+
   #readFrom(pos: number): SqlRow[] {
     try {
       return this.#read.all(pos, pos)
@@ -274,6 +299,7 @@ class SqliteLedger implements Ledger {
   #transaction(work: () => void): void {
     try {
       this.#db.exec('BEGIN IMMEDIATE')
+      this.#checkTerm()
       work()
       this.#db.exec('COMMIT')
     } catch (error) {

@@ -10,6 +10,6 @@
 export { elect, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
 export {
-  meetingPath, meetingSecretPath, readJson, readMeeting, readShared, removeMeeting, removeShared,
+  fencePath, meetingPath, meetingSecretPath, readJson, readMeeting, readShared, removeMeeting, removeShared,
   sharedPath, writeJson, writeMeeting, writeShared,
 } from './meeting.ts'

@@ -26,6 +26,9 @@ export const sharedPath = (dir: string, meeting: string): string => join(dir, '.
 export const readShared = (dir: string, meeting: string): Endpoint | null =>
   readJson<Endpoint>(sharedPath(dir, meeting), readOwn)
 
+/** Locked by the aggregator that writes in a run directory; agents of other nodes look whether it is. */
+export const fencePath = (runDir: string): string => join(runDir, 'term.lock')
+
 export function writeShared(dir: string, endpoint: Endpoint): void {
   const path = sharedPath(dir, endpoint.meeting)
   makeDirectory(dirname(path), 0o700)

@@ -107,7 +107,7 @@ export interface Origin {
 export interface Departure {
   exit: number | null
   signal: string | null
-  cause: 'end-record' | 'parent' | 'pidfd' | 'error-file' | 'unknown'
+  cause: 'end-record' | 'parent' | 'pidfd' | 'error-file' | 'node-lost' | 'unknown'
   error?: { type: string; message: string }
   /** Where its output, or its exception, is. */
   log?: string

@@ -111,6 +111,8 @@ export interface MemberStatus {
   backlogBytes: number | null
   /** Age of its newest record, null when it is not live. */
   lagMs: number | null
+  /** Its first records are in another ledger: that of a head that was lost. */
+  before?: { ledger: string; records: number }
 }
 
 export interface NodeStatus {

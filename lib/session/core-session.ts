@@ -7,7 +7,7 @@
  * known before.
  * It does not talk to backends (session/index.ts) and does not decide how the run ended (core-status.ts).
  */
-import { JOIN_TIMEOUT_MS, RUN_LINGER_MS } from '../limits.ts'
+import { JOIN_TIMEOUT_MS, NODE_LOST_MS, RUN_LINGER_MS } from '../limits.ts'
 import { RankzeroError } from '../errors.ts'
 
 export type SessionState = 'closed' | 'acquiring' | 'live' | 'draining' | 'ended' | 'refused'
@@ -50,18 +50,26 @@ export interface DrainFacts {
   supervised: boolean
   /** Ranks may be on other nodes, which a supervisor of this one knows nothing about. */
   wide: boolean
+  /** `sync` serves the run: who has not come by now has nobody to bring him. */
+  closing?: boolean
+  /** Last time that an agent announced somebody; -Infinity: none has yet. */
+  helloAt?: number
 }
 
 /** True when nothing more can come: every owner is gone, and whoever was still to come had his time. */
 export function mayDrain(facts: DrainFacts): boolean {
   const { now } = facts
   if (facts.liveWorkers > 0 || facts.liveSupervisors > 0) return false
-  if (now - facts.lastChangeAt < RUN_LINGER_MS) return false
+  const { helloAt = facts.openedAt } = facts
+  if (now - Math.max(facts.lastChangeAt, helloAt) < RUN_LINGER_MS) return false
+  // The agent that brings what is left comes after us.
+  if (facts.closing === true && helloAt === -Infinity && now - facts.openedAt < NODE_LOST_MS) return false
   const waited = now - (facts.firstJoinAt ?? facts.openedAt)
+  const patience = facts.closing ? NODE_LOST_MS : JOIN_TIMEOUT_MS
   // Tasks of one job come one after the other; a short one may be done before the last has come.
   const whole = !facts.wide || facts.joinedRanks >= facts.worldSize
   if (facts.supervisors >= facts.supervisorsExpected && whole) return true
-  if (facts.supervisors > 0) return waited >= JOIN_TIMEOUT_MS
-  if (facts.supervised || facts.firstJoinAt === null) return waited >= JOIN_TIMEOUT_MS
-  return facts.joinedRanks >= facts.worldSize || waited >= JOIN_TIMEOUT_MS
+  if (facts.supervisors > 0) return waited >= patience
+  if (facts.supervised || facts.firstJoinAt === null) return waited >= patience
+  return facts.joinedRanks >= facts.worldSize || waited >= patience
 }

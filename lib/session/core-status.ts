@@ -50,8 +50,10 @@ export function finalStatus(facts: EndFacts): { status: FinalStatus; failed: Fai
   return { status: statusOf(ends, failed), failed }
 }
 
-function statusOf(ends: Ends, failed: readonly Failure[]): FinalStatus {
+function statusOf(ends: Ends, all: readonly Failure[]): FinalStatus {
   const { seen, worldSize } = ends.facts
+  // What went with its node is listed; whether the run failed is for the others to say.
+  const failed = all.filter(({ cause }) => cause !== 'node-lost')
   // What an earlier life of a resumed run went through does not count.
   const begun = Math.max(...seen.map(({ event, at }) => event.type === 'started' ? at : -Infinity), -Infinity)
   const now = seen.filter(({ at }) => at >= begun).map(({ event }) => event)
@@ -91,7 +93,7 @@ function failures(ends: Ends): Failure[] {
   for (const member of ends.facts.members) {
     if (member.state === 'conflict') continue
     const left = ends.left(member)
-    if (left === null || left.stopped || !(isFailure(left) || ends.vanished(member, left))) continue
+    if (left === null || left.stopped || !isLoss(left, ends.vanished(member, left))) continue
     const { rank, host, pid, lastStep, lastTime } = member
     const { exit, signal, cause, error, log, at, exact } = left
     list.push({ moment: exact ? at : lastTime ?? at, failure: {
@@ -142,6 +144,12 @@ interface Left extends Omit<Departure, 'cause'> {
 
 const isFailure = (left: { exit: number | null; signal: string | null; error?: unknown }): boolean =>
   (left.exit !== null && left.exit !== 0) || left.signal !== null || left.error !== undefined
+
+const isLoss = (left: Left, vanished: boolean): boolean =>
+  isFailure(left) || vanished || left.cause === 'node-lost'
+
+/** Who saw it leave, or it says so itself. */
+const isSeen = ({ cause }: Departure): boolean => !['unknown', 'end-record', 'node-lost'].includes(cause)
 
 /** The members with what is known of their exits, looked up once. */
 class Ends {
@@ -237,12 +245,11 @@ class Ends {
     }
     const parental = told && { ...base, exit: told.exit, signal: told.signal, cause: 'parent' }
     if (exact) return parental
-    if (departure !== null && departure.cause !== 'unknown' && departure.cause !== 'end-record') {
-      return { ...base, ...departure }
-    }
+    if (departure !== null && isSeen(departure)) return { ...base, ...departure }
     if (parental !== null) return parental
     if (record !== null) return { ...base, exit: 0, signal: null, cause: 'end-record' }
-    return member.state === 'live' ? null : { ...base, exit: null, signal: null, cause: 'unknown' }
+    const cause = departure?.cause === 'node-lost' ? 'node-lost' : 'unknown'
+    return member.state === 'live' ? null : { ...base, exit: null, signal: null, cause }
   }
 }
 

@@ -35,10 +35,12 @@ export const originSchema: z.ZodType<Origin> = z.object({
 const departureSchema = z.object({
   exit: z.number().int().nullable(),
   signal: z.string().nullable(),
-  cause: z.enum(['end-record', 'parent', 'pidfd', 'error-file', 'unknown']),
+  cause: z.enum(['end-record', 'parent', 'pidfd', 'error-file', 'node-lost', 'unknown']),
   error: z.object({ type: z.string(), message: z.string() }).optional(),
   log: z.string().optional(),
 })
+
+export const layoutsSchema = z.array(z.object({ id: whole, names: z.array(z.string()) }))
 
 const helloInstance = z.object({
   origin: originSchema,
@@ -50,7 +52,7 @@ const helloInstance = z.object({
   /** Ledger that acknowledged the seqs below `first`, null when none did. */
   ledger: z.string().nullable(),
   /** What the agent knows of layouts that were defined below `first`: another ledger has not seen them. */
-  layouts: z.array(z.object({ id: whole, names: z.array(z.string()) })).optional(),
+  layouts: layoutsSchema.optional(),
 })
 
 const hello = z.object({
@@ -162,6 +164,7 @@ export const schemas = {
   REDIRECT: redirect,
 } as const
 
+export type Layout = z.infer<typeof layoutsSchema>[number]
 export type HelloInstance = z.infer<typeof helloInstance>
 export type Hello = z.infer<typeof hello>
 export type WelcomeInstance = z.infer<typeof welcomeInstance>

@@ -9,9 +9,9 @@ export {
   decodeFrame, encodeFrame, FRAME_TYPES, PROTOCOL_VERSION, type Bodies, type Frame, type FrameType,
 } from './frames.ts'
 export type {
-  Ack, BeatDown, BeatUp, End, Hello, HelloInstance, Redirect, Refuse, Skip, Welcome, WelcomeInstance,
+  Ack, BeatDown, BeatUp, End, Hello, HelloInstance, Layout, Redirect, Refuse, Skip, Welcome, WelcomeInstance,
 } from './bodies.ts'
-export { originSchema, schemas } from './bodies.ts'
+export { layoutsSchema, originSchema, schemas } from './bodies.ts'
 export { BatchBuilder } from './batch-build.ts'
 export {
   decodeBatch, peekBatch, type Batch, type BatchHead, type BatchPayload, type Group,

@@ -29,6 +29,8 @@ export class MemoryLedger implements Ledger {
   }
 
   setMeta(): void {}
+  term(): number { return 0 }
+  fence(): void {}
   close(): void {}
 }
 

@@ -100,6 +100,7 @@ beforeEach(() => {
     tight,
     (entry, decoded) => state.apply(entry, decoded),
     (fault) => faults.push(fault),
+    (why) => faults.push(why),
   )
   const served = {
     run: 'r',

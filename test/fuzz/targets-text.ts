@@ -103,7 +103,7 @@ function ofEntries(input: Uint8Array): string {
   state.metrics(10)
   return readAs({
     id: 'l', path: '/r/ledger.sqlite', entries: () => entries, meta: () => ({}), append: () => 0,
-    setMeta() {}, close() {},
+    setMeta() {}, term: () => 0, fence() {}, close() {},
   })
 }
 

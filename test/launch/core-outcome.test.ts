@@ -31,6 +31,8 @@ test('a failure is one line with rank, host, pid, cause and last step', () => {
   const error = { type: 'ValueError', message: 'bad\nsecond line' }
   expect(howItFailed({ ...base, signal: null, exit: 1, error, lastStep: null }))
     .toBe('rank 2 on node7 (pid 41) exited with status 1 (ValueError: bad), no step logged')
+  expect(howItFailed({ ...base, signal: null, cause: 'node-lost' }))
+    .toBe('rank 2 on node7 (pid 41) was lost with its node, last step 90')
   expect(howItFailed({ ...base, rank: -1 })).toBe('COMMAND on node7 (pid 41) was killed by SIGKILL')
 })
 

@@ -154,6 +154,24 @@ describe('one process', () => {
     one.close()
   })
 
+  it('takes nothing more from a writer of a lower term', () => {
+    const zombie = openLedger(path)
+    zombie.fence(1)
+    zombie.append([note('a', 1)])
+    const heir = openLedger(path)
+    expect(heir.term()).toBe(1)
+    heir.fence(2)
+    const fenced = expect.objectContaining({ code: 'FENCED' })
+    expect(() => zombie.append([note('b', 1)])).toThrow(fenced)
+    expect(() => zombie.setMeta('run', 'x')).toThrow(fenced)
+    expect(() => zombie.fence(1)).toThrow(fenced)
+    heir.append([note('c', 1)])
+    expect([...heir.entries()]).toMatchObject([{ pos: 1, kind: 'a' }, { pos: 2, kind: 'c' }])
+    expect(heir.meta()).not.toHaveProperty('run')
+    zombie.close()
+    heir.close()
+  })
+
   it('refuses to write when it was opened to be read', () => {
     openLedger(path).close()
     const reader = openLedger(path, { readonly: true })

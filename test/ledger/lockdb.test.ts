@@ -48,6 +48,12 @@ describe('in one process', () => {
     second!.release()
   })
 
+  it('goes above a term that was seen elsewhere, since its file may have been lost', () => {
+    const lock = tryLock(path)!
+    expect([lock.advance({}, 5), lock.advance({}, 2), lock.advance({})]).toEqual([6, 7, 8])
+    lock.release()
+  })
+
   it('keeps term and state over holders', () => {
     const first = tryLock(path)!
     expect([first.term, first.state()]).toEqual([0, {}])

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { takeFence } from '../../lib/aggregator/open.ts'
-import { tryLock } from '../../lib/ledger/index.ts'
+import { openLedger, tryLock } from '../../lib/ledger/index.ts'
 import { random, SEED } from '../scenario/harness.ts'
 import { Disk, type Fate, type Image } from './disk.ts'
 import { Promises } from './promises.ts'
@@ -128,8 +128,10 @@ class Cuts {
     try {
       if (!existsSync(this.at(run!.dir))) return 'the run directory is gone'
       const recovered = recover(this.at(run!.dir), join(this.at(dir), '.pending'), run!.meeting, deep)
-      const fence = takeFence(this.at(run!.dir), run!.meeting)!
+      const ledger = openLedger(join(this.at(run!.dir), 'ledger.sqlite'))
+      const fence = takeFence({ dir: this.at(run!.dir), meeting: run!.meeting, lock: null }, ledger)!
       fence.release()
+      ledger.close()
       const terms = [...keys.keys()].map((path): [string, number] => [path, termOf(this.at(path))])
       return { ...recovered, term: fence.term, keys: new Map(terms) }
     } catch (error) {

@@ -44,6 +44,8 @@ const EVENTS: Record<string, (of: Job) => Promise<void>> = {
     two.net.heal(1)
     await two.finished()
     await two.expectWhole()
+    // Longer than a silent head is waited for; but its lock is held.
+    expect(two.place.status()).toMatchObject({ host: 'h0', term: 1 })
   },
 
   async 'lose nothing when the link is down at the end, and heals within a minute'(of) {

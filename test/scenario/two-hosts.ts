@@ -16,6 +16,8 @@ export interface Job {
   steps: number
   rate: number
   env?: NodeJS.ProcessEnv
+  /** World size; default 4. */
+  ranks?: number
 }
 
 const PER_HOST = 2
@@ -68,7 +70,7 @@ export class TwoHosts {
     const { metrics, steps, rate } = this.job
     const trainer = [process.execPath, TRAINER]
     const started = Array.from({ length: PER_HOST }, (_, local) => this.net.start(i, trainer, {
-      ...env, RANK: String(first + local), WORLD_SIZE: '4',
+      ...env, RANK: String(first + local), WORLD_SIZE: String(this.job.ranks ?? 4),
       LOCAL_RANK: String(local), LOCAL_WORLD_SIZE: String(PER_HOST),
       MASTER_ADDR: this.net.name(0), MASTER_PORT: '29511',
       T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: String(rate), T_TRUTH: truth,
@@ -87,28 +89,34 @@ export class TwoHosts {
     return all
   }
 
-  /** Every point that a trainer was told is recorded, once and nothing else; the books agree. */
+  /** The run ended well with every point of all ranks; the books agree. */
   async expectWhole(dir = this.place.dir): Promise<void> {
     const args = ['--dir', dir]
-    const { metrics } = this.job
     await until('the end of the run', 60_000, () =>
       this.place.json<{ state: string }>(['status', 'latest', '--json', ...args]).state === 'ended')
     const status = this.place.json<Record<string, unknown>>(['status', 'latest', '--json', ...args])
     expect(status, JSON.stringify(status)).toMatchObject({ status: 'finished', ranks: 4 })
+    this.expectPoints([0, 1, 2, 3], dir)
+    const audit = this.place.json(['audit', 'latest', '--json', ...args])
+    expect(audit).toMatchObject({ balanced: true, complete: true })
+  }
+
+  /** Every point that a trainer of these ranks was told is recorded, once and nothing else. */
+  expectPoints(ranks: readonly number[], dir = this.place.dir): void {
+    const { metrics } = this.job
     const expected: string[] = []
-    for (let rank = 0; rank < 4; rank++) {
+    for (const rank of ranks) {
       for (const step of readFileSync(`${this.truth}.${rank}`, 'utf8').trim().split('\n').map(Number)) {
         for (let metric = 0; metric < metrics; metric++) {
           expected.push(`${nameOf(metric)} ${step} ${rank} ${valueOf(rank, step, metric)}`)
         }
       }
     }
-    const points = this.place.points('latest', ...args)
-    const got = points.map(({ metric, step, rank, value }) => `${metric} ${step} ${rank} ${value}`)
+    const points = this.place.points('latest', '--dir', dir)
+    const got = points.filter(({ rank }) => ranks.includes(rank))
+      .map(({ metric, step, rank, value }) => `${metric} ${step} ${rank} ${value}`)
     expect(got.length).toBe(expected.length)
     expect(got.sort()).toEqual(expected.sort())
-    const audit = this.place.json(['audit', 'latest', '--json', ...args])
-    expect(audit).toMatchObject({ balanced: true, complete: true })
   }
 
   dispose(): void {

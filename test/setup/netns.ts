@@ -40,6 +40,8 @@ export interface Hosts {
   /** Takes the host's cable out: `carrier` = the host sees it, `silent` = packets just vanish. */
   cut(i: number, how?: 'carrier' | 'silent'): void
   heal(i: number): void
+  /** Its power goes for good: no packet leaves any more, all processes and its shared memory are gone. */
+  lose(i: number): void
   /** Live processes of host i whose command line has this in it. */
   pids(i: number, needle?: string): number[]
   dispose(): void
@@ -118,6 +120,11 @@ export async function hosts(count: number): Promise<Hosts> {
       begin(inside(machines[i]!, ...argv), { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] }),
     cut: (i, how = 'carrier') => link('set', `v${i}`, ...(how === 'carrier' ? ['down'] : ['nomaster'])),
     heal: (i) => link('set', `v${i}`, 'up', 'master', 'br0'),
+    lose: (i) => {
+      link('set', `v${i}`, 'nomaster')
+      for (const { pid } of tenants(machines[i]!)) kill(pid)
+      machines[i]!.stdin!.end()
+    },
     pids: (i, needle = '') =>
       tenants(machines[i]!).filter(({ cmd }) => cmd.includes(needle)).map(({ pid }) => pid),
     dispose: () => {

@@ -197,7 +197,9 @@ export class Job {
         meeting, run, dir: plan.dir, env: {}, lockDir: plan.lockDir, spoolCap: 2 ** 20,
         overflowCap: plan.journalBytes, exitTimeoutMs: plan.exitTimeoutMs, systemMetricsMs: 0,
         node: node.name, everyNode, secretFile: null,
-        startHead: (wide, taken) => { this.startAggregator(node, { run: run ?? taken, wide }) },
+        startHead: ({ wide, run: taken, adopt }) => {
+          this.startAggregator(node, { run: run ?? taken, wide, adopt })
+        },
       }).then((status) => world.kill(process, null, status), (error: unknown) => world.fails(process, error))
     })
   }
@@ -206,8 +208,9 @@ export class Job {
     const { plan, meeting, world } = this
     return world.spawn(node, 'aggregator', `${plan.name}${node.name}/head`, (process) => {
       void runAggregator({
-        meeting, run: null, fresh: false, parent: plan.dir, lockDir: plan.lockDir, key: plan.key,
-        project: null, name: null, onCollision: plan.onCollision, sealAfterMs: 10_000, joinTimeoutMs: 30_000,
+        meeting, run: null, fresh: false, adopt: false, closing: false, parent: plan.dir,
+        lockDir: plan.lockDir, key: plan.key, project: null, name: null,
+        onCollision: plan.onCollision, sealAfterMs: 10_000, joinTimeoutMs: 30_000,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
         jsonlDir: null, endMs: 60_000,
         ...more,

@@ -48,6 +48,7 @@ class SimLedger implements Ledger {
   readonly #file: LedgerFile
   readonly #disk: Disk | null
   #pos: number
+  #term = Infinity
 
   constructor(file: LedgerFile, disk: Disk | null) {
     this.id = file.id
@@ -62,6 +63,7 @@ class SimLedger implements Ledger {
     world.spend(this.#disk!.syncMs)
     if (this.#disk!.full) throw failed(this.path, 'ENOSPC')
     const { entries } = this.#file
+    this.#checkTerm()
     if (entries.length !== this.#pos) throw failed(this.path, 'another process writes it')
     for (const draft of drafts) {
       const pos = ++this.#pos
@@ -84,7 +86,22 @@ class SimLedger implements Ledger {
   setMeta(key: string, value: string): void {
     step()
     if (this.#disk!.full) throw failed(this.path, 'ENOSPC')
+    this.#checkTerm()
     this.#file.meta[key] = value
+  }
+
+  term(): number {
+    return Number(this.#file.meta['term'] ?? 0)
+  }
+
+  fence(term: number): void {
+    this.#term = term
+    this.setMeta('term', String(term))
+  }
+
+  #checkTerm(): void {
+    if (this.term() <= this.#term) return
+    throw new RankzeroError('FENCED', `${this.path} has a higher term`, 'nothing')
   }
 
   close(): void {}
@@ -132,12 +149,13 @@ class SimLock implements LockDb {
     return { ...this.#lock.state }
   }
 
-  advance(state: Record<string, string>): number {
+  advance(state: Record<string, string>, above = 0): number {
     step()
     if (this.#disk.full) throw failed(this.path, 'ENOSPC')
-    context().laws.advanced(this.path, { ...this.#lock.state }, state, this.#lock.term + 1)
+    const term = Math.max(this.#lock.term, above) + 1
+    context().laws.advanced(this.path, { ...this.#lock.state }, state, term)
     this.#lock.state = { ...state }
-    this.#lock.term++
+    this.#lock.term = term
     step()
     return this.#lock.term
   }

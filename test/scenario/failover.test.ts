@@ -1,0 +1,179 @@
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { readEndpoint, readStatus } from '../../lib/backend/local.ts'
+import type { RunStatus } from '../../lib/record/run-status.ts'
+import { CLI, kill, Place, sleep, TRAINER, until } from './harness.ts'
+import { TwoHosts, type Job } from './two-hosts.ts'
+import { nameOf } from './value.js'
+
+const SHARED: Job = { shared: true, metrics: 2, steps: 4000, rate: 100 }
+/** The agent of the other node has seen by then that the lock of the run directory reaches it. */
+const PROVED_MS = 3000
+/** A limit that only a hang reaches, on a busy machine too. */
+const TIME_MS = 300_000
+
+/** Read as a file: a process per look would hold up the tests beside. */
+function seen(place: Place): Partial<RunStatus> {
+  const [run] = place.runs()
+  return run === undefined ? {} : readStatus(join(place.dir, run)) ?? {}
+}
+
+async function begun(job: Job, count = 2): Promise<TwoHosts> {
+  const two = await TwoHosts.make(job, count)
+  const ranks = job.ranks ?? 4
+  for (let i = 0; 2 * i < ranks; i++) two.start(i, 2 * i)
+  await until('all ranks', 60_000, () => seen(two.place).members?.length === ranks)
+  return two
+}
+
+/** Real hosts in namespaces, all at once: what they do most is wait. */
+describe.concurrent('rank 0\'s node, the run directory is shared', () => {
+  it('is gone for good: the other node takes the run over, and closes it', async () => {
+    const two = await begun({ ...SHARED, steps: 6000 })
+    try {
+      await sleep(PROVED_MS)
+      const { term, key } = seen(two.place)
+      two.net.lose(0)
+      const lost = two.ranks.splice(0, 2)
+      await Promise.all(lost.map(({ ended }) => ended))
+      await until('a new head', 90_000, () => seen(two.place).host === 'h1')
+      // Its own node starts it again when it dies.
+      kill(two.net.pids(1, ' aggregator ')[0])
+      await two.finished()
+      await until('the end', 120_000, () => seen(two.place).state === 'ended')
+      const status = two.place.status()
+      expect(status).toMatchObject({ host: 'h1', status: 'partial', key, term: term! + 2, ranks: 4 })
+      expect(two.place.runs()).toHaveLength(1)
+      expect(status.failed.map(({ rank, host, cause }) => [rank, host, cause]).sort())
+        .toEqual([[0, 'h0', 'node-lost'], [1, 'h0', 'node-lost']])
+      const states = status.members.map(({ rank, state }) => [rank, state]).sort()
+      expect(states).toEqual([[0, 'lost'], [1, 'lost'], [2, 'ended'], [3, 'ended']])
+      two.expectPoints([2, 3])
+      expect(two.place.audit()).toMatchObject({ balanced: true, complete: true })
+    } finally {
+      two.dispose()
+    }
+  }, TIME_MS)
+
+  it('is stopped for longer than the bound: it keeps the run, and nothing is lost', async () => {
+    const two = await begun({ ...SHARED, steps: 6000 })
+    try {
+      await sleep(PROVED_MS)
+      const { term } = seen(two.place)
+      const stopped = two.net.pids(0)
+      for (const pid of stopped) kill(pid, 'SIGSTOP')
+      await sleep(24_000)
+      expect(two.net.pids(1, ' aggregator ')).toEqual([])
+      stopped.forEach((pid) => kill(pid, 'SIGCONT'))
+      await two.finished()
+      await two.expectWhole()
+      expect(seen(two.place)).toMatchObject({ host: 'h0', term })
+    } finally {
+      two.dispose()
+    }
+  }, TIME_MS)
+})
+
+describe.concurrent('a run whose nodes are gone', () => {
+  it('is closed by sync on another one, also when nothing is left to deliver', async () => {
+    const two = await begun(SHARED, 3)
+    try {
+      two.net.lose(0)
+      two.net.lose(1)
+      const done = await two.net.start(2, [process.execPath, CLI, 'sync', '--all'], two.envOf(2)).ended
+      expect(done.code, done.stdout + done.stderr).toBe(0)
+      expect(done.stdout).toContain('ended, lost')
+      const status = two.place.status()
+      expect(status.members.map(({ state }) => state)).toEqual(['lost', 'lost', 'lost', 'lost'])
+      const audit = two.place.audit()
+      expect(audit).toMatchObject({ balanced: true, complete: true, status: 'lost' })
+      expect(audit.ranks.every(({ estimated }) => estimated)).toBe(true)
+    } finally {
+      two.dispose()
+    }
+  }, TIME_MS)
+})
+
+describe.concurrent('rank 0\'s node is gone for good, nothing is shared', () => {
+  it('sync on each of the others keeps its part, and --join makes them one', async () => {
+    const env = { RANKZERO_EXIT_TIMEOUT: '2' }
+    const three = await begun({ ...SHARED, shared: false, steps: 4000, ranks: 6, env }, 3)
+    const sync = async (i: number, ...args: string[]): Promise<string> => {
+      const argv = [process.execPath, CLI, 'sync', ...args]
+      const done = await three.net.start(i, argv, three.envOf(i)).ended
+      expect(done.code, done.stdout + done.stderr).toBe(0)
+      return done.stdout
+    }
+    try {
+      // Of each rank the head has something that it takes with it, what names the metrics above all.
+      await until('something of all ranks', 60_000, () =>
+        seen(three.place).members!.every(({ admitted }) => admitted > 0))
+      three.net.lose(0)
+      const lost = three.ranks.splice(0, 2)
+      await Promise.all(lost.map(({ ended }) => ended))
+      // Bounded: nobody waits for a head that is gone.
+      await three.finished()
+      for (const i of [1, 2]) for (const pid of three.net.pids(i, ' agent ')) kill(pid, 'SIGTERM')
+      await until('both agents gone', 60_000, () =>
+        [1, 2].every((i) => three.net.pids(i, ' agent ').length === 0))
+      const [run] = three.place.runs() as [string]
+      const [old, one, other] = [0, 1, 2].map((i) => join(three.dirOf(i), run)) as [string, string, string]
+
+      // Records go by name in each part, though what named them is with the lost head.
+      const said = await Promise.all([sync(1), sync(2)])
+      for (const text of said) expect(text).toMatch(/ended, partial: .* of 2 ranks are in ledger/)
+      const part = three.place.points(one)
+      expect(new Set(part.map(({ metric }) => metric))).toEqual(new Set([nameOf(0), nameOf(1)]))
+      expect(new Set(part.map(({ rank }) => rank))).toEqual(new Set([2, 3]))
+
+      await sync(1, one, '--join', other)
+      expect(new Set(three.place.points(one).map(({ rank }) => rank))).toEqual(new Set([2, 3, 4, 5]))
+      // The disk of the lost node turns up.
+      const wrong = three.net.start(1, [process.execPath, CLI, 'sync', one, '--join', old], three.envOf(1))
+      expect(await wrong.ended)
+        .toMatchObject({ code: 2, stderr: expect.stringContaining('the other way round') })
+      await sync(1, old, '--join', one)
+      await sync(1, old, '--join', one)
+      three.expectPoints([2, 3, 4, 5])
+      const status = three.place.status(old)
+      expect(status).toMatchObject({ status: 'partial', ranks: 6, books: { pending: 0, lost: 0 } })
+      expect(status.members.flatMap(({ before }) => before ?? [])).toEqual([])
+      expect(three.place.audit(old)).toMatchObject({ balanced: true, complete: true })
+    } finally {
+      three.dispose()
+    }
+  }, TIME_MS)
+})
+
+describe.concurrent('an aggregator that lost its lock while it was stopped', () => {
+  it('finds a higher term in the ledger, writes and acknowledges nothing more, and goes', async () => {
+    const place = new Place()
+    try {
+      const env = { T_METRICS: '2', T_STEPS: '3000', T_RATE: '60' }
+      const job = place.start(['run', '--nproc', '2', '--', process.execPath, TRAINER], env)
+      const zombie = await until('an aggregator', 60_000, () => place.processes('aggregator')[0])
+      await until('points', 60_000, () => (seen(place).books?.admitted ?? 0) > 100)
+      const [run] = place.runs() as [string]
+      const dir = join(place.dir, run)
+      kill(zombie, 'SIGSTOP')
+      // What a lock server does that has not heard of it for long.
+      rmSync(join(dir, 'term.lock'))
+      const { meeting } = readEndpoint(dir)!
+      rmSync(join(place.locks, `aggregator-${meeting}.lock`), { force: true })
+      const heir = place.start(['aggregator', '--meeting', meeting, '--resume', run])
+      await until('the heir', 60_000, () => readEndpoint(dir)!.pid !== zombie)
+      kill(zombie, 'SIGCONT')
+      await until('the end of the zombie', 60_000, () => !place.processes('aggregator').includes(zombie))
+      const done = await job.ended
+      expect(done.code, done.stderr).toBe(0)
+      expect((await heir.ended).code).toBe(0)
+      expect(readFileSync(join(dir, 'log', 'aggregator.log'), 'utf8')).toContain(`[${zombie}] leaves the run`)
+      expect(place.status()).toMatchObject({ state: 'ended', status: 'finished', term: 2 })
+      expect(place.points()).toHaveLength(2 * 2 * 3000)
+      expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+    } finally {
+      place.dispose()
+    }
+  }, TIME_MS)
+})
