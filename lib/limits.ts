@@ -56,6 +56,8 @@ export const AGENT_START_PAUSE_MS_MAX = 60_000
 export const AGENT_PATIENCE_MS = 1500
 /** Default of --exit-timeout (ms): how long an unsupervised exit waits for its ack. */
 export const EXIT_TIMEOUT_MS = 10_000
+/** The shell that starts an agent leaves at once; one that hangs delays Python's end by this (ms) at most. */
+export const SHELL_MS = 5000
 /** How often a synchronous exit hook looks for the ack (ms). */
 export const EXIT_POLL_MS = 5
 
@@ -347,6 +349,8 @@ export const CANARY_MS = 150
 export const STOPPED_WAIT_MS = 1500
 /** Slurm must answer within this (ms) when its step is to be told to stop; else srun is. */
 export const SLURM_ANSWER_MS = 5000
+/** A disk must answer within this (ms): a slow network disk takes a second at times, a dead one for ever. */
+export const DISK_ANSWER_MS = 5000
 /** `rankzero run` asks the resolver for the head's name this long (ms) at most, before COMMAND starts. */
 export const HOST_LOOKUP_MS = 2000
 /** A meeting that nobody serves for this long (ms) is free: an elected aggregator tells sooner. */
@@ -359,6 +363,8 @@ export const DAEMON_READY_MS = 20_000
 export const SUPERVISOR_RING_BYTES = 256 * KiB
 /** While it waits for the end, the supervisor looks at status.json this often (ms). */
 export const END_POLL_MS = 20
+/** … and gives its last look this long (ms), also without an exit timeout: a process must start for it. */
+export const END_LOOK_MS = 500
 /**
  * `sync` takes over a run whose aggregator is on another host when its picture has not changed for this long
  * (ms): at work it paints every second. Should it live all the same, the lock in the run directory holds.

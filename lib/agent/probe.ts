@@ -1,9 +1,9 @@
 /** For `doctor`: which of the hosts that may lead to the head answers, how, and how far its clock is away. */
 import { randomBytes } from 'node:crypto'
-import { lookup } from 'node:dns/promises'
+import { lookupAside } from '../aside.ts'
 import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
-import { ADDRESSES_MAX, CANDIDATES_MAX } from '../limits.ts'
+import { ADDRESSES_MAX, CANDIDATES_MAX, HOST_LOOKUP_MS } from '../limits.ts'
 import { parseHost } from '../rank/index.ts'
 import { readKeys, type RunKeys } from '../transport/index.ts'
 import { askHello } from './ask.ts'
@@ -37,12 +37,11 @@ export async function probeHeads(
     const keys = readKeys(o.secretFile)
     const asked = o.names.slice(0, CANDIDATES_MAX).map(async (name) => {
       const { host, port } = parseHost(name) ?? { host: name, port: null }
-      try {
-        const found = (await lookup(host, { all: true })).slice(0, ADDRESSES_MAX)
-        return await Promise.all(found.map(({ address }) => probe(name, address, port, o.meeting, keys)))
-      } catch (error) {
-        return [none(name, messageOf(error))]
-      }
+      const found = await lookupAside(host, HOST_LOOKUP_MS)
+      if (found === null) return [none(name, `no name server said within ${HOST_LOOKUP_MS / 1000} s`)]
+      if (found.length === 0) return [none(name, 'no such name')]
+      const addresses = found.slice(0, ADDRESSES_MAX)
+      return Promise.all(addresses.map((address) => probe(name, address, port, o.meeting, keys)))
     })
     return (await Promise.all(asked)).flat()
   } catch (error) {

@@ -1,4 +1,5 @@
-import { readStatus } from '../backend/local.ts'
+import { jsonAside } from '../aside.ts'
+import { readStatus, statusPath } from '../backend/local.ts'
 import { monotonicMs, sleep } from '../clock.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { openRun, startAgent, type DaemonPlace } from '../launch/daemons.ts'
@@ -125,7 +126,7 @@ async function untilEnded(dir: string, name: string): Promise<void> {
   const line = progress()
   let mark = ''
   for (let moved = monotonicMs(); monotonicMs() - moved < SYNC_STALL_MS; await sleep(END_POLL_MS)) {
-    const status = readStatus(dir)
+    const status = await jsonAside<RunStatus>(statusPath(dir))
     if (status?.state === 'ended') break
     const now = JSON.stringify([status?.state, status?.books, status?.backends])
     if (now !== mark) moved = monotonicMs()

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { mustAnswer, placesOf } from './answers.ts'
 import { tell } from './output.ts'
 import { auditCommand } from './audit.ts'
 import { consoleCommand } from './console.ts'
@@ -33,6 +34,7 @@ RUN is a run id, a run directory, or latest (the last started). Exit statuses ar
 Example:
   rankzero run --nproc 4 -- node train.js`)
   for (const define of COMMANDS) program.addCommand(define(exit))
+  program.hook('preAction', (_, command) => mustAnswer(placesOf(command)))
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return status

@@ -3,6 +3,7 @@ import { BACKENDS } from '../backend/index.ts'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
+import { EXIT_TIMEOUT_MS } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
 import { outboxEndMs } from '../session/core-outbox.ts'
 import { cliOf } from '../spawn.ts'
@@ -56,6 +57,9 @@ pipe when the last rank has ended.
 
 Put it where the launcher is typed, torchrun on each node, srun, mpirun or horovodrun once, or in front of
 what a launcher starts (srun rankzero run -- python train.py): the supervisors of one job share one run.
+After COMMAND it waits for the end of the session, whatever hangs at most --exit-timeout
+(${EXIT_TIMEOUT_MS / 1000} s, 0: not at all): what is not delivered then is named on stderr and not lost.
+How long each other wait may last is in lib/BOUNDS.md.
 INT and TERM are sent on as TERM to the launcher, or to the step of srun; not what a terminal or a launcher
 above us sends to all by itself.
 

@@ -13,7 +13,7 @@ import { findPlace } from './place.ts'
 import type { JournalOptions, JournalWriter } from './types.ts'
 import { Writer } from './writer.ts'
 
-export { pendingDirs, shmDir } from './place.ts'
+export { isInMemory, pendingDirs, shmDir } from './place.ts'
 export { bootId, pidNamespace, procStart } from './process.ts'
 export { listJournals, openReader } from './reader.ts'
 export type { Counters, Hole, JournalOptions, JournalReader, JournalWriter } from './types.ts'

@@ -5,11 +5,12 @@
  * In: origin, environment, what statfs tells. Out: a WriterPlace, or JOURNAL when no directory takes one.
  * Invariants: nothing is mapped that could fault later (only allocated tmpfs; ext4 and xfs on request);
  * shared memory is used only while it has room for everyone; the lock file is opened once in the owner and
- * never again.
+ * never again; a disk that does not answer is passed over.
  */
 import { closeSync, openSync, renameSync, writeSync } from 'node:fs'
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { answersSync } from '../aside.ts'
 import { RankzeroError, messageOf } from '../errors.ts'
 import { whyNotOurs } from '../files.ts'
 import { RING_BYTES, SEGMENT_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN } from '../limits.ts'
@@ -32,6 +33,9 @@ export const lockName = (instance: string): string => `${instance}.lock`
 export function shmDir(env: NodeJS.ProcessEnv): string {
   return env['RANKZERO_SHM_DIR'] || `/dev/shm/rankzero-${process.getuid?.() ?? userInfo().username}`
 }
+
+/** By its name alone: asking the file system is what may hang. */
+export const isInMemory = (directory: string): boolean => directory.startsWith('/dev/shm/')
 
 /** Where journals and segments go when shared memory does not take them. */
 export function pendingDirs(dir: string): string[] {
@@ -58,6 +62,7 @@ export function findPlace(o: JournalOptions): WriterPlace {
   }
   for (const directory of [shm, ...pending]) {
     try {
+      if (!isInMemory(directory) && !answersSync(directory)) throw new Error('its disk does not answer')
       own(directory, o.say)
       if (directory === shm && !roomy(shm, ringBytes, ranks)) throw new Error('too little is free')
       const mapped = directory === shm && mayMap(shm, o.env) ? ringBytes : 0

@@ -10,16 +10,17 @@
  * once. The end waits at most CONSOLE_DRAIN_MS for pipes that somebody else keeps open.
  */
 import type { ChildProcess, StdioOptions } from 'node:child_process'
-import { closeSync, mkdirSync, statSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { TextDecoder } from 'node:util'
+import { ask } from '../aside.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
-import { errnoOf, messageOf } from '../errors.ts'
 import {
   CONSOLE_DRAIN_MS, CONSOLE_HELD_CHARS_MAX, CONSOLE_HELD_LINES_MAX, CONSOLE_HOLD_MS, CONSOLE_PARTIAL_MS,
   CONSOLE_QUIET_MS, CONSOLE_REDRAW_MS, CONSOLE_STALL_MS, CONSOLE_TICK_MS,
 } from '../limits-console.ts'
+import { DISK_ANSWER_MS } from '../limits.ts'
 import { Lines, uncoloured } from '../record/lines.ts'
 import { blockLine, Collapser, prefixOf, shownBlock, type Block, type Stream } from './core-collapse.ts'
 import { fileOutlet, standardOutlet, type Outlet } from './outlet.ts'
@@ -51,6 +52,7 @@ export class Console {
   private readonly logs: (Outlet | null)[]
   private readonly collapsed: Outlet | null
   private readonly all: Outlet[] = []
+  private readonly files: ReturnType<typeof fileOutlet>[] = []
   private readonly dismissReader: () => void
   private tick: NodeJS.Timeout | null = null
   private stalled: NodeJS.Timeout | null = null
@@ -58,17 +60,16 @@ export class Console {
   private drawnAt = 0
   private drawn: { stream: Stream; text: string } | null = null
 
-  /** `runDir` null: there is no place for files. */
-  constructor(mode: ConsoleMode, nproc: number, runDir: string | null) {
+  /** `dir`: where the files go, which is there (consoleDir); null: there is no place for them. */
+  constructor(mode: ConsoleMode, nproc: number, dir: string | null) {
     this.mode = mode
-    this.dir = runDir === null ? null : directory(join(runDir, 'console'))
+    this.dir = dir
     const { stdout, stderr } = process
     this.out = { stdout: this.standard(stdout), stderr: this.standard(stderr) }
     const ranks = Array.from({ length: nproc }, (_, rank) => rank)
     this.logs = ranks.map((rank) => this.file(`rank-${rank}.log`))
-    this.collapsed = this.file('collapsed.jsonl')
     // The end of its last line may be missing, when a run goes on whose supervisor was killed.
-    if (this.dir !== null && sizeOf(join(this.dir, 'collapsed.jsonl')) > 0) this.collapsed?.write('\n')
+    this.collapsed = this.file('collapsed.jsonl', { newLine: true })
     const pipes = makePipes(2 * nproc)
     this.sources = ranks.flatMap((rank) => STREAMS.map((stream, i): Source => ({
       rank, stream, pipe: pipes?.[2 * rank + i] ?? null, socket: null,
@@ -121,6 +122,11 @@ export class Console {
     this.dismissReader()
     const flushed = monotonicMs()
     while (this.all.some((outlet) => !outlet.isDone(flushed))) await sleep(CONSOLE_TICK_MS / 5)
+    for (const file of this.files) file.end()
+    const closed = monotonicMs()
+    while (this.files.some((file) => !file.ended()) && monotonicMs() - closed < CONSOLE_STALL_MS) {
+      await sleep(CONSOLE_TICK_MS / 5)
+    }
     if (this.stalled !== null) clearTimeout(this.stalled)
   }
 
@@ -239,19 +245,16 @@ export class Console {
     return this.outlet(standardOutlet(stream, { onRoom: () => this.goOn(), gap }))
   }
 
-  private file(name: string): Outlet | null {
+  private file(name: string, options: { newLine?: boolean } = {}): Outlet | null {
     if (this.dir === null) return null
     const path = join(this.dir, name)
-    try {
-      return this.outlet(fileOutlet(path, {
-        onRoom: () => this.goOn(),
-        onFailure: (error) => say(`${path} is not complete: ${error.message}`),
-        gap: (bytes) => `\n[rankzero: ${count(bytes)} bytes are left out here: the disk was too slow]\n`,
-      }))
-    } catch (error) {
-      say(`${path} is not written: ${messageOf(error)}`)
-      return null
-    }
+    const file = fileOutlet(path, {
+      onRoom: () => this.goOn(),
+      onFailure: (error) => say(`${path} is not complete: ${error.message}`),
+      gap: (bytes) => `\n[rankzero: ${count(bytes)} bytes are left out here: the disk was too slow]\n`,
+    }, options)
+    this.files.push(file)
+    return this.outlet(file.outlet)
   }
 
   private outlet(outlet: Outlet): Outlet {
@@ -278,16 +281,13 @@ function fit(line: string, room: number): string {
 /** Where the output of one worker is, whole. */
 export const logPath = (consoleDir: string, rank: number): string => join(consoleDir, `rank-${rank}.log`)
 
-const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
-
-/** Below a run directory that is there; only its head makes one. */
-function directory(path: string): string | null {
-  try {
-    mkdirSync(path)
-    return path
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return path
-    say(`the output of the ranks is only shown, not kept: ${messageOf(error)}`)
-    return null
-  }
+/** Makes the directory of the files, below a run directory that is there: only its head makes one. */
+export async function consoleDir(runDir: string | null): Promise<string | null> {
+  if (runDir === null) return null
+  const path = join(runDir, 'console')
+  const made = await ask(['sh', '-c', '[ -d "$1" ] || mkdir -- "$1"', 'rankzero', path], DISK_ANSWER_MS)
+  if (made?.status === 0) return path
+  const why = made === null ? 'the disk does not answer' : made.stderr.trim()
+  say(`the output of the ranks is only shown, not kept in ${path}: ${why}`)
+  return null
 }

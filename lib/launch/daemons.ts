@@ -1,10 +1,12 @@
 import { Starter } from '../agent/core-starter.ts'
+import { parseJson, readAside } from '../aside.ts'
 import { monotonicMs } from '../clock.ts'
 import { ERRORS, RankzeroError, type ErrorCode } from '../errors.ts'
 import { BEAT_STALE_MS, DAEMON_READY_MS, WATCH_INTERVAL_MS } from '../limits.ts'
 import type { Holder } from '../lock/key.ts'
 // Not the room's door: that one loads SQLite, which the supervisor must be able to live without.
-import { readMeeting } from '../lock/meeting.ts'
+import { meetingPath } from '../lock/meeting.ts'
+import type { Endpoint } from '../record/run-status.ts'
 import { spawnDaemon, type ReadyLine } from '../spawn.ts'
 import { isAlive } from './processes.ts'
 import { say } from './progress.ts'
@@ -105,7 +107,7 @@ export interface Watched {
   /** Wall clock of the agent's last sign in our journal; 0: none yet; null: no journal to look at. */
   beat: () => number | null
   /** The session has ended, so its daemons may go. */
-  ended: () => boolean
+  ended: () => Promise<boolean>
 }
 
 /** Looks at both daemons every WATCH_INTERVAL_MS and starts again what died. Returns what ends the watch. */
@@ -113,27 +115,44 @@ export function watchDaemons(watched: Watched): () => void {
   const { place, run, meeting } = watched
   const agent = new Starter()
   const aggregator = new Starter()
+  const head = { pid: watched.aggregatorPid ?? 0, procStart: 0 }
   // By our own clock: one that is set back would make an old beat young for as long.
   let [lastBeat, beatAt] = [watched.beat(), monotonicMs()]
-  const timer = setInterval(() => {
+  let busy = false
+  const look = async (): Promise<void> => {
     const now = monotonicMs()
     const beat = watched.beat()
     if (beat !== lastBeat) [lastBeat, beatAt] = [beat, now]
     const agentAlive = beat === null || now - beatAt < BEAT_STALE_MS
     const agentDue = agent.due(now, agentAlive, true)
-    const aggregatorDue = aggregator.due(now, aggregatorAlive(watched), watched.aggregatorPid !== null)
-    if (!(agentDue || aggregatorDue) || watched.ended()) return
+    const wanted = watched.aggregatorPid !== null
+    const aggregatorDue = aggregator.due(now, await aggregatorAlive(place, meeting, head), wanted)
+    if (!(agentDue || aggregatorDue) || await watched.ended()) return
     if (agentDue) startAgent(place, meeting, run)
     if (aggregatorDue) startAggregatorAgain(place, meeting, run)
+  }
+  const timer = setInterval(() => {
+    if (busy) return
+    busy = true
+    void look().finally(() => { busy = false })
   }, WATCH_INTERVAL_MS)
   timer.unref()
   return () => clearInterval(timer)
 }
 
-/** The meeting file names the present one, which an agent may have started. */
-function aggregatorAlive({ place, meeting, aggregatorPid }: Watched): boolean {
-  const known = readMeeting(place.lockDir, meeting)
-  return known === null ? isAlive(aggregatorPid ?? 0) : isAlive(known.pid, known.procStart)
+/**
+ * The meeting file names the present one, which an agent may have started. It is asked for only when the one
+ * that we know is gone. A disk that says nothing has it alive: one that we started would hang there as well.
+ */
+async function aggregatorAlive(
+  { lockDir }: DaemonPlace, meeting: string, head: { pid: number; procStart: number },
+): Promise<boolean> {
+  if (head.pid === 0 || isAlive(head.pid, head.procStart)) return true
+  const text = await readAside(meetingPath(lockDir, meeting), { own: true })
+  const known = parseJson<Endpoint>(text ?? '')
+  if (known === null) return text === null
+  Object.assign(head, { pid: known.pid, procStart: known.procStart })
+  return isAlive(known.pid, known.procStart)
 }
 
 function startAggregatorAgain(place: DaemonPlace, meeting: string, run: string | null): void {

@@ -1,50 +1,45 @@
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { ask, parseJson, readAside } from '../aside.ts'
 import { monotonicMs, sleep } from '../clock.ts'
-import { listJournals, openReader, pendingDirs, shmDir, type JournalReader } from '../journal/index.ts'
-import { END_POLL_MS } from '../limits.ts'
+import {
+  isInMemory, listJournals, openReader, pendingDirs, shmDir, type JournalReader,
+} from '../journal/index.ts'
+import { DISK_ANSWER_MS, END_LOOK_MS, END_POLL_MS } from '../limits.ts'
 import { howItFailed, isFailure, type Exit, type Failed } from './core-outcome.ts'
 import { count, plural, progress, say } from './progress.ts'
-import { readStatus, statusPath } from '../backend/local.ts'
+import { statusPath } from '../backend/local.ts'
 import type { BackendStatus, RunStatus } from '../record/run-status.ts'
-
-/** Reads `status.json` again only when it was replaced. */
-export class StatusFile {
-  private seen = ''
-  private last: RunStatus | null = null
-
-  read(runDir: string | null): RunStatus | null {
-    const path = statusPath(runDir ?? '')
-    const file = runDir === null ? undefined : statSync(path, { throwIfNoEntry: false })
-    const mark = file === undefined ? '' : `${file.ino} ${file.mtimeMs}`
-    if (runDir !== null && mark !== this.seen) {
-      this.seen = mark
-      this.last = readStatus(runDir) ?? this.last
-    }
-    return this.last
-  }
-}
 
 /**
  * Until the session of the run has ended, at most `timeoutMs`; shows what is still on its way.
  * `runDir` null: no aggregator is known, so there is nothing to wait for.
  */
-export async function awaitEnd(runDir: () => string | null, timeoutMs: number): Promise<RunStatus | null> {
-  const file = new StatusFile()
+export async function awaitEnd(
+  runDir: (ms: number) => Promise<string | null>, timeoutMs: number,
+): Promise<RunStatus | null> {
   const line = progress()
   const begun = monotonicMs()
+  const left = (): number => timeoutMs - (monotonicMs() - begun)
+  let text = ''
+  let status: RunStatus | null = null
   for (;;) {
-    const dir = runDir()
-    const status = file.read(dir)
-    const waited = monotonicMs() - begun
-    if (dir === null || status?.state === 'ended' || waited >= timeoutMs) {
+    const dir = await runDir(left())
+    // At least a moment: a run that has ended by now is told as such.
+    const seen = dir === null ? null : await readAside(statusPath(dir), { ms: Math.max(left(), END_LOOK_MS) })
+    if (seen !== null && seen !== text) {
+      text = seen
+      status = parseJson<RunStatus>(text) ?? status
+    }
+    if (dir === null || status?.state === 'ended' || left() <= 0) {
       line.clear()
       return status
     }
     const points = plural(status?.books.pending ?? 0, 'point')
-    const what = `${status?.state ?? 'no answer yet'}, ${points} pending`
-    line.show(`rankzero: delivering (${what}), ${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
+    const waited = Math.round((timeoutMs - left()) / 1000)
+    const what = seen === null ? 'its disk does not answer' : status?.state ?? 'no answer yet'
+    line.show(`rankzero: delivering (${what}, ${points} pending), ${waited} of ${timeoutMs / 1000} s`)
     await sleep(END_POLL_MS)
   }
 }
@@ -58,32 +53,37 @@ export interface Waiting {
 }
 
 /** Instances of dead owners that wait here already: what an earlier job of this meeting left is not ours. */
-export function leftBefore(o: Waiting): Set<string> {
+export async function leftBefore(o: Waiting): Promise<Set<string>> {
   const open = new Map<string, JournalReader>()
-  const left = new Set([...deadJournals(o, open), ...spooled(o)])
+  const dirs = [...inMemory(o), ...await onDisk(o, DISK_ANSWER_MS) ?? []]
+  const left = new Set([...deadJournals(o, open, dirs), ...spooled(o, dirs)])
   for (const reader of open.values()) reader.close()
   return left
 }
 
 /**
  * Until nothing of this meeting waits on this node but what others still write and what was there `before`,
- * at most `timeoutMs`. How many instances of dead owners are left.
+ * at most `timeoutMs`. How many instances of dead owners are left; null: a disk did not say.
  */
 export async function awaitDelivered(
   o: Waiting, before: ReadonlySet<string>, timeoutMs: number,
-): Promise<number> {
+): Promise<number | null> {
   const open = new Map<string, JournalReader>()
   const line = progress()
   const begun = monotonicMs()
   const ours = (instances: readonly string[]): number => instances.filter((one) => !before.has(one)).length
   try {
     for (;;) {
-      const left = ours(deadJournals(o, open))
       const waited = monotonicMs() - begun
-      if (left === 0) return ours(spooled(o))
+      let left: number | null = ours(deadJournals(o, open, inMemory(o)))
+      if (left === 0) {
+        const dirs = await onDisk(o, Math.max(timeoutMs - waited, END_LOOK_MS))
+        left = dirs === null ? null : ours(deadJournals(o, open, [...inMemory(o), ...dirs]))
+        if (left === 0) return ours(spooled(o, dirs ?? []))
+      }
       if (waited >= timeoutMs) return left
-      line.show(`rankzero: delivering (${plural(left, 'journal')} of this node), `
-        + `${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
+      const what = left === null ? 'a disk does not answer' : `${plural(left, 'journal')} of this node`
+      line.show(`rankzero: delivering (${what}), ${Math.round(waited / 1000)} of ${timeoutMs / 1000} s`)
       await sleep(END_POLL_MS)
     }
   } finally {
@@ -92,9 +92,21 @@ export async function awaitDelivered(
   }
 }
 
+const inMemory = ({ env }: Waiting): string[] => [shmDir(env)].filter(isInMemory)
+
+/** Of the directories on disks, those that have something of this meeting; null: one says nothing. */
+async function onDisk({ env, dir, meeting }: Waiting, ms: number): Promise<string[] | null> {
+  const dirs = [shmDir(env), ...pendingDirs(dir)].filter((one) => !isInMemory(one))
+  const found = await ask(['ls', '-a', '--', ...dirs], ms)
+  if (found === null) return null
+  return found.stdout.includes('.jnl') || found.stdout.includes(meeting) ? dirs : []
+}
+
 /** Instances of journals whose owners are gone; opens new journals, forgets delivered ones. */
-function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalReader>): string[] {
-  const paths = new Set([shmDir(env), ...pendingDirs(dir)].flatMap((place) => listJournals(place)))
+function deadJournals(
+  { meeting }: Waiting, open: Map<string, JournalReader>, dirs: readonly string[],
+): string[] {
+  const paths = new Set(dirs.flatMap((place) => listJournals(place)))
   for (const [path, reader] of open) {
     if (paths.has(path)) continue
     reader.close()
@@ -114,8 +126,8 @@ function deadJournals({ env, dir, meeting }: Waiting, open: Map<string, JournalR
 }
 
 /** Instances in the spool: its files begin with their names. */
-function spooled({ dir, meeting }: Waiting): string[] {
-  const names = pendingDirs(dir).flatMap((place) => {
+function spooled({ meeting }: Waiting, dirs: readonly string[]): string[] {
+  const names = dirs.flatMap((place) => {
     try {
       return readdirSync(join(place, meeting))
     } catch {
@@ -126,8 +138,12 @@ function spooled({ dir, meeting }: Waiting): string[] {
 }
 
 /** A guest says only what its own node still has. */
-export function reportLeft(left: number, run: string | null, dir: string): void {
+export function reportLeft(left: number | null, run: string | null, dir: string): void {
   if (left === 0) return
+  if (left === null) {
+    return say(`whether something of this node waits in ${join(dir, '.pending')} cannot be told, as its disk `
+      + `does not answer; later: rankzero sync ${run ?? '--all'} --dir ${dir}`)
+  }
   say(`what ${plural(left, 'rank')} of this node logged is not delivered yet: it waits here; `
     + `deliver it with: rankzero sync ${run ?? '--all'} --dir ${dir}`)
 }

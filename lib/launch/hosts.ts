@@ -1,5 +1,5 @@
-import { lookup } from 'node:dns/promises'
 import { hostname, networkInterfaces } from 'node:os'
+import { lookupAside } from '../aside.ts'
 import { HOST_LOOKUP_MS } from '../limits.ts'
 
 /**
@@ -10,19 +10,7 @@ export async function namesThisHost(name: string): Promise<boolean> {
   const own = hostname()
   if (name === '') return false
   if (name === own || name === 'localhost' || isOwnAddress(name)) return true
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never[]>((resolve) => {
-    timer = setTimeout(resolve, HOST_LOOKUP_MS, [])
-    timer.unref()
-  })
-  try {
-    const found = await Promise.race([lookup(name, { all: true }), late])
-    return found.some(({ address }) => isOwnAddress(address))
-  } catch {
-    return false
-  } finally {
-    clearTimeout(timer)
-  }
+  return (await lookupAside(name, HOST_LOOKUP_MS) ?? []).some(isOwnAddress)
 }
 
 function isOwnAddress(address: string): boolean {

@@ -6,6 +6,8 @@
  * Invariants: it never leaves before COMMAND; nothing that happens to us changes COMMAND's status; a run that
  * cannot be opened stops COMMAND only when what was asked for cannot be had (a held key, a wrong option).
  * Nobody needs the supervisor to live: agent and aggregator finish without it.
+ * It touches no disk by itself but the program's own: what is there is read aside (aside.ts), so that a disk
+ * that hangs delays neither signals nor output nor, beyond BOUNDS.md, the exit.
  * It does not decide how the run ended (session/core-status.ts) and moves no point.
  */
 import { constants } from 'node:os'
@@ -16,6 +18,7 @@ import { launcherOf } from './core-command.ts'
 import { statusOf } from './core-outcome.ts'
 import { partOf, type Part } from './core-part.ts'
 import type { DaemonPlace } from './daemons.ts'
+import { leftBefore } from './finish.ts'
 import { namesThisHost } from './hosts.ts'
 import { Job, type JobPlace, type SuperviseOptions } from './job.ts'
 import { openAs } from './open.ts'
@@ -46,7 +49,8 @@ export async function supervise(given: SuperviseOptions): Promise<number> {
     const { part, among } = await placeOf(options)
     const run = await openAs(part, place, options, abort.signal)
     if (run === null) return statusOf({ exit: null, signal: early!.signal }, constants.signals)
-    const job = new Job(part.kind === 'new' ? withoutOwner(options) : options, run, place, among)
+    const before = run.guest ? await leftBefore({ env, dir, meeting: run.meeting }) : new Set<string>()
+    const job = new Job(part.kind === 'new' ? withoutOwner(options) : options, run, place, among, before)
     heard = (one) => job.heard(one)
     await job.start()
     if (early !== null) job.heard(early)

@@ -1,19 +1,21 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
-import { readStatus } from '../backend/local.ts'
+import { jsonAside } from '../aside.ts'
+import { statusPath } from '../backend/local.ts'
 import { monotonicMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
 import { RUN_NAME_POLL_MS, STOPPED_WAIT_MS } from '../limits.ts'
-import { readMeeting } from '../lock/meeting.ts'
+import { meetingPath } from '../lock/meeting.ts'
 import type { Identity } from '../rank/index.ts'
-import { Console, type ConsoleMode } from './console.ts'
+import type { Endpoint, RunStatus } from '../record/run-status.ts'
+import { Console, consoleDir, type ConsoleMode } from './console.ts'
 import { childEnv, commandLine, freePort, pythonDir, workerEnv } from './command.ts'
 import { launcherOf, remoteHint } from './core-command.ts'
 import { isFailure, isManaged, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
 import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
 import { EventLog } from './events.ts'
-import { awaitDelivered, awaitEnd, leftBefore, report, reportLeft } from './finish.ts'
+import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
 import type { Run } from './open.ts'
 import { say } from './progress.ts'
 import type { Heard } from './signals.ts'
@@ -84,7 +86,9 @@ export class Job {
   private intAt = -Infinity
   private readonly launcher: string | null
 
-  constructor(options: SuperviseOptions, run: Run, place: DaemonPlace, among: JobPlace) {
+  constructor(
+    options: SuperviseOptions, run: Run, place: DaemonPlace, among: JobPlace, before: ReadonlySet<string>,
+  ) {
     this.options = options
     this.run = run
     this.place = place
@@ -94,8 +98,7 @@ export class Job {
     this.launcher = call?.name ?? null
     const hint = remoteHint(call, IN_ALLOCATION.some((name) => options.env[name] !== undefined))
     if (hint !== null) say(hint)
-    const { env, dir } = options
-    this.before = run.guest ? leftBefore({ env, dir, meeting: run.meeting }) : new Set()
+    this.before = before
     this.log = this.openLog()
     startAgent(place, run.meeting, run.run)
     this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
@@ -103,7 +106,10 @@ export class Job {
     this.unwatch = watchDaemons({
       place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid,
       beat: () => this.log?.beat() ?? null,
-      ended: () => readStatus(this.runDir() ?? '')?.state === 'ended',
+      ended: async () => {
+        const dir = await this.runDir()
+        return dir !== null && (await jsonAside<RunStatus>(statusPath(dir)))?.state === 'ended'
+      },
     })
   }
 
@@ -118,7 +124,9 @@ export class Job {
       python: pythonPath ? pythonDir() : null,
     })
     this.log?.note({ type: 'started', command: commandLine(command), nproc })
-    if (nproc !== null && mode !== 'raw') this.console = new Console(mode, nproc, this.runDir())
+    if (nproc !== null && mode !== 'raw') {
+      this.console = new Console(mode, nproc, await consoleDir(await this.runDir()))
+    }
     this.workers = new Workers({
       command, nproc, onFailure, console: this.console,
       envOf: (rank) => rank < 0 ? child : workerEnv(child, rank, nproc ?? 1, port),
@@ -157,7 +165,7 @@ export class Job {
   }
 
   private async ended(exits: readonly Exit[]): Promise<void> {
-    const status = await awaitEnd(() => this.runDir(), this.patienceMs())
+    const status = await awaitEnd((ms) => this.runDir(ms), this.patienceMs())
     const { run, options: { dir }, signal, failedBefore } = this
     report({ run: run.run ?? '', dir, status, exits, signal, failedBefore })
   }
@@ -191,9 +199,10 @@ export class Job {
   }
 
   /** Where an aggregator has put this run; null when there never was one. */
-  private runDir(): string | null {
+  private async runDir(ms?: number): Promise<string | null> {
     if (this.run.pid !== null) return this.run.dir
-    return readMeeting(this.place.lockDir, this.run.meeting)?.dir ?? null
+    const { place: { lockDir }, run: { meeting } } = this
+    return (await jsonAside<Endpoint>(meetingPath(lockDir, meeting), { ms, own: true }))?.dir ?? null
   }
 
   private openLog(): EventLog | null {

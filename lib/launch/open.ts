@@ -8,15 +8,16 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { readStatus } from '../backend/local.ts'
+import { jsonAside } from '../aside.ts'
+import { statusPath } from '../backend/local.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { DAEMON_READY_MS, END_POLL_MS, MEETING_GONE_MS } from '../limits.ts'
 import type { Holder } from '../lock/key.ts'
-import { readMeeting } from '../lock/meeting.ts'
+import { meetingPath } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
-import type { Endpoint } from '../record/run-status.ts'
+import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import type { Joining, Part } from './core-part.ts'
 import { openRun, type DaemonPlace } from './daemons.ts'
 import { isAlive } from './processes.ts'
@@ -63,7 +64,7 @@ export async function openAs(
   const wait = showWait()
   try {
     const { resume, sessionArgs } = opening
-    const which = part.kind === 'join' ? joining(part, place, resume) : starting(place, resume)
+    const which = part.kind === 'join' ? joining(part, place, resume) : await starting(place, resume)
     const wide = part.wide ? ['--wide'] : []
     return await openHere([...which, ...wide, ...sessionArgs], { part, place, opening, wait, abort })
   } catch (error) {
@@ -115,9 +116,10 @@ async function openHere(args: readonly string[], here: Here): Promise<Run> {
 async function servedBy(place: DaemonPlace, meeting: string, deadline: number): Promise<Endpoint | null> {
   let missingSince: number | null = null
   for (; monotonicMs() < deadline; await sleep(END_POLL_MS)) {
-    const known = readMeeting(place.lockDir, meeting)
+    const known = await jsonAside<Endpoint>(meetingPath(place.lockDir, meeting), { own: true })
     const live = known !== null && isAlive(known.pid, known.procStart)
-    if (live && !['draining', 'ended'].includes(readStatus(known.dir)?.state ?? '')) return known
+    const state = live ? (await jsonAside<RunStatus>(statusPath(known.dir)))?.state ?? '' : ''
+    if (live && !['draining', 'ended'].includes(state)) return known
     if (live) continue
     missingSince ??= monotonicMs()
     // The elected one may be on its way, or was the last job's and has just gone.
@@ -127,10 +129,10 @@ async function servedBy(place: DaemonPlace, meeting: string, deadline: number): 
 }
 
 /** Ranks find a run by the meeting id of its name, so a resumed run is served under that. */
-function starting(place: DaemonPlace, resume: string | null): string[] {
+async function starting(place: DaemonPlace, resume: string | null): Promise<string[]> {
   if (resume === null) return ['--new']
   const meeting = runMeeting(resume)
-  const other = readMeeting(place.lockDir, meeting)
+  const other = await jsonAside<Endpoint>(meetingPath(place.lockDir, meeting), { own: true })
   if (other !== null && isAlive(other.pid, other.procStart)) {
     throw new RankzeroError('LOCK_HELD', `run ${resume} is live: process ${other.pid} serves it`,
       'wait until it has ended, or leave out --resume')

@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process'
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { isatty } from 'node:tty'
 import { monotonicMs } from '../clock.ts'
 import { errnoOf } from '../errors.ts'
@@ -100,7 +102,9 @@ export class Outlet {
     this.write(note)
   }
 
-  private fail(error: Error): void {
+  /** It takes nothing any more. */
+  fail(error: Error): void {
+    if (this.broken) return
     this.broken = true
     this.queue = []
     this.bytes = 0
@@ -109,7 +113,7 @@ export class Outlet {
   }
 }
 
-/** A regular file: its writes may wait for a disk, so they are made by another thread. */
+/** Our own output, where it is a regular file: its writes may wait for a disk, another thread makes them. */
 const fileWriter = (fd: number): Put => (bytes, done) => {
   write(fd, bytes, 0, bytes.length, null, (error, written) => done(error, written ?? 0))
 }
@@ -132,8 +136,39 @@ function eagerWriter(fd: number): Put {
   }
 }
 
-export const fileOutlet = (path: string, events: OutletEvents): Outlet =>
-  new Outlet(fileWriter(openSync(path, 'a')), events)
+/** Ends a line that an earlier life of the run left open. */
+const APPEND = '[ "$2" ] && [ -s "$1" ] && echo >>"$1"\nexec cat >>"$1"'
+
+/**
+ * A file that is appended to by a small process of its own: a thread of ours that waits for a dead disk would
+ * keep us from exiting. `ended` tells when all of it is written.
+ */
+export function fileOutlet(
+  path: string, events: OutletEvents, options: { newLine?: boolean } = {},
+): { outlet: Outlet; end: () => void; ended: () => boolean } {
+  const child = spawn('/bin/sh', ['-c', APPEND, 'rankzero', path, options.newLine ? 'x' : ''], {
+    stdio: ['pipe', 'ignore', 'pipe'], detached: true, cwd: '/',
+  })
+  let said = ''
+  let over = false
+  child.unref()
+  const pipe = child.stdin as Socket
+  pipe.unref()
+  pipe.on('error', () => {})
+  ;(child.stderr as Socket).setEncoding('utf8').on('data', (text: string) => { said += text }).unref()
+  const outlet = new Outlet((bytes, done) => {
+    pipe.write(bytes, (error) => error == null ? done(null, bytes.length) : setImmediate(() => fail()))
+  }, events)
+  const fail = (): void => outlet.fail(new Error(said.trim().split('\n').at(-1) ?? 'its writer is gone'))
+  child.on('error', (error) => {
+    over = true
+    outlet.fail(error)
+  }).on('close', (status) => {
+    over = true
+    if (status !== 0) fail()
+  })
+  return { outlet, end: () => pipe.end(), ended: () => over }
+}
 
 /** Our own standard output or error. */
 export function standardOutlet(stream: NodeJS.WriteStream & { fd: number }, events: OutletEvents): Outlet {

@@ -4,9 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readPlain } from '../files.ts'
+import { readAsideSync } from '../aside.ts'
 import { bootId, procStart } from '../journal/index.ts'
-import { JSON_FILE_BYTES_MAX } from '../limits.ts'
 import type { Env, Facts, ProcessFact } from '../rank/index.ts'
 
 /** More ancestors than any launcher stacks up; ends a loop that a racing /proc could show. */
@@ -61,9 +60,10 @@ export function withoutEndedRun(
   env: NodeJS.ProcessEnv, dir: string, say: (line: string) => void,
 ): NodeJS.ProcessEnv {
   const run = env.RANKZERO_RUN
-  if (!run) return env
+  // A run whose supervisor lives has not ended, and its directory need not be asked.
+  if (!run || (RUN_ID.test(run) && isSupervised(env))) return env
   const why = !RUN_ID.test(run) ? 'that is no run id'
-    : hasEnded(join(dir, run, 'status.json')) ? 'that run has ended' : null
+    : hasEnded(readAsideSync(join(dir, run, 'status.json'))) ? 'that run has ended' : null
   if (why === null) return env
   say(`RANKZERO_RUN is '${run.slice(0, 128)}', but ${why}: it is ignored and a new run begins. `
     + 'Unset RANKZERO_RUN.')
@@ -72,11 +72,10 @@ export function withoutEndedRun(
   return rest
 }
 
-/** Whether a run has ended, by its status.json; false when that cannot be told. */
-export function hasEnded(statusFile: string): boolean {
+/** By the text of a status.json; false when that cannot be told. */
+function hasEnded(status: string | null): boolean {
   try {
-    const text = readPlain(statusFile, JSON_FILE_BYTES_MAX).toString()
-    return (JSON.parse(text) as { state?: unknown }).state === 'ended'
+    return (JSON.parse(status ?? '') as { state?: unknown }).state === 'ended'
   } catch {
     return false
   }

@@ -16,7 +16,8 @@ test('a dead agent is started again, also when the clock was set back by an hour
   const place = { cli: ['/bin/sh', '-c', `echo "$0" >> ${calls}`], dir, lockDir: dir, env: process.env }
   const beat = Date.now()
   const unwatch = watchDaemons({
-    place, run: null, meeting: '0'.repeat(32), aggregatorPid: null, beat: () => beat, ended: () => false,
+    place, run: null, meeting: '0'.repeat(32), aggregatorPid: null, beat: () => beat,
+    ended: async () => false,
   })
   try {
     vi.spyOn(Date, 'now').mockImplementation(() => beat - 3_600_000)

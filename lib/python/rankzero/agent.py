@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from .errors import RankzeroError
 from .journal import Journal, now_ms
-from .limits import AGENT_START_PAUSE_MS_MAX, BEAT_STALE_MS
+from .limits import AGENT_START_PAUSE_MS_MAX, BEAT_STALE_MS, SHELL_MS
 
 DOUBLE_FORK = 'exec </dev/null >/dev/null 2>&1\n"$@" &\n'
 NOT_FOR_DAEMONS = (
@@ -21,8 +21,6 @@ NOT_FOR_DAEMONS = (
 """Meant for the trainer alone: options of its Node, its own loggers' marks."""
 PATHS = ("RANKZERO_DIR", "RANKZERO_LOCK_DIR", "RANKZERO_SHM_DIR", "RANKZERO_SECRET_FILE")
 """Relative paths in them are made absolute, since the daemon works elsewhere."""
-SHELL_MS = 5000
-"""The shell leaves at once; a machine that hangs must not hang the trainer's end (ms)."""
 
 
 class KeeperOptions(NamedTuple):

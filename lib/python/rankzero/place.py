@@ -2,7 +2,7 @@
 
 Invariants: nothing is mapped that could fault later (only allocated tmpfs; ext4 and xfs on request); shared
 memory is used only while it has room for everyone; the lock file is opened once in the owner and never
-again, since closing any descriptor of it would free the lock.
+again, since closing any descriptor of it would free the lock; a disk that does not answer is passed over.
 """
 import mmap
 import os
@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 if sys.platform != "win32":
     import fcntl
 
+from .aside import answers
 from .errors import RankzeroError
 from .format import LOCK_NONE, LOCK_POSIX, encode_header
 from .limits import RING_BYTES, SEGMENT_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN
@@ -87,6 +88,8 @@ def find_place(o: JournalOptions) -> Place:
         raise RankzeroError("JOURNAL", "this machine is big-endian", "Run on a little-endian machine.")
     for directory in [shm] + pending:
         try:
+            if not _is_in_memory(directory) and not answers(directory):
+                raise OSError("its disk does not answer")
             _own(directory, o.say)
             if directory == shm and not _is_roomy(shm, o.ring_bytes, ranks):
                 raise OSError("too little is free")
@@ -99,6 +102,11 @@ def find_place(o: JournalOptions) -> Place:
         "JOURNAL", "no directory takes a journal (%s)" % "; ".join(refusals),
         "Make one of them writable, or set RANKZERO_SHM_DIR or RANKZERO_DIR to a directory that is.",
     )
+
+
+def _is_in_memory(directory: str) -> bool:
+    """By its name alone: asking the file system is what may hang."""
+    return directory.startswith("/dev/shm/")
 
 
 def _is_roomy(directory: str, size: int, ranks: int) -> bool:

@@ -2,13 +2,13 @@
 import json
 import os
 import re
-import stat
 import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from . import hooks
 from .agent import AgentKeeper, KeeperOptions, cli_of
+from .aside import read_aside
 from .errors import RankzeroError
 from .format import Kind, json_bytes
 from .journal import Journal, now_ms
@@ -199,6 +199,8 @@ def _forget_ended_run(env: Dict[str, str], directory: str, say: Say) -> None:
         return
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run) is None:
         why = "that is no run id"
+    elif _is_supervised(env):
+        return  # It has not ended, and its directory need not be asked.
     elif _has_ended(os.path.join(directory, run, "status.json")):
         why = "that run has ended"
     else:
@@ -209,21 +211,11 @@ def _forget_ended_run(env: Dict[str, str], directory: str, say: Say) -> None:
         env.pop(name, None)
 
 
-def _open_plain(path: str, flags: int) -> int:
-    """Never waits, as opening a FIFO would."""
-    fd = os.open(path, flags | os.O_NONBLOCK)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError("%s is no plain file" % path)
-
-
 def _has_ended(path: str) -> bool:
     try:
-        with open(path, encoding="utf-8", opener=_open_plain) as file:
-            status = json.load(file)
+        status = json.loads(read_aside(path))
         return isinstance(status, dict) and status.get("state") == "ended"
-    except (OSError, ValueError):
+    except ValueError:
         return False
 
 
