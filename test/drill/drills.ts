@@ -1,6 +1,6 @@
 /** The drills, as data. */
 import { FAULTS, type Fault } from './faults.ts'
-import type { World } from './world.ts'
+import { ROOMY, type World } from './world.ts'
 
 export interface Drill {
   name: string
@@ -17,10 +17,18 @@ export interface Drill {
 const OFTEN = [300, 2000] as const
 const RARELY = [1500, 3500] as const
 
-/** Of a size that a blow fills at once; the run directory and what waits beside it are on it. */
-const onSmallDisk = async (world: World): Promise<NodeJS.ProcessEnv> => {
-  await world.exec(0, 'mount', '-t', 'tmpfs', '-o', 'size=192m', 'tmpfs', world.place.dir)
+/** One that can be made full at once; the run directory and what waits beside it are on it. */
+const onOwnDisk = async (world: World): Promise<NodeJS.ProcessEnv> => {
+  await world.exec(0, 'mount', '-t', 'tmpfs', '-o', `size=${ROOMY}`, 'tmpfs', world.place.dir)
   return {}
+}
+
+/** The home directory too, which is where overflow goes when nothing else takes it. */
+const withoutRefuge = async (world: World): Promise<NodeJS.ProcessEnv> => {
+  await onOwnDisk(world)
+  const home = `${world.place.dir}/.home`
+  await world.exec(0, 'mkdir', home)
+  return { HOME: home }
 }
 
 const one = (name: string, fault: Fault, more: Partial<Drill> = {}): Drill =>
@@ -33,9 +41,9 @@ export const DRILLS: readonly Drill[] = [
   one('kill-agent', FAULTS.killAgent), one('stop-agent', FAULTS.stopAgent),
   one('kill-aggregator', FAULTS.killAggregator), one('stop-aggregator', FAULTS.stopAggregator),
   one('kill-supervisor', FAULTS.killSupervisor), one('stop-supervisor', FAULTS.stopSupervisor),
-  one('full-disk', FAULTS.fullDisk, { setUp: onSmallDisk, pauseMs: RARELY }),
+  one('full-disk', FAULTS.fullDisk, { setUp: onOwnDisk, pauseMs: RARELY }),
   one('full-shm', FAULTS.fullShm, { pauseMs: RARELY }),
-  one('full-both', FAULTS.fullBoth, { setUp: onSmallDisk, pauseMs: RARELY, mayLose: true }),
+  one('full-both', FAULTS.fullBoth, { setUp: withoutRefuge, pauseMs: RARELY, mayLose: true }),
   one('no-files', FAULTS.noFiles, { pauseMs: RARELY }),
   one('no-memory', FAULTS.noMemory, { pauseMs: RARELY }),
   one('clock-back', FAULTS.clock, { setUp: async (world) => world.shiftable() }),
@@ -56,7 +64,7 @@ export const GROUPS: readonly Drill[] = [
   },
   { name: 'supervisor', hosts: 1, faults: [FAULTS.stopSupervisor, FAULTS.killSupervisor], pauseMs: OFTEN },
   {
-    name: 'full', hosts: 1, pauseMs: OFTEN, setUp: onSmallDisk, faults: [FAULTS.fullDisk, FAULTS.fullShm],
+    name: 'full', hosts: 1, pauseMs: OFTEN, setUp: onOwnDisk, faults: [FAULTS.fullDisk, FAULTS.fullShm],
   },
   { name: 'limits', hosts: 1, pauseMs: OFTEN, faults: [FAULTS.noFiles, FAULTS.noMemory] },
   {

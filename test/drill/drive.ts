@@ -18,15 +18,20 @@ export const METRICS = 5
 export const RATE = 100
 /** No new blow in the last part of a run (ms): what was broken comes back. */
 const QUIET_MS = 3000
+const SHORTEST_MS = 1000
+/** Of its part of the time, a fault takes a half at most. */
+const SHARE = 2
 
 export async function drive(drill: Drill, options: DriveOptions): Promise<Outcome> {
   const { seconds, workers, seed, say = () => {} } = options
-  const world = await World.make({ hosts: drill.hosts, workers, rate: RATE, metrics: METRICS })
+  const runMs = seconds * 1000
+  // Each fault gets its turn in a short drill.
+  const longestMs = Math.max(SHORTEST_MS, runMs / (SHARE * drill.faults.length))
+  const world = await World.make({ hosts: drill.hosts, workers, rate: RATE, metrics: METRICS, longestMs })
   const random = generator(seed)
   const blows: string[] = []
   try {
     if (drill.setUp !== undefined) world.options.env = await drill.setUp(world)
-    const runMs = seconds * 1000
     await world.begin(runMs)
     const begun = performance.now()
     for (let round = 0; ; round++) {

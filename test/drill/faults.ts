@@ -57,7 +57,7 @@ function stopOf(kind: Kind): Fault {
     strike: async (world, random) => {
       const pid = await someone(world, random, kind)
       if (pid === undefined) return null
-      const ms = between(random, 50, STOP_MS_MAX)
+      const ms = between(random, 50, Math.min(STOP_MS_MAX, world.options.longestMs ?? Infinity))
       await held(pid, ms)
       return `stopped ${kind} (pid ${pid}) for ${ms} ms`
     },
@@ -72,13 +72,13 @@ async function held(pid: number, ms: number): Promise<void> {
 
 // --- the link between two hosts
 
-const CUT_MS: [number, number] = [500, 6500]
+const [CUT_MS_MIN, CUT_MS_MAX] = [500, 6500]
 
 function linkFault(name: string, begin: (world: World) => unknown, heal: (world: World) => unknown): Fault {
   return {
     name,
     strike: async (world, random) => {
-      const ms = between(random, ...CUT_MS)
+      const ms = between(random, CUT_MS_MIN, Math.min(CUT_MS_MAX, world.options.longestMs ?? Infinity))
       await begin(world)
       await sleep(ms)
       await heal(world)
@@ -122,40 +122,40 @@ const reset: Fault = {
 
 // --- resources
 
-/** A file that takes all that is left of the file system of the run directory. */
-const FILL = 'cat /dev/zero > "$1/ballast" 2>/dev/null; true'
-
 const fullDisk: Fault = {
   name: 'disk full',
   strike: async (world, random) => {
     const ms = between(random, 500, 5000)
-    await world.exec(0, 'sh', '-c', FILL, 'fill', world.place.dir)
+    await world.shrink(world.place.dir)
     const also = random() < 0.5 ? pick(random, DAEMONS) : undefined
     if (also !== undefined) {
       await sleep(ms / 2)
       killed(world, also, pick(random, world.pids(also)))
     }
     await sleep(ms / 2)
-    await world.exec(0, 'rm', '-f', `${world.place.dir}/ballast`)
+    await world.grow(world.place.dir)
     return `disk full for ${ms} ms${also === undefined ? '' : `, killed ${also} meanwhile`}`
   },
 }
 
-const TEXT_BYTES = 40_000
+/** Below what one record may have; DRILL_LOUD_STEPS of them are more than a ring. */
+const TEXT_BYTES = 200_000
+const SHM = '/dev/shm'
 
 /** No room in shared memory while rings overflow, and a worker comes that wants a journal. */
 const fullShm: Fault = {
   name: 'shared memory full',
   strike: async (world, random) => {
-    await world.exec(0, 'sh', '-c', FILL, 'fill', '/dev/shm')
-    world.loud(TEXT_BYTES)
-    const agent = pick(random, world.pids('agent'))
-    const life = random() < 0.5 ? await killOf('worker').strike(world, random) : null
+    const agent = await someone(world, random, 'agent')
     const ms = between(random, 1500, 4000)
-    if (agent !== undefined) await held(agent, ms)
-    world.loud(0)
+    await world.shrink(SHM)
+    if (agent !== undefined) kill(agent, 'SIGSTOP')
+    world.loud(TEXT_BYTES)
+    const life = random() < 0.5 ? await killOf('worker').strike(world, random) : null
+    await sleep(ms)
+    if (agent !== undefined) kill(agent, 'SIGCONT')
     await sleep(between(random, 0, 1000))
-    await world.exec(0, 'rm', '-f', '/dev/shm/ballast')
+    await world.grow(SHM)
     return `shared memory full, agent stopped for ${ms} ms${life === null ? '' : `, ${life}`}`
   },
 }
@@ -164,11 +164,11 @@ const fullShm: Fault = {
 const fullBoth: Fault = {
   name: 'disk and shared memory full',
   strike: async (world, random) => {
-    await world.exec(0, 'sh', '-c', FILL, 'fill', world.place.dir)
+    await world.shrink(world.place.dir)
     try {
       return `disk full; ${await fullShm.strike(world, random)}`
     } finally {
-      await world.exec(0, 'rm', '-f', `${world.place.dir}/ballast`)
+      await world.grow(world.place.dir)
     }
   },
 }
@@ -203,7 +203,6 @@ const noMemory: Fault = {
     await world.exec(0, 'sh', '-c', script, 'limit', String(pid), String(more))
     world.loud(TEXT_BYTES)
     await sleep(between(random, 500, 2500))
-    world.loud(0)
     const survived = world.pids(kind).includes(pid)
     if (survived) await limit(world, pid, '--data=unlimited:')
     return `${kind} gets ${more} MiB more and no further: it ${survived ? 'survived' : 'died'}`

@@ -77,7 +77,9 @@ export async function judge(world: World, { mayLose, agentAway }: Judging): Prom
   const books = JSON.parse((await world.cli('audit', '--json')).stdout) as Audit
   const counted = books.ranks.reduce((sum, { lost }) => sum + lost, 0)
   problems.push(...compared.examples, ...rows.problems, ...booksProblems(books, compared, counted))
-  if (compared.lost > counted) problems.push(`${compared.lost} lost, only ${counted} of them counted`)
+  if (compared.lost > counted) {
+    problems.push(`${compared.lost} lost, only ${counted} of them counted`, ...compared.missing)
+  }
   if (!mayLose && counted > 0) problems.push(`${counted} points counted as lost, where none may be`)
   const status = JSON.parse((await world.cli('status', '--json')).stdout) as RunStatus
   problems.push(...statusProblems(status, world, compared.found, agentAway))

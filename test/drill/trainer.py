@@ -11,7 +11,7 @@ import rankzero
 
 place, rate, metrics = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
 PER_DOUBLING = 32
-GO_S, START_S, TIMES_NS, FIRST_CALLS = 0.02, 60, 10**9, 50
+GO_S, START_S, TIMES_NS, FIRST_CALLS, LOUD_STEPS = 0.02, 60, 10**9, 50, 30
 
 
 def value_of(rank, step, metric):
@@ -66,14 +66,20 @@ def save(path):
 
 
 def loud_text():
-    """What else to say with each step, while the drill wants rings to fill up."""
+    """What else to say with the next steps, when the drill wants rings to overflow."""
+    global loud, loud_left
     try:
         with open(os.path.join(place, "loud")) as file:
-            return "x" * int(file.read() or 0)
-    except (OSError, ValueError):
+            said = file.read()
+    except OSError:
         return ""
+    if said != loud:
+        loud, loud_left = said, LOUD_STEPS
+    loud_left -= 1
+    return "x" * int(said.split()[0]) if said and loud_left >= 0 else ""
 
 
+loud, loud_left = "", 0
 run = rankzero.init()
 rank = run.rank
 truth_path = os.path.join(place, "truth.%d" % rank)

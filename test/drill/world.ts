@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { allReady, writeGo } from '../../lib/cli/drill/papers.ts'
 import { lifeOf, processesOf, type Kind } from '../../lib/cli/drill/processes.ts'
@@ -21,6 +21,8 @@ export interface WorldOptions {
   rate: number
   metrics: number
   env?: NodeJS.ProcessEnv
+  /** No process stands still, and no link is cut, for longer (ms). */
+  longestMs?: number
 }
 
 const here = import.meta.dirname
@@ -34,6 +36,16 @@ const START_MS_MAX = 90_000
 const SEEN_MS = 2000
 /** Bytes of the file that shifts clocks. */
 const SHIFT_BYTES = 8
+
+/** Of file systems in memory, as `mount` wants it: what is said with `loud` stays in the ledger. */
+export const ROOMY = '4g'
+/** Down to a few MB more than it holds, which a file takes; more may have come meanwhile: then once more. */
+const SHRINK = `for try in 1 2 3 4 5 6 7 8 9; do
+  used=$(df -k --output=used "$1" | tail -n 1)
+  mount -o remount,size=$((used + 4096))k "$1" 2>/dev/null && break
+done
+cat /dev/zero >"$1/ballast" 2>/dev/null
+true`
 
 export type ProxyFaults = { delayMs?: number; mute?: 'up' | 'down' | 'both'; flip?: number; reset?: number }
 
@@ -55,6 +67,7 @@ export class World {
   /** Jobs of the hosts, in order. */
   readonly jobs: Started[] = []
   private resets = 0
+  private louds = 0
   private readonly secret = join(this.place.root, 'secret')
 
   private constructor(options: WorldOptions, net: Hosts) {
@@ -160,9 +173,21 @@ export class World {
     writeFileSync(join(this.root, 'proxy.json'), JSON.stringify({ ...faults, reset: this.resets }))
   }
 
-  /** Workers say so many bytes with each step; 0: no more. */
+  /** Each worker says so many bytes with each of its next steps. */
   loud(bytes: number): void {
-    writeFileSync(join(this.root, 'loud'), bytes === 0 ? '' : String(bytes))
+    const path = join(this.root, 'loud')
+    writeFileSync(`${path}.new`, `${bytes} ${++this.louds}`)
+    renameSync(`${path}.new`, path)
+  }
+
+  /** Makes a small file system of host 0 as small as what it holds, or as large as before. */
+  async shrink(path: string): Promise<void> {
+    await this.exec(0, 'sh', '-c', SHRINK, 'shrink', path)
+  }
+
+  async grow(path: string): Promise<void> {
+    await this.exec(0, 'mount', '-o', `remount,size=${ROOMY}`, path)
+    await this.exec(0, 'rm', '-f', join(path, 'ballast'))
   }
 
   /** The wall clock of all processes that were started with `shiftable`. */

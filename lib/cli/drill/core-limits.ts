@@ -13,5 +13,7 @@ export const DRILL_STOP_MS_MAX = BEAT_STALE_MS + 1000
 export const [DRILL_START_MS, DRILL_END_MS] = [60_000, 120_000] as const
 /** How often a drill looks at its processes (ms), and how often a worker saves its times (ms). */
 export const [DRILL_POLL_MS, DRILL_TIMES_MS] = [20, 1000] as const
+/** Steps that say more when a ring is to overflow: of 200 kB each, they fill one and a half. */
+export const DRILL_LOUD_STEPS = 30
 /** Calls in which V8 still compiles log(): they count for the longest, but not for a quantile. */
 export const DRILL_FIRST_CALLS = 50

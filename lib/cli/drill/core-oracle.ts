@@ -34,8 +34,9 @@ export interface Compared {
   unwritten: number
   /** Another value than was logged, or never logged at all. */
   wrong: number
-  /** The first few of what is wrong, for people. */
+  /** The first few of what is doubled or wrong, and of what is lost, for people. */
   examples: string[]
+  missing: string[]
 }
 
 const EXAMPLES_MAX = 5
@@ -47,6 +48,7 @@ export class Oracle {
   readonly #ranks = new Map<number, Steps>()
   readonly #numbers: ReadonlyMap<string, number>
   readonly #examples: string[] = []
+  readonly #missing: string[] = []
   #doubled = 0
   #wrong = 0
 
@@ -107,7 +109,9 @@ export class Oracle {
         if (told[step] === 1) {
           logged += this.#metrics
           lost += this.#metrics - came
-          if (came < this.#metrics) this.#show(`rank ${rank} logged step ${step}: ${came} points of it came`)
+          if (came < this.#metrics && this.#missing.length < EXAMPLES_MAX) {
+            this.#missing.push(`rank ${rank} logged step ${step}: ${came} points of it came`)
+          }
         } else if (came > 0) {
           extra++
           unwritten += came
@@ -117,7 +121,8 @@ export class Oracle {
       if (extra > allowed) this.#complain(`rank ${rank} never logged ${extra} steps, it had ${allowed} kills`)
     }
     return {
-      logged, found, lost, unwritten, doubled: this.#doubled, wrong: this.#wrong, examples: this.#examples,
+      logged, found, lost, unwritten, doubled: this.#doubled, wrong: this.#wrong,
+      examples: this.#examples, missing: this.#missing,
     }
   }
 

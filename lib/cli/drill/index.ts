@@ -39,7 +39,7 @@ export interface DrillOptions {
 }
 
 /** `drill --json`. Counts are points. */
-export interface Verdict extends Omit<Compared, 'examples'> {
+export interface Verdict extends Omit<Compared, 'examples' | 'missing'> {
   ok: boolean
   /** What is wrong, one sentence each. */
   problems: string[]
@@ -185,9 +185,9 @@ async function judge(root: string, options: DrillOptions, struck: Struck): Promi
   } finally {
     ledger.close()
   }
-  const { examples, ...compared } = oracle.compare(struck.killed)
+  const { examples, missing, ...compared } = oracle.compare(struck.killed)
   const counted = books.ranks.reduce((sum, { lost }) => sum + lost, 0)
-  const problems = [...examples, ...books.problems]
+  const problems = [...examples, ...missing, ...books.problems]
   if (compared.lost > counted) problems.push(`${compared.lost} points are lost, ${counted} of them counted`)
   const state = readStatus(found.dir)?.state ?? 'unknown'
   if (state !== 'ended') problems.push(`the run is ${state}, not ended`)

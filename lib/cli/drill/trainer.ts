@@ -7,12 +7,14 @@
  * the first calls of log() apart; `life.<rank>`, its
  * pid once the first log() has returned. Invariants: a step is written down after log() returned from it, and
  * never twice, also by a later life of the rank. It knows nothing of the faults.
- * While PLACE has a file `loud`, each step says as many bytes of text besides as that file says.
+ * When PLACE/loud changes, the next steps say as many bytes of text besides as the first number in it.
  */
 import { existsSync, openSync, readFileSync, renameSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { sleep } from '../../clock.ts'
-import { DRILL_FIRST_CALLS, DRILL_POLL_MS, DRILL_START_MS, DRILL_TIMES_MS } from './core-limits.ts'
+import {
+  DRILL_FIRST_CALLS, DRILL_LOUD_STEPS, DRILL_POLL_MS, DRILL_START_MS, DRILL_TIMES_MS,
+} from './core-limits.ts'
 import { init, type LogOptions, type Values } from '../../logger/index.ts'
 import { nameOf, valueOf } from './core-oracle.ts'
 import { Times } from './core-times.ts'
@@ -43,6 +45,7 @@ const truth = openSync(truthPath, 'a')
 const timesPath = join(place, `times.${run.rank}.${process.pid}`)
 const times = { log: new Times(), nothing: new Times(), first: new Times() }
 const loudPath = join(place, 'loud')
+let [loud, loudLeft] = ['', 0]
 const written = new Uint32Array(1)
 const names = Array.from({ length: metrics }, (_, metric) => nameOf(metric))
 let checksum = 0
@@ -77,11 +80,9 @@ function note(what: 'log' | 'nothing', ns: number, nth: number): void {
 }
 
 function loudText(): string {
-  try {
-    return 'x'.repeat(Number(readFileSync(loudPath, 'utf8')))
-  } catch {
-    return ''
-  }
+  const said = existsSync(loudPath) ? readFileSync(loudPath, 'utf8') : ''
+  if (said !== loud) [loud, loudLeft] = [said, DRILL_LOUD_STEPS]
+  return loudLeft-- > 0 ? 'x'.repeat(Number(said.split(' ')[0])) : ''
 }
 
 function saveTimes(): void {
@@ -105,7 +106,7 @@ for (let step = first; nowMs() < untilMs || step === first; step++) {
   const ahead = beginMs + (step + Math.random()) * 1000 / rate - nowMs()
   if (ahead > 0) await sleep(ahead)
   logStep(step, step - first)
-  const text = existsSync(loudPath) ? loudText() : ''
+  const text = loudText()
   if (text !== '') run.text(text)
   if (step === first) writeFileSync(join(place, `life.${run.rank}`), String(process.pid))
   if (nowMs() - savedAt < DRILL_TIMES_MS) continue
