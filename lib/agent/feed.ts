@@ -32,6 +32,11 @@ export class Feed implements RecordSink {
   #acked = 0
   /** What counts as all, for an agent that has to go: the last seq when it was told to. */
   #goal: number | null = null
+  /**
+   * What another node's agent left of an owner that may still write there: how it ended, and whether this is
+   * all of it, only that node can say.
+   */
+  readonly #isPart: boolean
   readonly #builder: BatchBuilder
   #layoutNames = 0
   #holeAt = -Infinity
@@ -41,12 +46,15 @@ export class Feed implements RecordSink {
   /** The journal holds what is due: no look at the shelf until a rewind. */
   #inJournal = false
 
-  constructor(origin: Origin, reader: JournalReader | null, shelf: Shelf, now: number) {
+  constructor(
+    origin: Origin, reader: JournalReader | null, shelf: Shelf, now: number, isForeign = false,
+  ) {
     this.progressAt = now
     this.origin = origin
     this.reader = reader
     this.shelf = shelf
     this.departure = shelf.facts?.departure ?? null
+    this.#isPart = isForeign && reader === null && this.departure === null
     this.#builder = new BatchBuilder(origin.instance)
   }
 
@@ -54,6 +62,7 @@ export class Feed implements RecordSink {
   get layouts(): Layout[] { return [...this.shelf.layouts.values()] }
 
   get instance(): InstanceId { return this.origin.instance }
+  get isPart(): boolean { return this.#isPart }
 
   /** First seq that can still be had. */
   get first(): number {
@@ -70,7 +79,7 @@ export class Feed implements RecordSink {
   /** As the header has them, or as they were when the journal was last spooled. */
   counters(): { seq: number; logged: number; lost: number; refused: number } {
     const counters = this.reader?.counters() ?? this.shelf.facts ?? { seq: 0, logged: 0, lost: 0, refused: 0 }
-    return { ...counters, seq: Math.max(counters.seq, this.shelf.last) }
+    return { ...counters, seq: this.#isPart ? this.shelf.last : Math.max(counters.seq, this.shelf.last) }
   }
 
   /** The run that took it: no other head of this meeting may take it again, nor one after this agent. */

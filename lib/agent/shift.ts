@@ -179,7 +179,7 @@ export class Shift {
     for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)
     const run = reader?.runId() ?? origin.run
     const named = { ...origin, run }
-    const feed = new Feed(named, reader, this.#spool.shelf(named), now)
+    const feed = new Feed(named, reader, this.#spool.shelf(named), now, origin.node !== this.#options.node)
     this.#feeds.set(feed.instance, feed)
     this.#deaths.watch(origin)
     this.#head.seen(origin)

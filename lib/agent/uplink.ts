@@ -236,7 +236,8 @@ export class Uplink {
     if (!feed || !last) return
     const { logged, lost, refused } = feed.counters()
     const { seq, departure, at } = last
-    this.#send('END', { instance, seq, logged, lost, refused, departure, at })
+    const estimated = feed.isPart ? { estimated: true } : {}
+    this.#send('END', { instance, seq, logged, lost, refused, departure, at, ...estimated })
   }
 
   #beat(now: number): void {

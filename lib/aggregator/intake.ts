@@ -192,9 +192,11 @@ export class Intake {
 
   private end(end: End, now: number, reply: Reply): void {
     const { instance } = end
-    if (this.state.member(instance) === null) return
+    const known = this.state.member(instance)
+    if (known === null) return
     const done = (): void => reply('ACK', { instance, seq: this.state.acked(instance), ended: true })
-    if (this.ending.has(instance)) return this.committer.barrier(done)
+    const isBetter = known.ended?.estimated === true && end.estimated !== true
+    if (this.ending.has(instance) && !isBetter) return this.committer.barrier(done)
     if (end.seq > this.cursor(instance)) return reply('ACK', { instance, seq: this.state.acked(instance) })
     this.ending.add(instance)
     this.committer.push({ type: 'note', kind: 'ended', body: end, at: now }, done)

@@ -139,6 +139,8 @@ const end = z.object({
   refused: whole,
   departure: departureSchema,
   at: ms,
+  /** Of a spool that another node's agent left: the END of that node, should it come, holds instead. */
+  estimated: z.boolean().optional(),
 })
 
 const refuse = z.object({ code: z.string(), message: z.string(), remedy: z.string() })

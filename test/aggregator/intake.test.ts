@@ -198,7 +198,7 @@ describe('a ledger that takes nothing', () => {
 })
 
 describe('the end of an instance', () => {
-  const end = (seq: number): void =>
+  const end = (seq: number, estimated?: boolean): void =>
     say('END', {
       instance: INSTANCE,
       seq,
@@ -207,7 +207,22 @@ describe('the end of an instance', () => {
       refused: 0,
       departure: DEPARTURE,
       at: 1900,
+      ...(estimated === undefined ? {} : { estimated }),
     })
+
+  it('that another node could only estimate gives way to that of its own, once', () => {
+    hello()
+    committer.flush()
+    say('BATCH', batch(1, 3))
+    end(3, true)
+    committer.flush()
+    say('BATCH', batch(4, 5))
+    end(5)
+    committer.flush()
+    end(3, true)
+    committer.flush()
+    expect(state.member(INSTANCE)).toMatchObject({ acked: 5, ended: { seq: 5 } })
+  })
 
   it('is taken once, after its last record, and acknowledged as often as it is asked', () => {
     hello()
