@@ -19,7 +19,11 @@ export class SystemError extends Error {
   readonly code: string
 
   constructor(code: string, call: string, path: string) {
+    // Most are asked for and expected: a stack would cost more than the call.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(`${code}: ${call} '${path}'`)
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
   }
 }

@@ -75,7 +75,7 @@ const APPLY: Partial<Record<Fault['knob'], Apply>> = {
     world.after(ms, null, () => { disk.syncMs = 0 })
   },
   'disk-fails': ({ node, amount }, { world }) => {
-    world.nodes[node]!.disk.failSyncs = 1 + Math.floor(amount * 3)
+    for (const disk of [world.nodes[node]!.disk, world.shared]) disk.failSyncs = 1 + Math.floor(amount * 3)
   },
   'clock-jump': ({ node, amount, ms }, { world }) => {
     const by = Math.round((amount - 0.5) * (ms > 5000 ? 7_200_000 : 4 * ms))

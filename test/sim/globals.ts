@@ -49,6 +49,7 @@ export function installGlobals(_: World): void {
     setTimeout: (act: () => void, ms = 0) => start(act, ms, null),
     setInterval: (act: () => void, ms = 0) => start(act, ms, ms),
     clearTimeout: clear, clearInterval: clear,
+    setImmediate: (act: () => void) => start(act, 0, null), clearImmediate: clear,
   })
   Date.now = () => world().current === null ? 0 : world().wall(world().current!.node)
   performance.now = () => world().current === null ? 0 : world().monotonic(world().current!.node)

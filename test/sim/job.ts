@@ -29,6 +29,7 @@ export interface JobPlan {
   dir: string
   lockDir: string
   journalBytes: number
+  spoolBytes: number
   exitTimeoutMs: number
   /** Rows go to a backend too. */
   backend: boolean
@@ -194,7 +195,7 @@ export class Job {
     const { plan, run, meeting, world } = this
     return world.spawn(node, 'agent', `${plan.name}${node.name}/agent`, (process) => {
       void runAgent({
-        meeting, run, dir: plan.dir, env: {}, lockDir: plan.lockDir, spoolCap: 2 ** 20,
+        meeting, run, dir: plan.dir, env: {}, lockDir: plan.lockDir, spoolCap: plan.spoolBytes,
         overflowCap: plan.journalBytes, exitTimeoutMs: plan.exitTimeoutMs, systemMetricsMs: 0,
         node: node.name, everyNode, secretFile: null,
         startHead: ({ wide, run: taken, adopt }) => {

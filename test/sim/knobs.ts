@@ -16,7 +16,8 @@ export const KNOBS = [
   'loss', 'duplicate', 'reorder', 'delay', 'cut', 'oneway', 'reset', 'ghost',
   'kill-trainer', 'kill-agent', 'kill-aggregator', 'kill-supervisor', 'term', 'stop', 'power',
   'disk-full', 'disk-slow', 'disk-fails', 'clock-jump', 'clock-rate',
-  'elastic', 'replay', 'rival', 'second-run', 'small-journal', 'short-reads', 'damage',
+  'elastic', 'replay', 'rival', 'second-run', 'small-journal', 'small-spool', 'short-reads', 'damage',
+  'backend', 'backend-busy', 'backend-fails', 'backend-hangs', 'backend-stores',
 ] as const
 export type Knob = (typeof KNOBS)[number]
 

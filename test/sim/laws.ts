@@ -5,14 +5,15 @@
  * Invariants: it keeps its own account and asks nothing of the code under test but how bytes are read.
  */
 import { KEY_FREE_MS } from '../../lib/limits.ts'
-import type { RunStatus } from '../../lib/record/run-status.ts'
+import type { SealBody } from '../../lib/aggregator/core-types.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
 import { decodeFrame, FRAME_TYPES, peekBatch } from '../../lib/wire/index.ts'
 import { createHash } from 'node:crypto'
-import type { File } from './disk.ts'
 import type { Connection } from './net.ts'
 import type { Journal } from './seams/journal.ts'
 import type { LedgerFile } from './seams/ledger.ts'
+import { DeliveryLaw } from './delivery-law.ts'
+import { SealLaw } from './seal-law.ts'
 import { spoolOf } from './words.ts'
 import type { Process, World } from './world.ts'
 
@@ -20,6 +21,8 @@ import type { Process, World } from './world.ts'
 interface Account {
   durable: Map<string, number>
   ended: Set<string>
+  /** Whose END says that it holds. */
+  final: Set<string>
   term: number
   session: SessionNote | null
 }
@@ -28,6 +31,10 @@ export class Laws {
   readonly ledgers: LedgerFile[] = []
   readonly journals = new Map<string, Journal>()
   shortReads = false
+  readonly seals = new SealLaw(this)
+  readonly delivery = new DeliveryLaw(this)
+  /** How the tracker behind the backend does, as chances per call. */
+  tracker = { busy: 0, fails: 0, hangs: 0, stores: 0 }
   /** Directory of the locks, and where the wall clock is no measure: then no key's rest is judged. */
   lockDir = ''
   clocksLie = false
@@ -39,7 +46,6 @@ export class Laws {
   private readonly sentTo = new WeakMap<Connection, Map<string, number>>()
   private readonly termsOf = new Map<Process, { ledger: string; term: number }>()
   private readonly keysHeld = new Map<string, { run: string; until: () => number }>()
-  private pictures = 0
 
   constructor(world: World) {
     this.world = world
@@ -48,14 +54,14 @@ export class Laws {
     }
   }
 
-  private broken(law: string, message: string): never {
+  broken(law: string, message: string): never {
     return this.world.broken(law, message)
   }
 
   account(file: LedgerFile): Account {
     let account = this.accounts.get(file)
     if (account === undefined) {
-      account = { durable: new Map(), ended: new Set(), term: 0, session: null }
+      account = { durable: new Map(), ended: new Set(), final: new Set(), term: 0, session: null }
       this.accounts.set(file, account)
     }
     return account
@@ -74,7 +80,7 @@ export class Laws {
   }
 
   ended(instance: string): boolean {
-    return this.ledgers.some((file) => this.account(file).ended.has(instance))
+    return this.ledgers.some((file) => this.account(file).final.has(instance))
   }
 
   // --- ledger
@@ -87,8 +93,10 @@ export class Laws {
       if (entry.type === 'batch') {
         const { instance, firstSeq, lastSeq } = entry
         this.next(account, instance, firstSeq, lastSeq)
+        this.seals.took(file, instance, firstSeq, lastSeq)
       } else {
-        this.noted(account, entry.kind, entry.body as never, process)
+        this.noted(file, entry.kind, entry.body as never, process)
+        this.seals.noted(file, entry.kind, entry.body as never)
       }
     }
     this.world.mix(file.entries.length)
@@ -112,7 +120,8 @@ export class Laws {
     account.durable.set(instance, last)
   }
 
-  private noted(account: Account, kind: string, body: Record<string, unknown>, process: Process): void {
+  private noted(file: LedgerFile, kind: string, body: Record<string, unknown>, process: Process): void {
+    const account = this.account(file)
     const { instance } = body as { instance: string }
     if (kind === 'joined') {
       const { origin, first } = body as { origin: { instance: string }; first: number }
@@ -120,16 +129,40 @@ export class Laws {
     } else if (kind === 'skip') {
       this.next(account, instance, body['from'] as number, body['to'] as number)
     } else if (kind === 'ended') {
-      this.endOf(account, instance, body['seq'] as number)
+      account.ended.add(instance)
+      if (body['estimated'] !== true) this.endOf(account, instance, body['seq'] as number)
     } else if (kind === 'term') {
       const term = body['term'] as number
       if (term <= account.term) {
         this.broken('term never falls', `term ${term} after ${account.term} in the ledger`)
       }
       account.term = term
+    } else if (kind === 'conflict') {
+      this.rivals(instance, body['holder'] as string)
+    } else if (kind === 'seal') {
+      this.seals.check(file, body as unknown as SealBody)
     } else if (kind === 'session') {
       account.session = body as unknown as SessionNote
+      if (account.session.state === 'draining') this.overFor(account, process)
       this.world.tell(process.name, `session ${account.session.state} ${account.session.status ?? ''}`)
+    }
+  }
+
+  /** Only who lived at the same time is a rival; clocks of nodes may differ, but not by as much as lives. */
+  private rivals(instance: string, holder: string): void {
+    const [one, other] = [this.journals.get(instance), this.journals.get(holder)]
+    if (one === undefined || other === undefined || this.clocksLie) return
+    const together = one.owner.bornAt < other.owner.diedAt && other.owner.bornAt < one.owner.diedAt
+    if (together) return
+    const why = `${instance} is rejected, but ${holder} was not there with it`
+    this.broken('no heir is taken for a rival', why)
+  }
+
+  private overFor({ durable }: Account, process: Process): void {
+    for (const instance of durable.keys()) {
+      const journal = this.journals.get(instance)
+      if (journal === undefined || !journal.owner.alive || journal.closed || this.clocksLie) continue
+      this.broken('a run ends after its ranks', `${process.name} drains while the owner of ${instance} lives`)
     }
   }
 
@@ -145,7 +178,7 @@ export class Laws {
     if (journal !== undefined && !this.gone.has(journal) && seq < journal.sender.seq) {
       this.broken(law, `${instance} ended at ${seq}, but wrote ${journal.sender.seq}`)
     }
-    account.ended.add(instance)
+    account.final.add(instance)
   }
 
   // --- wire
@@ -160,6 +193,13 @@ export class Laws {
     } else if (type === FRAME_TYPES.SKIP) {
       const { body } = decodeFrame(bytes) as { body: { instance: string; from: number; to: number } }
       this.inRow(connection, body.instance, body.from, body.to)
+    }
+    if (type === FRAME_TYPES.END) {
+      const { instance, seq } = decodeFrame(bytes).body as { instance: string; seq: number }
+      const sent = this.sentTo.get(connection)?.get(instance) ?? 0
+      if (seq > Math.max(sent, this.durable(instance))) {
+        this.broken('no gap on the wire', `${instance}: END ${seq} after ${sent} on one connection`)
+      }
     }
     if (type === FRAME_TYPES.BEAT) {
       const { term } = decodeFrame(bytes)
@@ -183,7 +223,24 @@ export class Laws {
     sent.set(instance, Math.max(before ?? 0, last))
   }
 
+  /** Whoever is welcomed goes on after what is durable. */
+  private begin(connection: Connection, instances: readonly { instance: string; acked: number }[]): void {
+    const sent = this.sentTo.get(connection) ?? new Map<string, number>()
+    this.sentTo.set(connection, sent)
+    for (const { instance, acked } of instances) if (!sent.has(instance)) sent.set(instance, acked)
+  }
+
+  /** A frame of another term is on its way to a head: it must be refused in the same event. */
+  expectRefusal(connection: Connection, bytes: Uint8Array): void {
+    const file = this.writers.get(connection.listener!.process)
+    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO) return
+    if (decodeFrame(bytes).term !== this.account(file).term) this.refusalDue = connection
+  }
+
+  private refusalDue: Connection | null = null
+
   private answered(connection: Connection, type: number, bytes: Uint8Array): void {
+    if (type === FRAME_TYPES.REFUSE && this.refusalDue === connection) this.refusalDue = null
     if (type !== FRAME_TYPES.ACK && type !== FRAME_TYPES.WELCOME) return
     const { process } = connection.listener!
     const file = this.writers.get(process)
@@ -191,6 +248,7 @@ export class Laws {
     if (file === undefined) return this.broken(law, `${process.name} answers without a ledger`)
     const account = this.account(file)
     const frame = decodeFrame(bytes)
+    if (frame.type === 'WELCOME') this.begin(connection, frame.body.instances)
     if (frame.term !== account.term && process.role === 'aggregator') {
       const terms = `${frame.term}, its ledger has ${account.term}`
       this.broken('term never falls', `${process.name} speaks under term ${terms}`)
@@ -275,12 +333,19 @@ export class Laws {
     const file = this.ledgers.find(({ path }) => path.includes(run))
     const session = file === undefined ? null : this.account(file).session
     if (session !== null && session.state !== 'ended') {
-      this.broken('one holder per key', `the key of run ${run} is freed while its session is ${session.state}`)
+      const state = `while its session is ${session.state}`
+      this.broken('one holder per key', `the key of run ${run} is freed ${state}`)
     }
   }
 
   /** After every event: who is live under a key holds it. */
   check(): void {
+    if (this.refusalDue !== null) {
+      const { process } = this.refusalDue.listener!
+      this.refusalDue = null
+      const what = `${process.name} takes a frame of another term`
+      if (process.alive) this.broken('other terms are refused', what)
+    }
     for (const [process, file] of this.writers) {
       if (!process.alive) {
         this.writers.delete(process)
@@ -289,7 +354,7 @@ export class Laws {
       const { session } = this.account(file)
       if (session === null || !session.explicit || !['live', 'draining'].includes(session.state)) continue
       const disk = this.lockDir.startsWith('/shared') ? this.world.shared : process.node.disk
-      const name = createHash('sha256').update(`${session.project}\0${session.key}`).digest('hex')
+      const name = this.keyName(session.project, session.key)
       const holder = disk.locks.get(`${this.lockDir}/${name}.lock`)?.holder
       if (holder !== process && this.oneWriterNow(file, process)) {
         const key = `without its key '${session.key}'`
@@ -298,29 +363,22 @@ export class Laws {
     }
   }
 
+  private readonly names = new Map<string, string>()
+
+  private keyName(project: string, key: string): string {
+    const text = `${project}\0${key}`
+    const known = this.names.get(text) ?? createHash('sha256').update(text).digest('hex')
+    this.names.set(text, known)
+    return known
+  }
+
   private oneWriterNow(file: LedgerFile, process: Process): boolean {
     const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
     return disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))?.holder === process
   }
 
-  // --- what people see
-
-  painted(path: string, file: File): void {
-    if (++this.pictures % 4 !== 0) return
-    const { books, members } = JSON.parse(file.bytes.toString('utf8', 0, file.size)) as RunStatus
-    const { logged, admitted, lost, pending, merged, superseded, rejected, open } = books
-    const sorted = merged + superseded + rejected + open
-    const law = 'books balanced'
-    if (admitted !== sorted) this.broken(law, `${path}: admitted ${admitted} ≠ ${sorted} sorted`)
-    if (logged !== admitted + lost + pending) {
-      const sum = `admitted ${admitted} + lost ${lost} + pending ${pending}`
-      this.broken(law, `${path}: logged ${logged} ≠ ${sum}`)
-    }
-    for (const one of members) {
-      const journal = this.journals.get(one.instance)
-      if (journal === undefined) continue
-      const truth = journal.sender.logged + journal.lost
-      if (one.admitted > truth) this.broken(law, `${one.instance}: admitted ${one.admitted} of ${truth}`)
-    }
+  delivered(path: string, text: string): void {
+    const dir = path.slice(0, path.lastIndexOf('/'))
+    this.delivery.take(dir, text, this.ledgers.find((file) => file.path.startsWith(`${dir}/`)))
   }
 }

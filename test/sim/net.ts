@@ -9,7 +9,7 @@
 import { HEARTBEAT_TIMEOUT_MS } from '../../lib/limits.ts'
 import type { Dealer, DealerOptions } from '../../lib/transport/dealer.ts'
 import type { Router, RouterOptions } from '../../lib/transport/router.ts'
-import { FRAME_TYPES } from '../../lib/wire/index.ts'
+import { decodeFrame, encodeFrame, FRAME_TYPES } from '../../lib/wire/index.ts'
 import { forgetful, type NetKnobs } from './knobs.ts'
 import type { Laws } from './laws.ts'
 import type { Random } from './random.ts'
@@ -46,8 +46,8 @@ const PIPE = 72
 export class Net {
   readonly connections = new Set<Connection>()
   knobs: NetKnobs = forgetful()
-  /** Frames to dealers of past connections, for ghosts. */
-  readonly past: Uint8Array[] = []
+  /** Frames that were sent once, by way, for ghosts. */
+  private readonly past: [Uint8Array[], Uint8Array[]] = [[], []]
   private readonly world: World
   private readonly random: Random
   private readonly laws: Laws
@@ -152,7 +152,7 @@ export class Net {
     if (from === undefined || connection.over[way]) return
     this.laws.sent(connection, way, bytes)
     this.tell(connection, way, bytes)
-    if (way === 1 && this.past.length < 500) this.past.push(bytes)
+    if (this.past[way].length < 300) this.past[way].push(bytes)
     if (this.random.chance(this.knobs.loss)) return
     this.carry(connection, way, bytes)
     if (this.random.chance(this.knobs.duplicate)) this.carry(connection, way, bytes)
@@ -181,7 +181,10 @@ export class Net {
     const other = way === 0 ? 1 : 0
     if (connection.over[other]) return
     if (way === 1) connection.dealerOptions.onFrame(Buffer.from(bytes))
-    else connection.listener!.options.onFrame(idOf(connection), Buffer.from(bytes))
+    else {
+      this.laws.expectRefusal(connection, bytes)
+      connection.listener!.options.onFrame(idOf(connection), Buffer.from(bytes))
+    }
   }
 
   /** One end is gone or closes: the other learns of it, unless a cut keeps the news. */
@@ -256,14 +259,16 @@ export class Net {
     for (const connection of [...this.connections]) this.reset(connection)
   }
 
-  /** What an earlier holder once said arrives now, on a connection to another one. */
+  /** What an earlier holder said, or was told, arrives now. It may claim more than anybody knows of. */
   ghost(): void {
-    const living = [...this.connections].filter(({ up, over }) => up && !over[0])
-    if (living.length === 0 || this.past.length === 0) return
+    const living = [...this.connections].filter(({ up, over }) => up && !over[0] && !over[1])
+    const way = this.random.chance(0.7) ? 1 : 0
+    if (living.length === 0 || this.past[way].length === 0) return
     const connection = this.random.pick(living)
-    const bytes = this.random.pick(this.past)
-    this.world.tell('network', 'an old frame appears')
-    this.world.after(1, connection.dealer, () => this.arrive(connection, 1, bytes))
+    const bytes = aged(this.random.pick(this.past[way]), this.random)
+    this.world.tell('network', `an old frame appears: ${inWords(bytes)}`)
+    const receiver = way === 1 ? connection.dealer : connection.listener!.process
+    this.world.after(1, receiver, () => this.arrive(connection, way, bytes))
   }
 
   private tell(connection: Connection, way: Way, bytes: Uint8Array): void {
@@ -274,6 +279,14 @@ export class Net {
     const [from, to] = way === 0 ? [dealer, listener!.process] : [listener!.process, dealer]
     world.tell(from.name, `→ ${to.name} ${inWords(bytes)}`)
   }
+}
+
+/** The same frame of a term before; the holder of that term may have had more than its successor has. */
+function aged(bytes: Uint8Array, random: Random): Uint8Array {
+  const { type, term, body } = decodeFrame(bytes)
+  const before = Math.max(0, term - 1)
+  if (type === 'ACK') return encodeFrame(type, before, { ...body, seq: body.seq + random.below(6) })
+  return encodeFrame(type, before, body as never)
 }
 
 function idOf({ id }: Connection): Buffer {

@@ -11,10 +11,12 @@ import { Job, type JobPlan } from './job.ts'
 import { forgetful, type Fault, type Knob, type NetKnobs } from './knobs.ts'
 import { Laws } from './laws.ts'
 import { Net } from './net.ts'
+import { PictureLaw } from './picture-law.ts'
 import { Random } from './random.ts'
 import { forgetAll, whenPainted } from './seams/fs.ts'
 import type { Journal } from './seams/journal.ts'
-import type { LedgerFile } from './seams/ledger.ts'
+import { readLedger, type LedgerFile } from './seams/ledger.ts'
+import { audit } from '../../lib/aggregator/audit.ts'
 import { installGlobals } from './globals.ts'
 import { judge } from './verdict.ts'
 import { Violation, World } from './world.ts'
@@ -32,8 +34,11 @@ export interface Plan {
   supervised: boolean
   key: string | null
   journalBytes: number
+  spoolBytes: number
   secondRun: boolean
   net: NetKnobs
+  /** Null: no backend but the ledger. */
+  tracker: Laws['tracker'] | null
   faults: Fault[]
 }
 
@@ -43,17 +48,18 @@ const TROUBLE_MS = 20_000
 /**
  * Liveness: so long (ms) after the last fault and the last trainer, all that rankzero's own processes can do
  * is done: an agent gives a head that takes nothing 60 s, an aggregator waits 30 s for ranks that never came
- * and, when a node is gone for good, ten minutes for it.
+ * and, when a node is gone for good, MEMBER_SILENT_MS for it (90 s here: bundle.js).
  */
 export const QUIET_MS = 150_000
-export const QUIET_AFTER_POWER_MS = 800_000
+export const QUIET_AFTER_POWER_MS = 250_000
 /** … `sync` has as long again; a user runs it so long after nobody of ours was left on a node. */
 const SYNC_AFTER_MS = 20_000
 
 export function planOf(seed: number, knobs: readonly Knob[]): Plan {
   const random = new Random(seed, 2)
   // A scenario with every trouble at once finds less than one with a few.
-  const active = knobs.filter(() => random.chance(0.3))
+  const share = knobs.length > 8 ? 0.3 : 0.8
+  const active = knobs.filter(() => random.chance(share))
   const has = (knob: Knob): boolean => active.includes(knob)
   const nodes = random.chance(0.5) ? 1 : random.between(2, 3)
   const rate = (): number => has('clock-rate') ? 1 + (random.next() - 0.5) * 0.02 : 1
@@ -62,15 +68,21 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
     seed, knobs: active, nodes, shared: nodes > 1,
     offsets: Array.from({ length: nodes }, () => nodes > 1 ? Math.round((random.next() - 0.5) * 2000) : 0),
     rates: Array.from({ length: nodes }, rate),
-    ranks: random.between(nodes, 4), steps: random.between(10, 60), pace: random.pick([20, 80, 200]),
+    ranks: random.between(nodes, 4), steps: random.between(5, 40), pace: random.pick([20, 80, 200]),
     supervised, key: has('second-run') || random.chance(0.2) ? 'k' : null,
     journalBytes: has('small-journal') ? random.between(2000, 6000) : 2 ** 20,
+    // Less than a batch: the spool takes nothing.
+    spoolBytes: has('small-spool') ? 50_000 : 2 ** 20,
     secondRun: has('second-run'),
     net: {
       loss: has('loss') ? random.next() * 0.3 : 0, duplicate: has('duplicate') ? random.next() * 0.3 : 0,
       reorder: has('reorder') ? random.next() : 0, delay: has('delay') ? random.next() * 0.5 : 0,
       delayMs: random.pick([50, 500, 4000]),
     },
+    tracker: active.some((knob) => knob.startsWith('backend')) ? {
+      busy: has('backend-busy') ? 0.4 : 0, fails: has('backend-fails') ? 0.3 : 0,
+      hangs: has('backend-hangs') ? 0.1 : 0, stores: has('backend-stores') ? 0.3 : 0,
+    } : null,
     faults: [],
   }
   const trouble = Math.min(TROUBLE_MS, 2 * plan.steps * plan.pace + 3000)
@@ -118,6 +130,7 @@ export class Scenario {
     this.laws = new Laws(this.world)
     this.net = new Net(this.world, new Random(plan.seed, 4), this.laws)
     this.net.knobs = plan.net
+    if (plan.tracker !== null) this.laws.tracker = { ...plan.tracker }
     this.laws.shortReads = plan.knobs.includes('short-reads')
     const lies = ['clock-jump', 'disk-full', 'power']
     this.laws.clocksLie = plan.faults.some(({ knob }) => lies.includes(knob))
@@ -137,7 +150,8 @@ export class Scenario {
     const base: JobPlan = {
       name: '', meeting: '', key: plan.key, onCollision: 'wait', supervised: plan.supervised,
       worldSize: plan.ranks, steps: plan.steps, pace: plan.pace, startAt: 0, nodes: world.nodes, dir, lockDir,
-      journalBytes: plan.journalBytes, exitTimeoutMs: 10_000, backend: false,
+      journalBytes: plan.journalBytes, spoolBytes: plan.spoolBytes, exitTimeoutMs: 10_000,
+      backend: plan.tracker !== null,
     }
     const add = (more: Partial<JobPlan>, n: number): void => {
       const job: JobPlan = { ...base, meeting: world.random.hex(16), ...more }
@@ -158,7 +172,8 @@ export class Scenario {
     enter({ world, net, laws })
     installGlobals(world)
     forgetAll()
-    whenPainted((path, file) => laws.painted(path, file))
+    const pictures = new PictureLaw(laws)
+    whenPainted((path, file) => pictures.painted(path, file))
     world.check = () => laws.check()
     for (const fault of plan.faults) world.at(fault.at, null, () => apply(fault, this))
     // However it goes, trainers come to their end: the launcher's time limit.
@@ -167,7 +182,9 @@ export class Scenario {
     this.cease()
     const lost = plan.faults.some(({ knob }) => knob === 'power' || knob === 'clock-jump')
     const limit = lost ? QUIET_AFTER_POWER_MS : QUIET_MS
-    await world.run(world.now + (this.isAbandoned ? SYNC_AFTER_MS : limit), () => this.atRest)
+    const quiet = world.now
+    await world.run(quiet + SYNC_AFTER_MS, () => this.atRest)
+    if (!this.isAbandoned) await world.run(quiet + limit, () => this.atRest)
     const synced = world.violation === null && (this.isAbandoned || (this.atRest && this.targets.length > 0))
     if (synced) await this.sync(limit)
     if (world.violation === null) this.end()
@@ -188,6 +205,7 @@ export class Scenario {
     world.tell('faults', 'cease')
     this.net.knobs = forgetful()
     this.net.heal()
+    this.laws.tracker = { busy: 0, fails: 0, hangs: 0, stores: 0 }
     for (const process of world.processes.values()) {
       process.dieAt = 0
       world.resume(process)
@@ -214,7 +232,8 @@ export class Scenario {
 
   /** Runs that are not over, by id. */
   private get open(): LedgerFile[] {
-    return this.laws.ledgers.filter((file) => this.laws.account(file).session?.state !== 'ended')
+    return this.laws.ledgers.filter((file) => this.laws.account(file).session?.state !== 'ended'
+      || (this.plan.tracker !== null && !audit(readLedger(file)).complete))
   }
 
   /** Something waits on a node where no agent of ours is at work: only `sync` there can help. */

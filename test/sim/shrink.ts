@@ -33,6 +33,7 @@ export async function shrink(plan: Plan, law: string): Promise<Plan> {
 
 const SIMPLER: ((plan: Plan) => Plan | null)[] = [
   (plan) => ({ ...plan, net: forgetful() }),
+  (plan) => plan.tracker === null ? null : { ...plan, tracker: null },
   (plan) => plan.secondRun ? { ...plan, secondRun: false } : null,
   (plan) => plan.key === null || plan.secondRun ? null : { ...plan, key: null },
   (plan) => plan.ranks > plan.nodes ? { ...plan, ranks: plan.ranks - 1 } : null,

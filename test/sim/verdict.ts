@@ -9,6 +9,7 @@ import { Kind, type Origin } from '../../lib/record/index.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 import { difference, expectedPoints, expectedRows } from '../aggregator/oracle.ts'
 import { Sender } from '../aggregator/sender.ts'
+import { figuresOf } from './delivery-law.ts'
 import type { Job } from './job.ts'
 import type { Scenario } from './scenario.ts'
 import type { Journal } from './seams/journal.ts'
@@ -33,7 +34,9 @@ export function judge(scenario: Scenario): void {
   for (const [file, content] of contents) {
     if (file.entries.length === 0) continue
     const books = booksOf(file)
+    everyLossIsBooked(books, content, laws.journals)
     rowsFollow(file, content, laws.journals)
+    trackerAgrees(scenario, file)
     pictureAgrees(scenario, file, books)
   }
   for (const job of jobs) truthful(job, scenario, contents)
@@ -101,6 +104,23 @@ function booksOf(file: LedgerFile): Audit {
   return books
 }
 
+/** What the journal had no room for, and what was skipped, is in the books, and nothing else is. */
+function everyLossIsBooked(
+  books: Audit, { ranges }: Contents, journals: ReadonlyMap<string, Journal>,
+): void {
+  for (const { instance, lost, logged, state, estimated } of books.ranks) {
+    const journal = journals.get(instance)
+    if (journal === undefined || state !== 'ended' || estimated === true) continue
+    let due = journal.lost
+    for (const { first, last, kind } of ranges.get(instance) ?? []) {
+      for (let seq = first; kind === 'skip' && seq <= last; seq++) due += journal.pointsOf(seq)
+    }
+    if (lost !== due) broken('books balanced', `${instance}: ${lost} points are booked as lost, ${due} were`)
+    const truth = journal.sender.logged + journal.lost
+    if (logged !== truth) broken('books balanced', `${instance}: logged ${logged}, in truth ${truth}`)
+  }
+}
+
 /** The senders as this ledger knows them: without what was skipped. */
 function sendersOf(content: Contents, journals: ReadonlyMap<string, Journal>): Sender[] {
   const senders: Sender[] = []
@@ -123,6 +143,14 @@ function sendersOf(content: Contents, journals: ReadonlyMap<string, Journal>): S
     senders.push(here)
   }
   return senders
+}
+
+function trackerAgrees({ laws, plan }: Scenario, file: LedgerFile): void {
+  if (plan.tracker === null) return
+  const wanted = new Map([...rows(readLedger(file))]
+    .map((row) => [`${row.metric} ${row.step}`, figuresOf(row)]))
+  const text = laws.delivery.compare(file.path.slice(0, file.path.lastIndexOf('/')), wanted)
+  if (text !== '') broken('the tracker has the rows', text)
 }
 
 function rowsFollow(file: LedgerFile, content: Contents, journals: ReadonlyMap<string, Journal>): void {

@@ -1,0 +1,27 @@
+import type { Knob } from './knobs.ts'
+
+/** Seeds that break a law with the mend taken out (mutations.ts does so), and what it was. They run first. */
+interface Regression {
+  seed: number
+  knobs: readonly Knob[]
+  was: string
+}
+
+export const REGRESSIONS: readonly Regression[] = [
+  {
+    seed: 68, knobs: ['delay', 'loss', 'stop', 'reset'],
+    was: 'an ack that came after the run had ended: the agent gave all of it to a second run',
+  },
+  {
+    seed: 135, knobs: ['clock-jump'],
+    was: 'a clock set back kept a run open for as long as it was set back',
+  },
+  {
+    seed: 16, knobs: ['clock-jump', 'elastic', 'replay'],
+    was: 'a clock set back: each new head believed that the run had ended after its own start',
+  },
+  {
+    seed: 23, knobs: ['term', 'kill-aggregator', 'short-reads'],
+    was: "sync on one node gave an END to what another node's journal still went on with",
+  },
+]
