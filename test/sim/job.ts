@@ -165,7 +165,7 @@ export class Job {
   leave(life: Life, exit: number): void {
     const { journal, process } = life
     const { sender, lost, refused } = journal
-    journal.report(Infinity)
+    journal.report(this.world.wall(process.node))
     journal.say(Kind.end, { exit, logged: sender.logged + lost, refused }, this.world.wall(process.node))
     life.well = exit === 0
     this.world.after(this.random.between(1, 300), process, () => this.world.kill(process, null, exit))
