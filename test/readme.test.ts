@@ -146,7 +146,7 @@ describe('what the README says is what the code says', () => {
     `${limits.RING_BYTES / MiB} MiB in its ring`,
     `${limits.OVERFLOW_CAP_BYTES / MiB} MiB in overflow files`,
     `${limits.SPOOL_CAP_BYTES / GiB} GiB in its spool`,
-    `waits at most ${seconds(limits.EXIT_TIMEOUT_MS)} for deliveries after your command`,
+    `waits at most ${seconds(limits.EXIT_TIMEOUT_MS)} (\`--exit-timeout\`) after your command`,
     `exit waits at most ${seconds(limits.EXIT_TIMEOUT_MS)} for deliveries`,
     `${seconds(limits.SEAL_AFTER_MS)} after its first value`,
     `still joining (${seconds(limits.JOIN_TIMEOUT_MS)})`,

@@ -248,7 +248,7 @@ describe('places and leftovers', () => {
   it('ignores RANKZERO_RUN of an ended run, with one warning', async () => {
     mkdirSync(join(dir, 'old'))
     writeFileSync(join(dir, 'old', 'status.json'), '{"state":"ended"}')
-    const { err } = await train(['falls'], { RANKZERO_RUN: 'old', RANKZERO_SUPERVISOR: supervisor() })
+    const { err } = await train(['falls'], { RANKZERO_RUN: 'old' })
     expect(err.match(/RANKZERO_RUN is 'old', but that run has ended/g)).toHaveLength(1)
     expect(readFileSync(join(dir, agents()[0]!), 'utf8')).not.toContain('--run')
     expect(bodies(Kind.end)).toHaveLength(1)
