@@ -1,4 +1,4 @@
-/** The numbers of limits.ts that the console takes: what is said on a terminal, and when. Same rules. */
+/** The numbers of limits.ts for what people see: the console, doctor, export. Same rules. */
 const KiB = 1024
 const MiB = 1024 * KiB
 
@@ -39,3 +39,12 @@ export const CONSOLE_FOLLOW_LAG_MS = 1000
 export const CONSOLE_FOLLOW_HOLD_MS = 1000
 /** Texts that `console` sorts in memory (characters); of a longer run, the older half goes out first. */
 export const CONSOLE_SORT_CHARS_MAX = 16 * MiB
+
+/** `doctor` warns below this many open files: three per agent, a few hundred agents. */
+export const OPEN_FILES_MIN = 1024
+/** … and below this many processes and threads of the user: one trainer has hundreds. */
+export const PROCESSES_MIN = 4096
+/** `doctor` warns when the head's clock is this far from ours (ms): points of two nodes seem out of order. */
+export const CLOCK_OFFSET_MS_MAX = 1000
+/** `export` writes in chunks of this many characters: few system calls, little memory. */
+export const EXPORT_CHUNK_CHARS = 64 * KiB

@@ -15,6 +15,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { withAbsolutePaths } from './config/settings.ts'
 import { messageOf, RankzeroError } from './errors.ts'
+import { DAEMON_MEMORY } from './limits.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -25,6 +26,7 @@ type Env = Readonly<Record<string, string | undefined>>
 const DOUBLE_FORK = '{ true >>"$RANKZERO_DAEMON_LOG"; } 2>/dev/null || RANKZERO_DAEMON_LOG=/dev/null\n'
   + 'exec >>"$RANKZERO_DAEMON_LOG" 2>&1 </dev/null\n'
   + 'unset RANKZERO_DAEMON_LOG\n'
+  + `export ${DAEMON_MEMORY}\n`
   + '"$@" &\n'
 
 /** Meant for the trainer alone: options of its Node, its own loggers' marks. */

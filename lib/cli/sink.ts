@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { EXPORT_CHUNK_CHARS } from '../limits.ts'
+import { EXPORT_CHUNK_CHARS } from '../limits-console.ts'
 
 /** Takes text in order. A promise means: wait for it, the reader is slower than we are. */
 export interface Sink {

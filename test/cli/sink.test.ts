@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { afterAll, describe, expect, test } from 'vitest'
 import { fileSink, streamSink } from '../../lib/cli/sink.ts'
-import { EXPORT_CHUNK_CHARS } from '../../lib/limits.ts'
+import { EXPORT_CHUNK_CHARS } from '../../lib/limits-console.ts'
 
 const place = mkdtempSync(join(tmpdir(), 'rz-sink-'))
 afterAll(() => rmSync(place, { recursive: true }))

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { probe, probeHeads, type Probed } from '../../agent/probe.ts'
 import { messageOf } from '../../errors.ts'
-import { CLOCK_OFFSET_MS_MAX } from '../../limits.ts'
+import { CLOCK_OFFSET_MS_MAX } from '../../limits-console.ts'
 import { meetingSecretPath, readMeeting, readShared } from '../../lock/meeting.ts'
 import type { HeadCandidates } from '../../rank/index.ts'
 import { readKeys } from '../../transport/index.ts'

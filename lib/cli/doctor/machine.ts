@@ -1,7 +1,8 @@
 /** The machine: Node, the addon, libraries that are compiled for it, limits of the kernel. */
 import { existsSync } from 'node:fs'
 import { messageOf } from '../../errors.ts'
-import { LISTEN_BACKLOG, OPEN_FILES_MIN, PROCESSES_MIN } from '../../limits.ts'
+import { OPEN_FILES_MIN, PROCESSES_MIN } from '../../limits-console.ts'
+import { LISTEN_BACKLOG } from '../../limits.ts'
 import { contentOf } from '../../logger/facts.ts'
 import { native } from '../../native.ts'
 import { cliOf } from '../../spawn.ts'

@@ -58,7 +58,7 @@ class Journal:
         """Definitions that found no room: no values before they are written."""
         self._defining = False
         self._lap_start = 0
-        self._retry_at = 0
+        self._retry_at = 0.0
         self._directory = -1
         self._closed = False
 
