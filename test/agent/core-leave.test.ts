@@ -46,7 +46,7 @@ describe('when the agent starts a head', () => {
   test('after none was there for a moment, then with pauses that double up to a bound', () => {
     const starter = new Starter()
     const starts: number[] = []
-    for (let now = 0; now < 30_000; now += 10) if (starter.due(now, false, true)) starts.push(now)
+    for (let now = 0; now < 120_000; now += 10) if (starter.due(now, false, true)) starts.push(now)
     expect(starts[0]).toBe(HEAD_START_AFTER_MS)
     const pauses = starts.slice(1).map((start, i) => start - starts[i]!)
     expect(pauses.slice(0, 3)).toEqual([400, 800, 1600])
