@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -107,7 +107,9 @@ describe('our own processes killed with SIGKILL while 4 workers log', () => {
         place.dispose()
       }
       place = new Place()
-      const started = place.start(train(ranks, '--key', 'the-key'), env)
+      // It lives until the rivals have been refused, however long that takes.
+      const rivalsAreDone = join(place.root, 'rivals-are-done')
+      const started = place.start(train(ranks, '--key', 'the-key'), { ...env, T_UNTIL: rivalsAreDone })
       await until('four trainers', 20_000, () => place.processes('trainer').length === 4)
       for (let kills = 0; kills < 2; kills++) {
         await sleep(100 + next() * 900)
@@ -116,6 +118,7 @@ describe('our own processes killed with SIGKILL while 4 workers log', () => {
         const rival = await place.run(['run', '--key', 'the-key', '--', '/bin/true'])
         expect(rival.code, "the key stays the run's own").toBe(75)
       }
+      writeFileSync(rivalsAreDone, '')
       const done = await started.ended
       expect(done.code, done.stderr).toBe(0)
       expectWhole(ranks, metrics, steps)

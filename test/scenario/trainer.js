@@ -1,5 +1,5 @@
 /** A trainer for the scenarios: logs what value.js says. Everything comes from the environment. */
-import { appendFileSync, openSync, writeSync } from 'node:fs'
+import { appendFileSync, existsSync, openSync, writeSync } from 'node:fs'
 import { init } from 'rankzero'
 import { nameOf, valueOf, weightOf } from './value.js'
 
@@ -33,6 +33,9 @@ for (let step = 0; step < steps; step++) {
     rate === 0 ? (step % 2000 === 1999 ? 1 : 0) : (step / rate) * 1000 - (performance.now() - begun)
   if (ahead > 0) await new Promise((done) => setTimeout(done, ahead))
 }
+/** Lives until this file is there. */
+const until = process.env.T_UNTIL
+while (until !== undefined && !existsSync(until)) await new Promise((done) => setTimeout(done, 20))
 if (process.env.T_LONGEST !== undefined) appendFileSync(process.env.T_LONGEST, `${longest}\n`)
 
 switch (process.env.T_LEAVE ?? 'end') {
