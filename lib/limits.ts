@@ -241,8 +241,8 @@ export const SEAL_BACKLOG_MS = 60_000
 export const JOIN_TIMEOUT_MS = 30_000
 /** Memory of open rows; above it the oldest rows seal partial. */
 export const OPEN_ROWS_BYTES_MAX = 256 * MiB
-/** Steps in one run of a seal note: as many rows as fit OPEN_ROWS_BYTES_MAX; a damaged one claims more. */
-export const SEAL_STEPS_MAX = OPEN_ROWS_BYTES_MAX / 8
+/** Steps in a seal note: twice what fits OPEN_ROWS_BYTES_MAX at 200 bytes each; a damaged one claims more. */
+export const SEAL_STEPS_MAX = OPEN_ROWS_BYTES_MAX / 100
 /**
  * Large blocks kept for the next row (bytes): some seconds' worth at 4,096 ranks; more goes back to the heap.
  */

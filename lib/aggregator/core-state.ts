@@ -359,7 +359,8 @@ export class State {
       // Runs ascend, so the last one holds the highest step.
       const [start, stride, count] = steps.at(-1) ?? [-1, 1, 1]
       const top = start + stride * (count - 1)
-      if (steps.some(([, , count]) => !(count <= SEAL_STEPS_MAX))) throw new Error('it seals too many steps')
+      const claimed = steps.reduce((sum, [, , each]) => sum + each, 0)
+      if (!(claimed <= SEAL_STEPS_MAX)) throw new Error('it seals too many steps')
       for (const family of families) {
         this.remember(family, top)
         for (const [start, stride, count] of steps) {

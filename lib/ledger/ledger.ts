@@ -208,9 +208,11 @@ class SqliteLedger implements Ledger {
   }
 
   * entries(fromPos = 1): Generator<Entry> {
+    let missing = fromPos > 1 ? 0 : this.#count()
     for (let next = fromPos; ;) {
       const from = next
       const rows = this.#readFrom(from)
+      missing -= rows.length
       for (const row of rows) {
         const entry = this.#entryOf(row)
         const { pos } = entry
@@ -224,7 +226,11 @@ class SqliteLedger implements Ledger {
         yield entry
         next = pos + 1
       }
-      if (rows.length < LEDGER_READ_ENTRIES) return
+      if (rows.length < LEDGER_READ_ENTRIES) {
+        // A cell that was zeroed has no place in the order, and no search finds it.
+        if (missing > 0) yield damaged(next, `${missing} more entries are there, but not in their place`)
+        return
+      }
       if (next === from) return yield damaged(next, `entries from ${next} on cannot be read in their order`)
     }
   }
@@ -286,6 +292,15 @@ class SqliteLedger implements Ledger {
     const why = `${this.path} is written under term ${now}, not ${this.#term} any more`
     throw new RankzeroError('FENCED', why, 'nothing: the process of the higher term goes on with the run',
       { detail: { path: this.path, term: now } })
+  }
+
+  #count(): number {
+    const counted = 'SELECT (SELECT count(*) FROM batches) + (SELECT count(*) FROM notes) AS n'
+    try {
+      return Number(this.#db.prepare(counted).get()?.['n'] ?? 0)
+    } catch (error) {
+      throw storeError('cannot read the ledger', this.path, error)
+    }
   }
 
   #readFrom(pos: number): SqlRow[] {

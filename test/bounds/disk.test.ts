@@ -72,7 +72,8 @@ describe('a disk that hangs before the start', () => {
       writeFileSync(python, 'import rankzero\nrun = rankzero.init()\nfor i in range(50): run.log({"a": i})\n')
       const argv = language === 'Node' ? NODE_TRAINER : [PYTHON, python]
       const RANKZERO_RUN = '20260101-000000.000-aaaaaa'
-      const stale = { RANKZERO_RUN, PYTHONPATH: CLIENT, RANKZERO_CLI: place.cli }
+      // Python itself looks for its packages in HOME first.
+      const stale = { PYTHONNOUSERSITE: '1', RANKZERO_RUN, PYTHONPATH: CLIENT, RANKZERO_CLI: place.cli }
       const done = await place.run(argv, { ...env, ...stale, T_LEAVE: 'none', T_STEPS: '50' })
       expect(done.code, done.stderr).toBe(0)
       expectWithin(done, 3 * DISK_ANSWER_MS + EXIT_MS)
