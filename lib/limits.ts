@@ -239,6 +239,8 @@ export const COMMIT_RETRY_MS = 500
 export const SEAL_AFTER_MS = 10_000
 export const SEAL_BACKLOG_MS = 60_000
 export const JOIN_TIMEOUT_MS = 30_000
+/** Ranks of one run: ten times the largest jobs there are; a forged number must not fill memory. */
+export const WORLD_SIZE_MAX = 2 ** 20
 /** Memory of open rows; above it the oldest rows seal partial. */
 export const OPEN_ROWS_BYTES_MAX = 256 * MiB
 /** Steps in a seal note: twice what fits OPEN_ROWS_BYTES_MAX at 200 bytes each; a damaged one claims more. */

@@ -9,7 +9,7 @@
  * reads them).
  */
 import { messageOf, RankzeroError } from '../errors.ts'
-import { AMEND_AFTER_MS, AMEND_ROWS_MAX, DAMAGES_MAX, SEAL_STEPS_MAX } from '../limits.ts'
+import { AMEND_AFTER_MS, AMEND_ROWS_MAX, DAMAGES_MAX, SEAL_STEPS_MAX, WORLD_SIZE_MAX } from '../limits.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
 import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
@@ -213,6 +213,7 @@ export class State {
   }
 
   private joined(body: Notes['joined'], at: number): void {
+    if (!(body.origin.worldSize <= WORLD_SIZE_MAX)) throw new Error('its world is too large')
     const member = this.roster.join(body, at)
     if (member !== null) for (const layout of body.layouts ?? []) this.layout(member, 0, { ...layout })
   }

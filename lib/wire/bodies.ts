@@ -1,5 +1,6 @@
 /** The bodies of the control frames: one zod schema each, and the types that follow from them. */
 import { z } from 'zod'
+import { WORLD_SIZE_MAX } from '../limits.ts'
 import type { Origin } from '../record/index.ts'
 
 const seq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
@@ -13,7 +14,7 @@ export const originSchema: z.ZodType<Origin> = z.object({
   run: z.string().nullable(),
   role: z.enum(['worker', 'supervisor', 'agent']),
   rank: z.number().int().min(-1),
-  worldSize: whole,
+  worldSize: whole.max(WORLD_SIZE_MAX),
   localRank: z.number().int().min(-1),
   node: z.string(),
   bootId: z.string(),
