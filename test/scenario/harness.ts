@@ -15,16 +15,8 @@ export const TRAINER = resolve(import.meta.dirname, 'trainer.js')
 export const ROUNDS = Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 3)
 export const SEED = Number(process.env['RANKZERO_TEST_SEED'] ?? Date.now() % 1e9)
 
-/** mulberry32; printed seeds replay the instants as far as the machine lets them. */
-export function random(seed: number): () => number {
-  let a = seed >>> 0
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0
-    let t = Math.imul(a ^ (a >>> 15), 1 | a)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
+/** Printed seeds replay the instants as far as the machine lets them. */
+export { generator as random } from '../../lib/cli/drill/core-plan.ts'
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 

@@ -113,12 +113,6 @@ export const MUTATIONS: readonly Mutation[] = [
     laws: [WIRE, LIVE, ONCE], knobs: ['loss', 'reset', 'kill-aggregator'],
   },
   {
-    what: 'a younger life is announced before the older is settled', file: 'lib/agent/core-uplink.ts',
-    find: "line.state === 'new' && !this.#held(line)", replace: "line.state === 'new'",
-    laws: ['no heir is taken for a rival', 'sealed when all are past', ROWS, TRUTH],
-    knobs: ['replay', 'loss', 'delay', 'kill-agent'],
-  },
-  {
     what: 'trim past the ack', file: 'lib/agent/feed.ts',
     find: '    this.reader?.ack(seq)\n    this.reader?.trim(seq)\n',
     replace: '    this.reader?.ack(seq)\n    this.reader?.trim(this.reader.next - 1)\n',
