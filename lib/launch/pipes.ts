@@ -33,10 +33,13 @@ export function makePipes(count: number): Pipe[] | null {
   }
 }
 
-/** Waits for a word of ours; without it, we were killed, and the workers' output still needs a reader. */
+/**
+ * Waits for a word of ours; without it, we were killed, and the workers' output still needs a reader. Who
+ * opens a FIFO without a writer waits for one: here it is himself, for that moment, since all may be gone.
+ */
 const KEEP_READING = 'read -r _ && exit 0\n'
   + 'n=3\n'
-  + 'for file; do cat <"/dev/fd/$n" >>"$file" & n=$((n + 1)); done\n'
+  + 'for file; do (exec <>"/dev/fd/$n"; exec cat <"/dev/fd/$n" >>"$file") & n=$((n + 1)); done\n'
   + 'wait\n'
 
 /**
