@@ -1,20 +1,12 @@
 /** Another user of the machine can connect to 127.0.0.1: the head takes nothing from there without a key. */
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { Dealer, Router } from 'zeromq'
 import type { Endpoint } from '../../lib/record/run-status.ts'
 import { encodeFrame, PROTOCOL_VERSION, type Bodies } from '../../lib/wire/index.ts'
-import { Place, TRAINER, sleep, until } from '../scenario/harness.ts'
-
-const cleanups: (() => void)[] = []
-afterEach(() => { for (const clean of cleanups.splice(0)) clean() })
-
-const place = (): Place => {
-  const made = new Place()
-  cleanups.push(() => made.dispose())
-  return made
-}
+import { TRAINER, sleep, until, type Place } from '../scenario/harness.ts'
+import { cleanups, place } from './kit.ts'
 
 async function live(at: Place): Promise<{ endpoint: Endpoint; job: ReturnType<Place['start']> }> {
   const env = { T_METRICS: '2', T_STEPS: '400', T_RATE: '100' }

@@ -1,22 +1,15 @@
 /** Names that would lead out of their directory, and what nothing of ours does: inflate. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { findRun } from '../../lib/cli/runs.ts'
 import { findSetting } from '../../lib/config/settings.ts'
 import { acquireKey } from '../../lib/lock/index.ts'
 import { namedMeeting } from '../../lib/rank/meeting.ts'
 import { originSchema } from '../../lib/wire/index.ts'
-import { Place, TRAINER } from '../scenario/harness.ts'
+import { TRAINER } from '../scenario/harness.ts'
 import { scratch } from '../journal/helpers.ts'
-
-const cleanups: (() => void)[] = []
-afterEach(() => { for (const clean of cleanups.splice(0)) clean() })
-const place = (): Place => {
-  const made = new Place()
-  cleanups.push(() => made.dispose())
-  return made
-}
+import { place } from './kit.ts'
 
 const OUT = [
   '..', '../x', '../../etc/passwd', '/etc', 'a/../../b', '.', '\u0000', 'a\u0000b', 'a\nb', 'x'.repeat(5000),

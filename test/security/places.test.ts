@@ -8,24 +8,17 @@ import {
   symlinkSync, writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { withErrorFile } from '../../lib/agent/error-file.ts'
 import { openOwn, readOwn, readPlain, whyNotOurs } from '../../lib/files.ts'
 import { listJournals, openReader } from '../../lib/journal/index.ts'
 import { acquireKey, elect, readMeeting, readShared, sharedPath } from '../../lib/lock/index.ts'
 import { readKeys } from '../../lib/transport/index.ts'
-import { Place, TRAINER, until } from '../scenario/harness.ts'
+import { TRAINER, until } from '../scenario/harness.ts'
 import { journalIn, log, scratch } from '../journal/helpers.ts'
+import { place } from './kit.ts'
 
 const NOBODY = 65534
-const cleanups: (() => void)[] = []
-afterEach(() => { for (const clean of cleanups.splice(0)) clean() })
-
-const place = (): Place => {
-  const made = new Place()
-  cleanups.push(() => made.dispose())
-  return made
-}
 const fifo = (path: string): string => {
   expect(spawnSync('mkfifo', ['-m', '600', path]).status).toBe(0)
   return path
