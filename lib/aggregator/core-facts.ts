@@ -59,6 +59,14 @@ export function askedByInit(state: State): { seen: number; asked: Bodies['open']
   return { seen: opens.length, asked: asked ?? null }
 }
 
+/** … as far as no flag or variable has said it. */
+export const unsaid = (
+  { key, project, name }: Bodies['open'], said: Record<'key' | 'project' | 'name', string | null>,
+): Pick<Bodies['open'], 'key' | 'project' | 'name'> => ({
+  key: said.key === null ? key : undefined, project: said.project === null ? project : undefined,
+  name: said.name === null ? name : undefined,
+})
+
 export function byRole(views: readonly MemberView[]): { workers: MemberView[]; supervisors: MemberView[] } {
   const of = (role: string): MemberView[] => views.filter((view) => view.origin.role === role)
   return { workers: of('worker'), supervisors: of('supervisor') }

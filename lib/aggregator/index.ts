@@ -29,7 +29,7 @@ import { finalStatus } from '../session/core-status.ts'
 import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/index.ts'
 import { replay } from './aside.ts'
 import { Committer } from './commit.ts'
-import { askedByInit, drainFacts, endFacts, headNames } from './core-facts.ts'
+import { askedByInit, drainFacts, endFacts, headNames, unsaid } from './core-facts.ts'
 import { lostMembers } from './core-lost.ts'
 import { State } from './core-state.ts'
 import type { NoteDraft } from './core-types.ts'
@@ -86,6 +86,8 @@ class Aggregator {
   private health: HealthStatus = GOOD_HEALTH
   private healthAt = -Infinity
   private opensSeen = 0
+  /** What init() asked for is being taken. */
+  private adopting = false
   private denied = 0
   private wide = false
   private wokeAt: number
@@ -98,12 +100,10 @@ class Aggregator {
   })
 
   constructor(options: AggregatorOptions, won: Won) {
-    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision } = options
+    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings } = options
     const { run, dir } = won
     this.options = options
-    const others = choose(readChosen(won.ledger?.meta() ?? {}), options.backends, {
-      run, dir, jsonlDir: options.jsonlDir,
-    })
+    const others = choose(readChosen(won.ledger?.meta() ?? {}), backends, { run, dir, settings })
     this.chosen = writeChosen(others)
     this.backends = [localBackend(dir), ...openBackends(others)]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
@@ -124,6 +124,7 @@ class Aggregator {
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
     this.session = new Session({
       run, dir, lockDir, onCollision, project: options.project ?? 'default', name: options.name ?? run,
+      domains: this.backends.flatMap(({ domain }) => domain ?? []),
       commit: (body) => new Promise((resolve) =>
         this.committer.push({ type: 'note', kind: 'session', body, at: this.clock() }, resolve)),
       waiting: (holder) => options.tell({ waiting: holder }),
@@ -255,8 +256,7 @@ class Aggregator {
   private applied(...entry: Parameters<State['apply']>): void {
     this.state.apply(...entry)
     this.dirty = true
-    // The end of a run does not wait for what its agents say of their nodes.
-    // … nor for what backends take, which has a bound of its own.
+    // The end of a run does not wait for what agents say of nodes, nor for backends, which have a bound.
     const outbox = entry[0].type === 'note' && entry[0].kind === 'outbox'
     if (!outbox && !this.state.isOfAgent(entry[0])) this.lastChange = this.clock()
   }
@@ -282,10 +282,11 @@ class Aggregator {
     })) void this.finish()
   }
 
-  /** What another run holds the key of stays here. */
+  /** What another run holds the key of stays here, and so does all until the key is final. */
   private mayDeliver(): boolean {
     const { state, reason } = this.session.last
-    return reason === null && (state === 'live' || state === 'draining')
+    if (reason !== null || this.adopting) return false
+    return state === 'draining' || (state === 'live' && (this.options.key !== null || this.opensSeen > 0))
   }
 
   /** Time that we slept through ourselves (stopped, suspended) is no silence of others. */
@@ -310,13 +311,16 @@ class Aggregator {
   /** Flags and variables come before what init() asked for. */
   private adoptAsked(): void {
     const { seen, asked } = askedByInit(this.state)
-    if (seen === this.opensSeen || asked === null) return
+    if (seen === this.opensSeen) return
     this.opensSeen = seen
-    const { key, project, name } = this.options
-    const open = <T>(said: string | null, wanted: T): T | undefined => said === null ? wanted : undefined
-    this.session.adopt({
-      key: open(key, asked.key), project: open(project, asked.project), name: open(name, asked.name),
-    }).catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
+    if (asked === null) return
+    this.adopting = true
+    this.session.adopt(unsaid(asked, this.options))
+      .catch((error) => this.diary(`cannot take the key that init() named: ${messageOf(error)}`))
+      .finally(() => {
+        this.adopting = false
+        this.paint(true)
+      })
   }
 
   /** Drains, seals everything, states how it ended. */
@@ -326,6 +330,7 @@ class Aggregator {
       await this.sealAll()
       this.endedAt = this.clock()
       const { status } = finalStatus(endFacts(this.state))
+      this.paint(true)
       if (this.mayDeliver()) await this.outboxes.finish(status, this.options.endMs)
       await this.session.end(status)
       this.diary(`ended: ${this.session.last.status}`)
@@ -352,14 +357,14 @@ class Aggregator {
       : `the ledger takes nothing: ${fault}; agents keep their data`)
   }
 
-  private paint(): void {
+  /** `now`: backends know of key, params and failures from the picture, and are about to be asked. */
+  private paint(now = false): void {
     this.examine()
-    if (!this.dirty) return
+    if (!this.dirty && !now) return
     if (isFenced(this.ledger, this.fence)) return this.leave('its ledger has a higher term')
-    const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health } = this
+    const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health, denied } = this
     const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
-    const { denied } = this
     const outboxes = this.outboxes.views()
     const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, this.clock())
     this.dirty = this.backends.filter((backend) => !backend.status(picture)).length > 0
@@ -382,8 +387,7 @@ class Aggregator {
     this.outboxes?.close()
     // Names of locks and files are the other holder's by now; ours go with the process.
     if (this.fenced) return
-    this.dirty = true
-    if (this.intake !== undefined) this.paint()
+    if (this.intake !== undefined) this.paint(true)
     this.session.release()
     if (ended) {
       removeMeeting(this.options.lockDir, this.won.meeting)

@@ -1,3 +1,5 @@
+import type { PlaceSettings } from '../backend/index.ts'
+
 export interface AggregatorOptions {
   /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
   meeting: string | null
@@ -23,8 +25,8 @@ export interface AggregatorOptions {
   wide: boolean
   /** Backends by name; those that the run began with are added. */
   backends: readonly string[]
-  /** Setting: parent of the files of backend `jsonl`; null: the run directory. */
-  jsonlDir: string | null
+  /** What backends are told that the run did not begin with. */
+  settings: PlaceSettings
   /** How long the end may wait for backends. */
   endMs: number
   /** Setting: path of the run secret; null: made in the run directory. */

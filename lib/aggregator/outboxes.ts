@@ -6,14 +6,15 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type { Backend, Outcome, RowWriter } from '../backend/index.ts'
+import type { Backend, Outcome, StreamRow, StreamText, Writer } from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { COMMIT_RETRY_MS, END_POLL_MS, OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits.ts'
 import { Outbox, type OutboxEffect, type OutboxEvent, type OutboxNote } from '../session/core-outbox.ts'
 import type { State } from './core-state.ts'
-import { readRows, type Read } from './row-reader.ts'
+import { readRows } from './row-reader.ts'
+import { readTexts } from './text-reader.ts'
 
 export interface OutboxesOptions {
   ledger: Ledger
@@ -27,18 +28,38 @@ export interface OutboxesOptions {
 export interface OutboxView {
   name: string
   fault: string
+  /** Texts are not points: how they stand only shows in whether everything is delivered. */
+  textsEnded: boolean
+  /** Of the oldest row that waits to be sent, ms. */
+  ageMs: number | null
+  use: { used: number; max: number; windowMs: number } | null
 }
 
 export class Outboxes {
-  private readonly couriers: Courier[]
+  /** Those of texts before those of rows, since the backend's end comes with the rows'. */
+  private readonly couriers: Courier<unknown>[] = []
+  private readonly backends: readonly Backend[]
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
-    this.couriers = backends.filter(({ rows }) => rows !== null)
-      .map((backend) => new Courier(backend.name, backend.rows!, options))
+    this.backends = backends.filter(({ rows }) => rows !== null)
+    for (const { name, rows, texts } of this.backends) {
+      if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
+      this.couriers.push(rowCourier(name, rows!, options))
+    }
   }
 
   views(): OutboxView[] {
-    return this.couriers.map(({ name, outbox: { fault } }) => ({ name, fault }))
+    return this.backends.map(({ name, use }) => {
+      const own = this.couriers.filter((courier) => courier.backend === name)
+      const [{ outbox: { fault, waitsSince } }] = own.slice(-1) as [Courier<unknown>]
+      const { fault: beside = '', ...used } = use?.() ?? {}
+      return {
+        name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault || fault || beside,
+        textsEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
+        ageMs: waitsSince === null ? null : Math.round(monotonicMs() - waitsSince),
+        use: 'used' in used ? used as OutboxView['use'] : null,
+      }
+    })
   }
 
   tick(): void {
@@ -53,7 +74,7 @@ export class Outboxes {
     const begun = monotonicMs()
     let mark = ''
     for (let moved = begun; ; await sleep(END_POLL_MS)) {
-      for (const courier of this.couriers) courier.finish(status)
+      for (const courier of this.couriers) this.finishOne(courier, status)
       if (this.couriers.every(({ outbox: { done } }) => done)) return
       const now = monotonicMs()
       const next = this.couriers.map(({ outbox: { standing, next } }) => `${standing.settled} ${next}`).join()
@@ -63,18 +84,52 @@ export class Outboxes {
     }
   }
 
+  /** Rows are told of the end, and so the backend, when its texts are there. */
+  private finishOne(courier: Courier<unknown>, status: string): void {
+    const { backend, isOfRows } = courier
+    const texts = this.couriers.find((other) => other.backend === backend && !other.isOfRows)
+    if (isOfRows && texts !== undefined && !texts.outbox.done) courier.tick()
+    else courier.finish(status)
+  }
+
   /** Sends nothing more. What is on its way counts as perhaps stored. */
   close(): void {
     for (const courier of this.couriers) courier.close()
+    for (const backend of this.backends) backend.close?.()
   }
 }
 
-class Courier {
-  readonly name: string
+/** Of one kind of items to one backend. */
+interface Route<Item> {
+  backend: string
+  isOfRows: boolean
+  writer: Writer<Item>
+  read: (from: number) => Generator<Item | 'busy' | 'idle', never>
+  about: (item: Item) => { n: number; points: number; amends: boolean }
+}
+
+const rowCourier = (backend: string, writer: Writer<StreamRow>, options: OutboxesOptions): Courier<unknown> =>
+  new Courier<StreamRow>({
+    backend, isOfRows: true, writer, read: (from) => readRows(options.ledger, from, writer.can.ranks),
+    about: ({ n, of, amends }) => ({ n, points: of.length, amends }),
+  }, options) as Courier<unknown>
+
+/** Its notes have a name of their own, which is none of a backend, so the books know nothing of them. */
+const textCourier = (
+  backend: string, writer: Writer<StreamText>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<StreamText>({
+    backend, isOfRows: false, writer, read: (from) => readTexts(options.ledger, from),
+    about: ({ n }) => ({ n, points: 0, amends: false }),
+  }, options) as Courier<unknown>
+
+class Courier<Item> {
+  readonly backend: string
+  readonly isOfRows: boolean
   readonly outbox: Outbox
-  private readonly writer: RowWriter
+  private readonly name: string
+  private readonly route: Route<Item>
   private readonly options: OutboxesOptions
-  private rows: Generator<Read, never>
+  private items: Generator<Item | 'busy' | 'idle', never>
   private readableAt = -Infinity
   /** A turn is taken at the next opportunity. */
   private due: NodeJS.Immediate | null = null
@@ -82,9 +137,13 @@ class Courier {
   private over: string | null = null
   private fault = ''
 
-  constructor(name: string, writer: RowWriter, options: OutboxesOptions) {
+  constructor(route: Route<Item>, options: OutboxesOptions) {
+    const { backend, isOfRows, writer } = route
+    const name = isOfRows ? backend : `${backend}/texts`
+    this.backend = backend
+    this.isOfRows = isOfRows
     this.name = name
-    this.writer = writer
+    this.route = route
     this.options = options
     const pack = (parts: readonly Uint8Array[], at: number): { bytes: Uint8Array; digest: string } => {
       const bytes = writer.pack(parts, at)
@@ -92,7 +151,7 @@ class Courier {
     }
     const standing = options.state.standing(name)
     this.outbox = new Outbox({ backend: name, can: writer.can, pack, random: Math.random }, standing)
-    this.rows = readRows(options.ledger, this.outbox.next)
+    this.items = route.read(this.outbox.next)
   }
 
   tick(): void {
@@ -115,29 +174,30 @@ class Courier {
     if (this.due !== null) return
     const until = monotonicMs() + OUTBOX_SLICE_MS
     while (this.outbox.wants) {
-      const read = this.nextRow()
+      const read = this.nextItem()
       if (read === null) return
       if (read === 'idle') {
         if (this.over === null) return
         return this.tell({ type: 'finish', last: this.outbox.next - 1, status: this.over })
       }
       if (read !== 'busy') {
-        const { n, of, amends } = read
-        this.tell({ type: 'row', part: { n, data: this.writer.encode(read), points: of.length, amends } })
+        const { writer, about } = this.route
+        const part = { ...about(read as Item), ...writer.encode(read as Item) }
+        this.tell({ type: 'row', part })
       }
       if (monotonicMs() >= until) return this.again()
     }
   }
 
   /** Null: the ledger cannot be read now. */
-  private nextRow(): Read | null {
+  private nextItem(): Item | 'busy' | 'idle' | null {
     if (monotonicMs() < this.readableAt) return null
     try {
-      return this.rows.next().value
+      return this.items.next().value
     } catch (error) {
-      this.options.report(`backend ${this.name} gets no rows: ${messageOf(error)}`)
+      this.options.report(`backend ${this.name} gets nothing: ${messageOf(error)}`)
       this.readableAt = monotonicMs() + COMMIT_RETRY_MS
-      this.rows = readRows(this.options.ledger, this.outbox.next)
+      this.items = this.route.read(this.outbox.next)
       return null
     }
   }
@@ -154,12 +214,12 @@ class Courier {
     const { fault } = this.outbox
     if (fault === this.fault) return
     this.fault = fault
-    this.options.report(fault === '' ? `backend ${this.name} takes rows again`
+    this.options.report(fault === '' ? `backend ${this.name} takes what comes again`
       : `backend ${this.name}: ${fault}; what it does not take waits in the ledger`)
   }
 
   private carryOut(effect: OutboxEffect): void {
-    const { writer } = this
+    const { writer } = this.route
     switch (effect.do) {
       case 'commit':
         return this.options.commit(effect.note, () => {

@@ -10,6 +10,7 @@
 import type { StreamRow } from '../backend/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { EXPORT_BYTES_MAX } from '../limits.ts'
+import { jsonNumber } from '../record/index.ts'
 import { Collector, type Sequence } from './core-collect.ts'
 import type { Metrics } from './core-metrics.ts'
 import type { Family, Metric } from './core-model.ts'
@@ -26,13 +27,13 @@ export type Read = StreamRow | 'busy' | 'idle'
 const CLOSED = { sealed: true, amended: false } as const
 const AMENDED = { sealed: true, amended: true } as const
 
-export function* readRows(ledger: Ledger, from: number): Generator<Read, never> {
+export function* readRows(ledger: Ledger, from: number, ranks = false): Generator<Read, never> {
   const rows: StreamRow[] = []
   const amended: Group[] = []
   const state = newState((group, merge) => {
     if (group.first + group.metrics.length <= from) return
     if (group.amends) amended.push(group)
-    else rows.push(...rowsOf(group, merge.rows(group.metrics[0]!.family, group.step), metrics, from))
+    else rows.push(...rowsOf(group, merge.rows(group.metrics[0]!.family, group.step), metrics, from, ranks))
   })
   const { metrics } = state.inside()
   for (;;) {
@@ -41,7 +42,7 @@ export function* readRows(ledger: Ledger, from: number): Generator<Read, never> 
         state.apply(part)
         yield* rows.splice(0)
       }
-      if (amended.length > 0) yield* readAmended(ledger, state, amended.splice(0), from)
+      if (amended.length > 0) yield* readAmended(ledger, state, amended.splice(0), from, ranks)
       yield 'busy'
     }
     yield 'idle'
@@ -49,19 +50,29 @@ export function* readRows(ledger: Ledger, from: number): Generator<Read, never> 
 }
 
 function* rowsOf(
-  group: Group, samples: Iterable<[Metric, Sample]>, metrics: Metrics, from: number,
+  group: Group, samples: Iterable<[Metric, Sample]>, metrics: Metrics, from: number, ranks: boolean,
 ): Iterable<StreamRow> {
   let n = group.first - 1
   for (const [metric, sample] of samples) {
     if (++n < from) continue
     const row = rowOf(metric, group.step, sample, metrics.viewOf(metric), CLOSED)
-    yield { n, at: group.at, row, of: group.of, amends: false }
+    yield { n, at: group.at, row, of: group.of, amends: false, ...more(metrics, sample, ranks) }
   }
+}
+
+/** `has` knows what it was told by then, so that a row is the same at every reading. */
+function more(
+  metrics: Metrics, { n, ranks: all, values }: Sample, ranks: boolean,
+): Pick<StreamRow, 'has' | 'ranks'> {
+  const count = metrics.list.length
+  const has = (name: string): boolean => (metrics.get(name)?.id ?? count) < count
+  if (!ranks) return { has }
+  return { has, ranks: Array.from({ length: n }, (_, i) => [all[i]!, jsonNumber(values[i]!)] as const) }
 }
 
 /** As the last entry that was applied left them. */
 function* readAmended(
-  ledger: Ledger, state: State, groups: readonly Group[], from: number,
+  ledger: Ledger, state: State, groups: readonly Group[], from: number, ranks: boolean,
 ): Generator<Read> {
   const { members, metrics } = state.inside()
   const history = { members, pos: state.pos, lives: members.seats().flatMap((seat) => seat.lives) }
@@ -78,7 +89,8 @@ function* readAmended(
         const { first, step, of, at: time } = groups[at]!
         for (let i = 0; i < wanted.length; i++) {
           if (first + i < from) continue
-          yield { n: first + i, at: time, row: find(wanted[i]!, step), of, amends: true }
+          const [row, sample] = find(wanted[i]!, step)
+          yield { n: first + i, at: time, row, of, amends: true, ...more(metrics, sample, ranks) }
         }
       }
       lowest = collector.upTo
@@ -89,7 +101,7 @@ function* readAmended(
 /** Rows of what was collected, by metric and step. */
 function finder(
   collector: Collector, history: History, metrics: Metrics,
-): (metric: Metric, step: number) => Row {
+): (metric: Metric, step: number) => [Row, Sample] {
   const known = new Map<Family, { sequence: Sequence; places: Map<number, { from: number; to: number }> }>()
   let sample = newSample(64)
   return (metric, step) => {
@@ -101,6 +113,6 @@ function finder(
     }
     const { from, to } = found.places.get(step) ?? { from: 0, to: 0 }
     sample = sampleOf(reserve(sample, to - from), history, metric, found.sequence, from, to)
-    return rowOf(metric, step, sample, metrics.viewOf(metric), AMENDED)
+    return [rowOf(metric, step, sample, metrics.viewOf(metric), AMENDED), sample]
   }
 }

@@ -1,4 +1,4 @@
-import type { Ledger } from '../ledger/index.ts'
+import type { Entry, Ledger } from '../ledger/index.ts'
 import { Kind, type Origin } from '../record/index.ts'
 import { decodeBatch } from '../wire/index.ts'
 import { jsonOf } from './core-payload.ts'
@@ -22,23 +22,29 @@ interface Speaker {
 
 /** The texts of a ledger that grows, in order of admission, each once; those of one rank in order. */
 export class Texts {
-  private pos = 0
+  /** Position of the last entry that was read. */
+  pos = 0
+  /** World size, as far as known. */
+  world = 1
   private readonly speakers = new Map<string, Speaker>()
 
   private note(kind: string, body: unknown): void {
     if (kind !== 'joined') return
     const { origin, offset } = body as { origin: Origin; offset: number }
+    this.world = Math.max(this.world, origin.worldSize)
     if (origin.role !== 'worker' || this.speakers.has(origin.instance)) return
     this.speakers.set(origin.instance, { rank: origin.rank, offset, lastSeq: 0, time: 0 })
   }
 
   /** What came since the last call. */
   * read(ledger: Ledger): Generator<TextRecord> {
-    for (const entry of ledger.entries(this.pos + 1)) {
-      this.pos = entry.pos
-      if (entry.type === 'note') this.note(entry.kind, entry.body)
-      else yield* this.batch(entry.instance, entry.data)
-    }
+    for (const entry of ledger.entries(this.pos + 1)) yield* this.take(entry)
+  }
+
+  * take(entry: Entry): Generator<TextRecord> {
+    this.pos = entry.pos
+    if (entry.type === 'note') this.note(entry.kind, entry.body)
+    else yield* this.batch(entry.instance, entry.data)
   }
 
   private* batch(instance: string, data: Uint8Array): Generator<TextRecord> {

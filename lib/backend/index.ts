@@ -7,27 +7,57 @@
  * books: the ledger does.
  */
 import { join } from 'node:path'
+import { findSetting, type Env, type Settings } from '../config/settings.ts'
+import { cometBackend } from './comet/index.ts'
 import { jsonlBackend } from './jsonl.ts'
-import type { Backend } from './port.ts'
+import type { Backend, BackendPlace } from './port.ts'
 
-export type { Backend, Capabilities, Cursor, Outcome, RowWriter, StreamRow } from './port.ts'
+export type {
+  Backend, BackendPlace, Capabilities, Cursor, Encoded, Outcome, StreamRow, StreamText, Writer,
+} from './port.ts'
 
-/** What a backend needs to know to go on with a run, whoever serves it then. In the ledger: no secrets. */
-export type BackendPlace = Readonly<Record<string, string>>
+/** The settings that backends have a use for. */
+export type PlaceSettings = Pick<Settings, typeof PLACE_SETTINGS[number]>
+const PLACE_SETTINGS = [
+  'jsonlDir', 'cometUrl', 'workspace', 'tags', 'rankSeries', 'cometCalls', 'cometMetrics', 'cometParameters',
+  'cometOutput', 'cometOther',
+] as const
+
+/** They come by the environment only, since whoever starts an aggregator again has no flags. */
+export const placeSettings = (env: Env): PlaceSettings => Object.fromEntries(
+  PLACE_SETTINGS.map((name) => [name, findSetting(name, { env }).value])) as PlaceSettings
+
+export interface PlacedRun {
+  run: string
+  /** Run directory. */
+  dir: string
+  settings: PlaceSettings
+}
 
 interface Kind {
-  place: (run: { run: string; dir: string; jsonlDir: string | null }) => BackendPlace
+  place: (run: PlacedRun) => BackendPlace
   open: (place: BackendPlace) => Backend
 }
 
 /** Those that rows are sent to. `local` is always there, and needs none. */
 const KINDS: Readonly<Record<string, Kind>> = {
   jsonl: {
-    place: ({ run, dir, jsonlDir }) =>
+    place: ({ run, dir, settings: { jsonlDir } }) =>
       ({ file: jsonlDir === null ? join(dir, 'rows.jsonl') : join(jsonlDir, `${run}.jsonl`) }),
     open: ({ file = '' }) => jsonlBackend(file),
   },
+  comet: {
+    place: ({ settings }) => ({
+      server: settings.cometUrl ?? '', workspace: settings.workspace ?? '', tags: settings.tags.join(','),
+      rankSeries: settings.rankSeries, calls: rateText(settings.cometCalls),
+      metric: rateText(settings.cometMetrics), parameter: rateText(settings.cometParameters),
+      output: rateText(settings.cometOutput), other: rateText(settings.cometOther),
+    }),
+    open: (place) => cometBackend(place, process.env),
+  },
 }
+
+const rateText = ({ max, windowMs }: Settings['cometCalls']): string => `${max}/${windowMs}`
 
 export const BACKENDS: readonly string[] = ['local', ...Object.keys(KINDS)]
 
@@ -36,7 +66,7 @@ export type Chosen = Readonly<Record<string, BackendPlace>>
 
 /** Those of an earlier life of the run, as they were, and new ones; a run forgets none that it began with. */
 export function choose(
-  before: Chosen, names: readonly string[], run: { run: string; dir: string; jsonlDir: string | null },
+  before: Chosen, names: readonly string[], run: PlacedRun,
 ): Chosen {
   const fresh = names.filter((name) => Object.hasOwn(KINDS, name) && !Object.hasOwn(before, name))
   return { ...before, ...Object.fromEntries(fresh.map((name) => [name, KINDS[name]!.place(run)])) }

@@ -56,7 +56,7 @@ export function jsonlBackend(path: string): Backend {
     status: () => true,
     rows: {
       can: { rowsMax: JSONL_BATCH_ROWS, bytesMax: JSONL_BATCH_BYTES, ageMs: OUTBOX_AGE_MS, amends: true },
-      encode: ({ row }) => Buffer.from(jsonLine(row)),
+      encode: ({ row }) => ({ data: Buffer.from(jsonLine(row)), values: 1 }),
       pack: (parts) => Buffer.concat(parts),
       open: (cursor) => tried(reopen(Number(cursor?.['length'] ?? 0))),
       write: (bytes) => tried(append(bytes)),

@@ -9,16 +9,27 @@
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import type { Row } from '../record/row.ts'
 
+/** What a backend needs to know to go on with a run, whoever serves it then. In the ledger: no secrets. */
+export type BackendPlace = Readonly<Record<string, string>>
+
 export interface Backend {
   readonly name: string
   /** Null: it needs no rows, since it reads the ledger. */
-  readonly rows: RowWriter | null
+  readonly rows: Writer<StreamRow> | null
+  /** Absent: it has no place for what ranks print or say. */
+  readonly texts?: Writer<StreamText>
+  /** Where its experiment keys are unique, beside the project: the key of a run is held there too. */
+  readonly domain?: string
   /** A session begins, or goes on after a restart of the aggregator: where it is served. */
   announce(endpoint: Endpoint): void
   /**
    * What people see from now on; the last call has state `ended`. False: not taken, the caller tries again.
    */
   status(picture: RunStatus): boolean
+  /** What it has spent of its server's patience, and what went wrong beside rows and texts. */
+  use?(): { used: number; max: number; windowMs: number; fault: string }
+  /** This process goes: nothing more is sent. What was not ended stays open for whoever comes next. */
+  close?(): void
 }
 
 /** A row on its way to a backend. */
@@ -32,21 +43,52 @@ export interface StreamRow {
   of: readonly number[]
   /** Corrects an earlier row of the same metric and step. */
   amends: boolean
+  /** Whether the run had a metric of this name when the row closed. */
+  has: (metric: string) => boolean
+  /** Of each rank, for a backend that can use them (`can.ranks`); ascending. */
+  ranks?: readonly (readonly [rank: number, value: number | string])[]
+}
+
+/** A line that a rank has printed or said, on its way to a backend. */
+export interface StreamText {
+  /** Place in the stream of texts, from 1; the same after any restart. */
+  n: number
+  /** By the head's clock, ms since the epoch. */
+  time: number
+  rank: number
+  /** World size, as far as known by then. */
+  world: number
+  /** Null: said to the logger. */
+  stream: 'stdout' | 'stderr' | null
+  line: string
 }
 
 export interface Capabilities {
   rowsMax: number
   bytesMax: number
+  /** What `encode` counts. */
+  valuesMax?: number
   /** A row waits at most this long (ms) for others to share its batch. */
   ageMs: number
   /** A later row of the same metric and step corrects the one before. If not, it is thinned, cause `late`. */
   amends: boolean
+  /** It is opened with the session, not with the first row: people see that the job is there. */
+  eager?: boolean
+  /** It can use the values of single ranks. */
+  ranks?: boolean
 }
 
-export interface RowWriter {
+/** One row, or text, as a part of a batch. */
+export interface Encoded {
+  data: Uint8Array
+  /** How many values it makes, as the backend's own limits count. */
+  values: number
+}
+
+/** The way of rows, or of texts, to one backend. */
+export interface Writer<Item> {
   readonly can: Capabilities
-  /** One row as a part of a batch. */
-  encode(row: StreamRow): Uint8Array
+  encode(item: Item): Encoded
   /** The bytes to send; `at` (ms since the epoch) is that of the batch's note. */
   pack(parts: readonly Uint8Array[], at: number): Uint8Array
   /** Opens, or opens again, where the last batch that was delivered ended. */

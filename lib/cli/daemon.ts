@@ -34,6 +34,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
   const flags = read(argv, texts, ['new', 'fresh', 'wide', 'adopt', 'closing'])
   const pipe = openPipe()
   const { runAggregator } = await import('../aggregator/index.ts')
+  const { placeSettings } = await import('../backend/index.ts')
   const status = await runAggregator({
     meeting: flags['new'] === true ? null : meetingOf(flags),
     run: runOf(flags, 'resume'),
@@ -42,7 +43,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
-    backends: setting(flags, 'backend'), jsonlDir: setting(flags, 'jsonlDir'), endMs: endMs(flags),
+    backends: setting(flags, 'backend'), settings: placeSettings(process.env), endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()

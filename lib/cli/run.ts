@@ -32,6 +32,9 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--name <N>', 'name of the experiment')
   .option('--key <K>', 'experiment key, held by one run at a time')
   .option('--backend <B,...>', 'where the session is delivered to')
+  .option('--workspace <W>', 'Comet workspace of the project')
+  .option('--tags <T,...>', 'tags of the experiment')
+  .option('--rank-series <which>', 'ranks with series of their own in Comet: none, outliers or all')
   .option('--on-collision <how>', 'another run holds the key: fail, wait or rename')
   .option('--resume <RUN>', 'go on with a run instead of a new one')
   .option('--on-failure <how>', 'with --nproc, a worker failed: stop the others, or continue')
@@ -111,6 +114,9 @@ export function superviseOptions(
   }
   // The head may be started by whoever of the job comes first, and started again by others.
   if (raw.backend !== undefined) agentEnv.RANKZERO_BACKEND = get('backend').join(',')
+  if (raw.workspace !== undefined) agentEnv.RANKZERO_WORKSPACE = get('workspace') ?? ''
+  if (raw.tags !== undefined) agentEnv.RANKZERO_TAGS = get('tags').join(',')
+  if (raw.rankSeries !== undefined) agentEnv.RANKZERO_RANK_SERIES = get('rankSeries')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head
   if (secretFile !== null) {

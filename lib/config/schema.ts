@@ -12,6 +12,7 @@ const ms = z.number().int().min(0).max(2 ** 31 - 1)
 const bytes = z.number().int().min(0)
 const path = z.string().startsWith('/')
 const text = z.string().min(1)
+const rate = z.strictObject({ max: z.number().int().min(1), windowMs: z.number().int().min(1) })
 
 export const SettingsSchema = z.strictObject({
   project: text,
@@ -36,6 +37,15 @@ export const SettingsSchema = z.strictObject({
   joinTimeoutMs: ms,
   systemMetrics: ms,
   jsonlDir: path.nullable(),
+  cometUrl: text.nullable(),
+  workspace: text.nullable(),
+  tags: z.array(text),
+  rankSeries: z.enum(['none', 'outliers', 'all']),
+  cometCalls: rate,
+  cometMetrics: rate,
+  cometParameters: rate,
+  cometOutput: rate,
+  cometOther: rate,
   head: text.nullable(),
   secretFile: path.nullable(),
 }) satisfies z.ZodType<Settings>

@@ -11,11 +11,15 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import {
-  EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES, SEAL_AFTER_MS, SPOOL_CAP_BYTES, SYSTEM_INTERVAL_MS,
+  COMET_CALLS, COMET_METRICS, COMET_OTHER, COMET_OUTPUT, COMET_PARAMETERS,
+} from '../limits-comet.ts'
+import {
+  EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES,
+  SEAL_AFTER_MS, SPOOL_CAP_BYTES, SYSTEM_INTERVAL_MS,
 } from '../limits.ts'
 import {
-  readBytes, readChoice, readCount, readFlag, readHost, readInterval, readList, readPath, readSeconds,
-  readText,
+  readBytes, readChoice, readCount, readFlag, readHost, readInterval, readList, readPath, readRate,
+  readSeconds, readText, readUrl,
 } from './values.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -52,12 +56,31 @@ export interface Settings {
   systemMetrics: number
   /** null: the run directory. */
   jsonlDir: string | null
+  /** null: the one that the API key names, else www.comet.com. */
+  cometUrl: string | null
+  /** null: the default one of the API key. */
+  workspace: string | null
+  tags: string[]
+  /** Which ranks get series of their own at backends. */
+  rankSeries: 'none' | 'outliers' | 'all'
+  /** Budgets of the whole job. */
+  cometCalls: Rate
+  cometMetrics: Rate
+  cometParameters: Rate
+  cometOutput: Rate
+  cometOther: Rate
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */
   secretFile: string | null
 }
 export type SettingName = keyof Settings
+
+/** So many in any window of so many ms. */
+export interface Rate {
+  max: number
+  windowMs: number
+}
 
 /** Where a value was found, in words for a message: `--key`, `RANKZERO_KEY`, `init({ key })`, `default`. */
 export interface Origin {
@@ -96,6 +119,11 @@ const choice = <T extends string>(
 ): Row<T> => ({
   flag, env: [env], form: all.join(', '), shown: all[0], initial: () => all[0],
   read: (raw) => readChoice(raw, all), about,
+})
+
+const rate = ({ max, windowMs }: Rate, about: string, env: string): Row<Rate> => ({
+  env: [env], form: 'number per seconds, as `15000/3600`', shown: `${max}/${windowMs / 1000}`,
+  initial: () => ({ max, windowMs }), read: readRate, about,
 })
 
 const CONSOLE_MODES = ['collapse', 'prefix', 'raw'] as const
@@ -179,6 +207,29 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     initial: () => null, read: (raw, cwd) => readPath(raw, cwd),
     about: 'Directory of the files of backend jsonl, `<run id>.jsonl` each',
   },
+  cometUrl: {
+    env: ['RANKZERO_COMET_URL', 'COMET_URL_OVERRIDE'], form: 'URL',
+    shown: 'what COMET_API_KEY names, else https://www.comet.com', initial: () => null, read: readUrl,
+    about: 'Server of backend comet, with or without `/clientlib/`',
+  },
+  workspace: {
+    flag: '--workspace', env: ['RANKZERO_WORKSPACE', 'COMET_WORKSPACE'], form: 'text',
+    shown: 'the default one of the API key', initial: () => null, read: readText,
+    about: 'Comet workspace of the project',
+  },
+  tags: {
+    flag: '--tags', env: ['RANKZERO_TAGS', 'COMET_START_EXPERIMENT_TAGS'], form: 'names, separated by commas',
+    shown: 'none', initial: () => [], read: readList, about: 'Tags of the experiment',
+  },
+  rankSeries: choice(['none', 'outliers', 'all'],
+    'Ranks with series of their own in Comet, `<metric>/rank/<n>`; outliers: lowest, highest, not finite',
+    'RANKZERO_RANK_SERIES', '--rank-series'),
+  cometCalls: rate(COMET_CALLS, 'Calls of the whole job to Comet', 'RANKZERO_COMET_CALLS'),
+  cometMetrics: rate(COMET_METRICS, 'Metric values of the whole job to Comet', 'RANKZERO_COMET_METRICS'),
+  cometParameters: rate(COMET_PARAMETERS, 'Parameters of the whole job to Comet',
+    'RANKZERO_COMET_PARAMETERS'),
+  cometOutput: rate(COMET_OUTPUT, 'Lines of output of the whole job to Comet', 'RANKZERO_COMET_OUTPUT'),
+  cometOther: rate(COMET_OTHER, 'Everything else of the whole job to Comet', 'RANKZERO_COMET_OTHER'),
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',

@@ -41,6 +41,24 @@ export function readList(raw: unknown): string[] {
   return names
 }
 
+/** Root of a server: no query, no password that a log could show. */
+export function readUrl(raw: unknown): string {
+  const text = readText(raw)
+  if (!URL.canParse(text)) throw new Error('no URL')
+  const { protocol, username, password, search } = new URL(text)
+  if (protocol !== 'http:' && protocol !== 'https:') throw new Error('neither http nor https')
+  if (username !== '' || password !== '' || search !== '') throw new Error('it has more than a place')
+  return text
+}
+
+/** `15000/3600`: so many in any window of so many seconds. */
+export function readRate(raw: unknown): { max: number; windowMs: number } {
+  const [, max, seconds] = /^(\d+) ?\/ ?(\d+(?:\.\d+)?)s?$/.exec(readText(raw)) ?? []
+  const rate = { max: Number(max), windowMs: Math.round(Number(seconds) * 1000) }
+  if (rate.max >= 1 && rate.windowMs >= 1 && rate.windowMs <= TIMER_MS_MAX) return rate
+  throw new Error('not a number per seconds such as 15000/3600')
+}
+
 export function readChoice<T extends string>(raw: unknown, all: readonly T[]): T {
   const choice = all.find((each) => each === raw)
   if (choice === undefined) throw new Error('not one of them')

@@ -26,6 +26,8 @@ export interface Holder {
 export interface KeyRequest {
   lockDir: string
   project: string
+  /** Where the key must be free too: trackers know no projects. */
+  domains?: readonly string[]
   key: string
   run: string
   dir: string
@@ -80,20 +82,40 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   }
 }
 
-/** One look, without waiting. */
+/** One look, without waiting: all of its locks, or none. */
 function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder: Holder | null } {
-  const base = join(request.lockDir, createHash('sha256').update(`${request.project}\0${key}`).digest('hex'))
+  const locks: Lock[] = []
+  // All in the same order, so that two that wait never wait for each other.
+  for (const domain of [request.project, ...request.domains ?? []]) {
+    const got = tryLocked(request, domain, key)
+    if ('holder' in got) {
+      for (const { lock } of locks) lock.release()
+      return got
+    }
+    locks.push(got)
+  }
+  const holds = locks.map(({ lock, base }) => hold(lock, base, request, key))
+  const all = (how: 'end' | 'release') => (): void => {
+    for (const hold of holds) hold[how]()
+  }
+  return { hold: { key, term: holds[0]!.term, end: all('end'), release: all('release') } }
+}
+
+interface Lock { lock: LockDb; base: string }
+
+function tryLocked(
+  { lockDir, run }: KeyRequest, domain: string, key: string,
+): Lock | { holder: Holder | null } {
+  const base = join(lockDir, createHash('sha256').update(`${domain}\0${key}`).digest('hex'))
   const lock = tryLock(`${base}.lock`)
   if (lock === null) return { holder: readJson<Holder>(`${base}.json`) }
   const last = lock.state()
   const holder = readJson<Holder>(`${base}.json`)
-  const own = last['run'] === undefined || last['run'] === request.run
+  const own = last['run'] === undefined || last['run'] === run
   const rested = holder === null || wallMs() - holder.beat >= KEY_FREE_MS
-  if (!own && last['ended'] !== '1' && !rested) {
-    lock.release()
-    return { holder }
-  }
-  return { hold: hold(lock, base, request, key) }
+  if (own || last['ended'] === '1' || rested) return { lock, base }
+  lock.release()
+  return { holder }
 }
 
 function hold(lock: LockDb, base: string, request: KeyRequest, key: string): KeyHold {

@@ -57,6 +57,10 @@ export interface BackendStatus {
   rejected?: number
   thinned?: number
   resent?: number
+  /** How long (ms) the oldest row waits to be sent. */
+  ageMs?: number
+  /** Calls of the last window, and how many the budget allows. */
+  use?: { used: number; max: number; windowMs: number }
 }
 
 export interface ClockStatus {

@@ -91,6 +91,8 @@ export function applyNote(standing: Standing, note: OutboxNote): void {
 export interface Part {
   n: number
   data: Uint8Array
+  /** As the backend's limits count (port.ts). */
+  values: number
   points: number
   amends: boolean
 }
@@ -135,6 +137,7 @@ export class Outbox {
   readonly #options: OutboxOptions
   #waiting: Part[] = []
   #bytes = 0
+  #values = 0
   /** When the first of `#waiting` came. */
   #since = 0
   #doing: Doing = 'nothing'
@@ -156,6 +159,9 @@ export class Outbox {
     this.#unsure = standing.open !== null
   }
 
+  /** Since when (the clock of `handle`) the oldest row waits here; null: none does. */
+  get waitsSince(): number | null { return this.#waiting.length === 0 ? null : this.#since }
+
   /** Number of the row that it takes next. */
   get next(): number { return this.standing.settled + this.#waiting.length + 1 }
 
@@ -168,7 +174,7 @@ export class Outbox {
 
   /** Everything is delivered and the backend knows how the run ended. */
   get done(): boolean {
-    return this.#finish !== null && this.standing.settled >= this.#finish.last
+    return this.#finish !== null && this.standing.settled >= this.#finish.last && !this.#isOpen
       && this.standing.ended === this.#finish.status && this.#doing === 'nothing'
   }
 
@@ -198,6 +204,7 @@ export class Outbox {
     if (this.#waiting.length === 0) this.#since = now
     this.#waiting.push(part)
     this.#bytes += part.data.length
+    this.#values += part.values
   }
 
   #noted(now: number): void {
@@ -208,6 +215,7 @@ export class Outbox {
     let gone = 0
     for (; gone < this.#waiting.length && this.#waiting[gone]!.n <= settled; gone++) {
       this.#bytes -= this.#waiting[gone]!.data.length
+      this.#values -= this.#waiting[gone]!.values
     }
     if (gone === 0) return
     this.#waiting = this.#waiting.slice(gone)
@@ -260,8 +268,10 @@ export class Outbox {
     if (open === null && this.#thin(out)) return
     const due = open !== null ? this.next > open.to : this.#isDue(now)
     const finish = this.#finish
-    const over = finish !== null && settled >= finish.last && this.standing.ended !== finish.status
-    if (!due && !over) return
+    const over = finish !== null && settled >= finish.last
+      && (this.#isOpen || this.standing.ended !== finish.status)
+    const early = this.#options.can.eager === true && finish === null && !this.#isOpen
+    if (!due && !over && !early) return
     if (!this.#isOpen) {
       out.push({ do: 'open', call: this.#begin('open', now), cursor: this.standing.cursor })
     } else if (open !== null) this.#send(open, now, out)
@@ -286,8 +296,8 @@ export class Outbox {
 
   #isDue(now: number): boolean {
     if (this.#waiting.length === 0) return false
-    const { rowsMax, bytesMax, ageMs } = this.#options.can
-    const full = this.#waiting.length >= rowsMax || this.#bytes >= bytesMax
+    const { rowsMax, bytesMax, valuesMax = Infinity, ageMs } = this.#options.can
+    const full = this.#waiting.length >= rowsMax || this.#bytes >= bytesMax || this.#values >= valuesMax
     return full || this.#finish !== null || now - this.#since >= ageMs
   }
 
@@ -341,11 +351,14 @@ export class Outbox {
   /** The first rows, as long as they are all to be thinned or all to be sent; at least one that fits. */
   #run(thinned: boolean, rowsMax: number, bytesMax: number): Part[] {
     const parts: Part[] = []
-    let bytes = 0
+    const { amends, valuesMax = Infinity } = this.#options.can
+    let [bytes, values] = [0, 0]
     for (const part of this.#waiting) {
-      if ((part.amends && !this.#options.can.amends) !== thinned) break
+      if ((part.amends && !amends) !== thinned) break
       bytes += part.data.length
-      if (parts.length >= rowsMax || (parts.length > 0 && bytes > bytesMax)) break
+      values += part.values
+      const full = bytes > bytesMax || (!thinned && values > valuesMax)
+      if (parts.length >= rowsMax || (parts.length > 0 && full)) break
       parts.push(part)
     }
     return parts

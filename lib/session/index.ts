@@ -33,6 +33,8 @@ export interface SessionOptions {
   /** Run directory. */
   dir: string
   lockDir: string
+  /** Where the key must be free beside the project (backend/port.ts). */
+  domains: readonly string[]
   project: string
   name: string
   onCollision: 'fail' | 'wait' | 'rename'
@@ -130,10 +132,12 @@ export class Session {
   }
 
   private async lock(key: string): Promise<void> {
-    const { run, dir, lockDir, onCollision, waiting } = this.options
+    const { run, dir, lockDir, domains, onCollision, waiting } = this.options
     const { project } = this.note
     const stopped = (): boolean => this.closing
-    const hold = await acquireKey({ lockDir, project, key, run, dir, onCollision, waiting, stopped })
+    const hold = await acquireKey({
+      lockDir, project, domains, key, run, dir, onCollision, waiting, stopped,
+    })
     this.holds.push(hold)
     this.note = { ...this.note, key: hold.key, keyTerm: hold.term, explicit: true }
   }

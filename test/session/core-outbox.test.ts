@@ -14,7 +14,7 @@ const bytesOf = (line: string): Uint8Array => new TextEncoder().encode(line)
 
 /** A row is its number; every fifth amends an earlier one. */
 const partOf = (n: number) =>
-  ({ n, data: bytesOf(`${n},`), points: 1 + n % 3, amends: n % 5 === 0 })
+  ({ n, data: bytesOf(`${n},`), values: 1, points: 1 + n % 3, amends: n % 5 === 0 })
 
 const pack = (parts: readonly Uint8Array[], at: number) => {
   const line = `${at}:${parts.map(text).join('')}`

@@ -4,6 +4,7 @@
  */
 import { runAgent } from '../../lib/agent/index.ts'
 import { runAggregator, type AggregatorOptions } from '../../lib/aggregator/index.ts'
+import { placeSettings } from '../../lib/backend/index.ts'
 import { BEAT_STALE_MS, LOGGER_TICK_MS } from '../../lib/limits.ts'
 import { Kind, type Origin, type SupervisorEvent } from '../../lib/record/index.ts'
 import { Sender } from '../aggregator/sender.ts'
@@ -213,7 +214,7 @@ export class Job {
         lockDir: plan.lockDir, key: plan.key, project: null, name: null,
         onCollision: plan.onCollision, sealAfterMs: 10_000, joinTimeoutMs: 30_000,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
-        jsonlDir: null, endMs: 60_000,
+        settings: placeSettings({}), endMs: 60_000,
         ...more,
         tell: (line) => {
           world.tell(process.name, `tells ${JSON.stringify(line)}`)

@@ -31,7 +31,7 @@ export function jsonlBackend(path: string): Backend {
     status: () => true,
     rows: {
       can: { rowsMax: 12, bytesMax: 8000, ageMs: 300, amends: true },
-      encode: ({ n, row }) => Buffer.from(`${n} ${jsonLine(row)}`),
+      encode: ({ n, row }) => ({ data: Buffer.from(`${n} ${jsonLine(row)}`), values: 1 }),
       pack: (parts) => Buffer.concat(parts),
       open: () => answer(() => {}, null),
       write: (bytes, signal) =>

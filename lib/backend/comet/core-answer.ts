@@ -1,0 +1,73 @@
+/**
+ * What an answer of the server, or none, means for the call that it belongs to. Pure.
+ *
+ * In: status, headers and body, or the error of a connection. Out: an Outcome of the port.
+ * Invariants: a call that the server may have carried out is never `later`; a call that is refused for what
+ * it says is never tried again; what is wrong with the key, not with the call, leaves the call pending.
+ */
+import { COMET_AUTH_RETRY_MS, COMET_MESSAGE_CHARS_MAX, COMET_THROTTLED_MS } from '../../limits-comet.ts'
+import type { Outcome } from '../port.ts'
+
+export interface Answer {
+  status: number
+  /** By lower-case name. */
+  headers: Readonly<Record<string, string | undefined>>
+  /** Null: no JSON object. */
+  body: Readonly<Record<string, unknown>> | null
+  text: string
+}
+
+/** A connection that failed: its error code. */
+export interface Failure {
+  code: string
+  message: string
+}
+
+export const EXISTS = 90999
+export const UNKNOWN_KEY = 90211
+
+/** Before anything was sent: names, refused connections, certificates. */
+const UNSENT = new RegExp(
+  '^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\\w+|EHOSTUNREACH|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL'
+  + '|CERT_\\w+|ERR_TLS_\\w+|\\w*CERT\\w*|UNABLE_TO_\\w+|EPROTO)$')
+
+export const isAnswer = (got: Answer | Failure): got is Answer => 'status' in got
+
+/** `what`: the call, for messages. */
+export function outcomeOf(got: Answer | Failure, what: string, now: number): Outcome {
+  if (!isAnswer(got)) {
+    const message = `${what}: ${got.message}${got.code === '' ? '' : ` (${got.code})`}`
+    return { is: UNSENT.test(got.code) ? 'later' : 'unsure', message }
+  }
+  const { status } = got
+  const message = messageOf(got, what)
+  if (status >= 200 && status < 300) return { is: 'done' }
+  if (status === 429) return { is: 'later', message, afterMs: pauseOf(got, now) ?? COMET_THROTTLED_MS }
+  if (status === 401 || status === 402 || status === 403) {
+    return { is: 'later', message, afterMs: COMET_AUTH_RETRY_MS }
+  }
+  if (status >= 400 && status < 500 && status !== 408) return { is: 'refused', message }
+  return { is: 'unsure', message, ...pauseOf(got, now) === null ? {} : { afterMs: pauseOf(got, now)! } }
+}
+
+export const codeOf = (got: Answer | Failure): number =>
+  isAnswer(got) && typeof got.body?.['sdk_error_code'] === 'number' ? got.body['sdk_error_code'] : 0
+
+/** The server's own words, on one line. */
+export function messageOf({ status, body, text }: Answer, what: string): string {
+  const said = typeof body?.['msg'] === 'string' ? body['msg'] : text
+  const code = typeof body?.['sdk_error_code'] === 'number' ? `, code ${body['sdk_error_code']}` : ''
+  const short = said.replace(/\s+/g, ' ').trim().slice(0, COMET_MESSAGE_CHARS_MAX)
+  return `${what}: HTTP ${status}${code}${short === '' ? '' : `: ${short}`}`
+}
+
+/** The vendor's own header counts before the standard one. Null: neither is there. */
+function pauseOf({ headers }: Answer, now: number): number | null {
+  for (const name of ['retry-after-custom', 'retry-after']) {
+    const raw = headers[name]?.trim()
+    if (raw === undefined || raw === '') continue
+    const ms = /^\d+(\.\d+)?$/.test(raw) ? Number(raw) * 1000 : Date.parse(raw) - now
+    if (ms >= 0) return Math.ceil(ms)
+  }
+  return null
+}

@@ -1,0 +1,119 @@
+/**
+ * The requests of one experiment, as recorded of the vendor's SDK. Pure.
+ *
+ * In: who and what. Out: method, path below the server's root, body. Invariant: no request has the API key
+ * but where `signed` puts it, in the body, as these calls want it.
+ */
+import type { OutputLine } from './core-values.ts'
+
+export type Kind = 'metric' | 'parameter' | 'output' | 'other'
+
+export interface Request {
+  method: 'GET' | 'POST'
+  path: string
+  /** JSON text; null: none. */
+  body: string | null
+  /** Which of the server's limits it counts against, and how much. */
+  kind: Kind
+  count: number
+  gzip?: true
+  /** The body is an object, and the key becomes a field of it. */
+  signed?: true
+}
+
+const LIB_VERSION = '3.58.8'
+const C = '/clientlib/'
+const A = '/api/rest/v2/'
+
+const post = (path: string, body: object, more: Partial<Request> = {}): Request =>
+  ({ method: 'POST', path, body: JSON.stringify(body), kind: 'other', count: 1, ...more })
+
+export interface Target {
+  key: string
+  project: string
+  workspace: string | null
+}
+
+export const addRun = ({ key, project, workspace }: Target, now: number): Request =>
+  post(`${C}logger/add/run`, {
+    local_timestamp: now, experimentKey: key, offline: false, projectName: project, teamName: workspace,
+    libVersion: LIB_VERSION, getOrCreateEnabled: false,
+  }, { signed: true })
+
+export const getRun = (key: string, now: number): Request =>
+  post(`${C}logger/get/run`, {
+    local_timestamp: now, previousExperiment: key, libVersion: LIB_VERSION,
+  }, { signed: true })
+
+/** What the handshake says, for every later call that wants it. */
+export interface Handle {
+  key: string
+  runId: string
+  projectId: string | null
+}
+
+export const beat = ({ key, runId, projectId }: Handle, alive: boolean, now: number): Request =>
+  post(`${C}status-report/update`, {
+    runId, experimentKey: key, projectId, is_alive: alive, local_timestamp: now, offline: false,
+  }, { signed: true })
+
+export const METRICS = `${C}batch/logger/experiment/metric`
+const PARAMETERS = `${C}batch/logger/experiment/parameter`
+
+export interface ParameterValue {
+  parameterName: string
+  parameterValue: unknown
+  step: null
+  source: 'manual'
+  context: null
+  timestamp: number
+}
+
+/** `body`: as it was decided. */
+export const metrics = (body: string, count: number): Request =>
+  ({ method: 'POST', path: METRICS, body, kind: 'metric', count, gzip: true })
+
+export const parameters = (key: string, values: readonly ParameterValue[]): Request =>
+  post(PARAMETERS, { experimentKey: key, values }, { kind: 'parameter', count: values.length, gzip: true })
+
+export const outputBody = (key: string, lines: readonly string[]): string =>
+  `{"experimentKey":${JSON.stringify(key)},"outputLines":[${lines.join(',')}],"runContext":null}`
+
+export const output = (body: string, count: number): Request =>
+  ({ method: 'POST', path: `${C}rest/v2/write/experiment/output`, body, kind: 'output', count, gzip: true })
+
+export const metricsBody = (key: string, values: readonly string[]): string =>
+  `{"experimentKey":${JSON.stringify(key)},"values":[${values.join(',')}]}`
+
+/** Where the server has no batches: one value, of a batch. */
+export const oneMetric = (key: string, value: object): Request =>
+  post(`${A}write/experiment/metric`, { experimentKey: key, ...value }, { kind: 'metric' })
+
+export const oneParameter = (key: string, value: ParameterValue): Request => {
+  const { parameterName, parameterValue, timestamp } = value
+  return post(`${A}write/experiment/parameter`, {
+    experimentKey: key, parameterName, parameterValue, timestamp,
+  }, { kind: 'parameter' })
+}
+
+export const addTags = (key: string, tags: readonly string[]): Request =>
+  post(`${C}tags/add-tags-to-experiment`, { experimentKey: key, addedTags: tags }, { signed: true })
+
+export const logOther = (key: string, name: string, value: string | number | boolean): Request =>
+  post(`${A}write/experiment/log-other`, { experimentKey: key, key: name, value })
+
+/** Tells of an error; the end mark is a beat. */
+export const report = (key: string, error: string, hasCrashed: boolean): Request =>
+  post(`${A}write/experiment/update-status`, { experimentKey: key, isAlive: true, error, hasCrashed })
+
+export const systemInfo = (key: string, pairs: readonly { key: string; value: string }[]): Request =>
+  post(`${C}rest/v2/write/experiment/system-details`, {
+    experimentKey: key, logAdditionalSystemInfoList: pairs,
+  })
+
+export const read = (what: string, key: string): Request => ({
+  method: 'GET', path: `${A}experiment/${what}?experimentKey=${encodeURIComponent(key)}`, body: null,
+  kind: 'other', count: 1,
+})
+
+export type { OutputLine }

@@ -1,0 +1,176 @@
+import { monotonicMs, wallMs } from '../../clock.ts'
+import {
+  COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_TELL_MS, COMET_TICK_MS,
+} from '../../limits-comet.ts'
+import type { RunStatus } from '../../record/run-status.ts'
+import type { Outcome } from '../port.ts'
+import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
+import { factsOf, failureText, tellings, type Facts } from './core-facts.ts'
+import { cometKey } from './core-names.ts'
+import { addRun, beat, getRun, report, type Handle, type Request } from './core-requests.ts'
+import type { Got, Http } from './http.ts'
+
+export interface ExperimentOptions {
+  http: Http
+  /** Null: none was given to this process. */
+  apiKey: string | null
+  workspace: string | null
+  tags: readonly string[]
+}
+
+type Tried = { outcome: Outcome; got: Got }
+
+/**
+ * The experiment as a whole: made or found, kept alive, told of facts, ended. Rows and texts are sent by
+ * others, into it.
+ *
+ * Invariants: one handshake at a time, and none when there is a handle; signs of life only between it and the
+ * end; whatever is told overwrites itself, so that telling it again after a restart is no harm.
+ */
+export class Experiment {
+  /** What went wrong last, of signs of life and facts; '' after it went well. */
+  fault = ''
+  private readonly options: ExperimentOptions
+  private picture: RunStatus | null = null
+  private handle: Handle | null = null
+  private opening: Promise<Outcome> | null = null
+  private known: Facts = new Map()
+  private timer: NodeJS.Timeout | null = null
+  private beatMs = COMET_BEAT_MS
+  private beatAt = -Infinity
+  private beating = false
+  private tellAt = -Infinity
+  private telling: Promise<Outcome> | null = null
+
+  constructor(options: ExperimentOptions) {
+    this.options = options
+  }
+
+  get key(): string {
+    return cometKey(this.picture?.key ?? '')
+  }
+
+  status(picture: RunStatus): void {
+    this.picture = picture
+  }
+
+  /** Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. */
+  open(): Promise<Outcome> {
+    if (this.handle !== null) return Promise.resolve({ is: 'done' })
+    this.opening ??= this.shakeHands().finally(() => {
+      this.opening = null
+    })
+    return this.opening
+  }
+
+  /** Says all that is left to say, then that it is over: nothing is sent after that. */
+  async end(status: string, signal: AbortSignal): Promise<Outcome> {
+    if (this.picture !== null) this.picture = { ...this.picture, status }
+    const told = await this.tell(signal)
+    if (told.is === 'later' || told.is === 'unsure') return told
+    const { handle, picture } = this
+    if (handle === null) return { is: 'later', message: 'comet is not open' }
+    if (status !== 'finished') {
+      const [failure] = picture?.failed ?? []
+      const why = failure === undefined ? status : `${status}: ${failureText(failure)}`
+      const reported = await this.send(report(handle.key, why, status === 'failed'), 'report', signal)
+      if (reported.outcome.is === 'later' || reported.outcome.is === 'unsure') return reported.outcome
+    }
+    this.rest()
+    const { outcome } = await this.send(beat(handle, false, wallMs()), 'end', signal, true)
+    if (outcome.is === 'done') this.handle = null
+    return outcome
+  }
+
+  /** Silent from now on. */
+  close(): void {
+    this.rest()
+    this.options.http.close()
+  }
+
+  async send(request: Request, what: string, signal: AbortSignal | null, urgent = false): Promise<Tried> {
+    const got = await this.options.http.call(request, signal, urgent)
+    if ('waitMs' in got) {
+      const message = `${what}: waits for its budget of calls`
+      return { got, outcome: { is: 'later', message, afterMs: got.waitMs } }
+    }
+    return { got, outcome: outcomeOf(got, what, wallMs()) }
+  }
+
+  private async shakeHands(): Promise<Outcome> {
+    const { apiKey, workspace } = this.options
+    const { picture, key } = this
+    if (apiKey === null) {
+      return { is: 'later', message: 'COMET_API_KEY is not set for this process: set it where rankzero runs' }
+    }
+    if (picture === null) return { is: 'later', message: 'nothing is known of the run yet' }
+    // Comet's own name for what belongs to no project.
+    const project = picture.project === 'default' ? 'general' : picture.project
+    let tried = await this.send(addRun({ key, project, workspace }, wallMs()), 'logger/add/run', null)
+    if (!('waitMs' in tried.got) && codeOf(tried.got) === EXISTS) {
+      tried = await this.send(getRun(key, wallMs()), 'logger/get/run', null)
+    }
+    const { outcome, got } = tried
+    if (outcome.is !== 'done') return outcome
+    const body = 'waitMs' in got || !isAnswer(got) ? null : got.body
+    const runId = body?.['runId']
+    const projectId = body?.['project_id']
+    if (typeof runId !== 'string') return { is: 'later', message: 'logger/add/run: the answer has no runId' }
+    this.handle = { key, runId, projectId: typeof projectId === 'string' ? projectId : null }
+    this.known = new Map()
+    await this.beat()
+    this.timer = setInterval(() => void this.tick(), COMET_TICK_MS)
+    return { is: 'done' }
+  }
+
+  private async tick(): Promise<void> {
+    const now = monotonicMs()
+    if (now - this.beatAt >= this.beatMs) await this.beat()
+    if (now < this.tellAt || this.telling !== null) return
+    const told = await this.tell(null)
+    this.tellAt = monotonicMs() + Math.max(COMET_TELL_MS, 'afterMs' in told ? told.afterMs ?? 0 : 0)
+  }
+
+  private async beat(): Promise<void> {
+    const { handle } = this
+    if (handle === null || this.beating) return
+    this.beating = true
+    this.beatAt = monotonicMs()
+    const { outcome, got } = await this.send(beat(handle, true, wallMs()), 'status-report', null, true)
+    this.beating = false
+    if (outcome.is !== 'done') {
+      this.fault = outcome.message
+      return
+    }
+    const said = 'status' in got ? got.body?.['is_alive_beat_duration_millis'] : null
+    if (typeof said === 'number') this.beatMs = Math.min(COMET_BEAT_MS_MAX, Math.max(COMET_BEAT_MS_MIN, said))
+    this.fault = ''
+  }
+
+  /** What is new since it was told last; one at a time. */
+  private async tell(signal: AbortSignal | null): Promise<Outcome> {
+    while (this.telling !== null) await this.telling
+    this.telling = this.tellAll(signal).finally(() => {
+      this.telling = null
+    })
+    return this.telling
+  }
+
+  private async tellAll(signal: AbortSignal | null): Promise<Outcome> {
+    const { handle, picture, options: { tags } } = this
+    if (handle === null || picture === null) return { is: 'done' }
+    for (const { request, facts } of tellings(handle.key, factsOf(picture, tags), this.known, wallMs())) {
+      const { outcome } = await this.send(request, request.path.slice(1), signal)
+      if (outcome.is !== 'done') this.fault = outcome.message
+      if (outcome.is === 'later' || outcome.is === 'unsure') return outcome
+      // Refused for good: it is not told again, and the fault says why.
+      for (const [fact, value] of facts) this.known.set(fact, value)
+    }
+    return { is: 'done' }
+  }
+
+  private rest(): void {
+    if (this.timer !== null) clearInterval(this.timer)
+    this.timer = null
+  }
+}

@@ -1,0 +1,106 @@
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import type { Agent } from 'undici'
+import { monotonicMs } from '../../clock.ts'
+import { errnoOf, messageOf } from '../../errors.ts'
+import {
+  COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CONNECT_MS, COMET_SPARE_CALLS,
+} from '../../limits-comet.ts'
+import type { Budget } from '../core-budget.ts'
+import type { Answer, Failure } from './core-answer.ts'
+import type { Kind, Request } from './core-requests.ts'
+
+const compress = promisify(gzip)
+
+/** A call that waits for its budget is not made, and says how long (ms). */
+export type Got = Answer | Failure | { waitMs: number }
+
+export interface HttpOptions {
+  /** Root of the server, without a slash at its end. */
+  server: string
+  apiKey: string
+  budget: Budget<Kind | 'calls'>
+}
+
+/** One server, one budget: every call of every part goes through here. */
+export class Http {
+  calls = 0
+  private readonly options: HttpOptions
+  private agent: Agent | null = null
+
+  constructor(options: HttpOptions) {
+    this.options = options
+  }
+
+  /** `urgent`: does not wait for the budget, others do then. */
+  async call(request: Request, signal: AbortSignal | null, urgent = false): Promise<Got> {
+    const { budget } = this.options
+    const wants = { calls: 1, [request.kind]: request.count }
+    if (urgent) budget.force(wants, monotonicMs())
+    else {
+      const waitMs = budget.spend(wants, monotonicMs(), COMET_SPARE_CALLS)
+      if (waitMs > 0) return { waitMs }
+    }
+    this.calls++
+    try {
+      return await this.exchange(request, signal)
+    } catch (error) {
+      // Nothing of the call itself: it has the key.
+      const { cause } = error as { cause?: unknown }
+      return { code: errnoOf(error) || errnoOf(cause), message: messageOf(error) }
+    }
+  }
+
+  close(): void {
+    void this.agent?.destroy().catch(() => {})
+    this.agent = null
+  }
+
+  private async exchange(request: Request, signal: AbortSignal | null): Promise<Answer> {
+    // Loaded by the aggregator when it calls, not by every command.
+    const undici = await import('undici')
+    this.agent ??= new undici.Agent({
+      connect: { timeout: COMET_CONNECT_MS }, headersTimeout: COMET_ANSWER_MS, bodyTimeout: COMET_ANSWER_MS,
+    })
+    const { server, apiKey } = this.options
+    const headers: Record<string, string> = {
+      authorization: apiKey, 'content-type': 'application/json;charset=utf-8', 'user-agent': 'rankzero',
+    }
+    let body: string | Buffer | null = request.body
+    if (body !== null && request.signed) body = `{"apiKey":${JSON.stringify(apiKey)},${body.slice(1)}`
+    if (body !== null && request.gzip) {
+      body = await compress(body)
+      headers['content-encoding'] = 'gzip'
+    }
+    const answer = await undici.request(`${server}${request.path}`, {
+      method: request.method, headers, body, signal, dispatcher: this.agent,
+    })
+    const text = await textOf(answer.body)
+    return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
+  }
+}
+
+/** As much as an answer of these calls may have. */
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of body) {
+    bytes += part.length
+    if (bytes <= COMET_ANSWER_BYTES_MAX) parts.push(part)
+  }
+  return Buffer.concat(parts).toString()
+}
+
+const flat = (headers: Record<string, string | string[] | undefined>): Answer['headers'] =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) =>
+    [name, Array.isArray(value) ? value[0] : value]))
+
+function objectOf(text: string): Answer['body'] {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? value as Record<string, unknown> : null
+  } catch {
+    return null // Some answers are empty, and proxies send pages.
+  }
+}

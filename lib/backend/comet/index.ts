@@ -1,0 +1,119 @@
+/**
+ * Backend comet: a run as one experiment of a Comet server (research: what the vendor's SDK was recorded to
+ * send).
+ *
+ * In: rows, texts, the picture of the run. Out: metrics, output, parameters, others, signs of life, an end.
+ * Invariants: a batch has the same bytes whenever it is built; the API key comes from the environment of this
+ * process and goes into requests only; all calls of the run share one budget.
+ * At least once in an ambiguous failure, as identical bytes; an amendment is thinned, since Comet keeps both.
+ */
+import { monotonicMs } from '../../clock.ts'
+import {
+  COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH,
+} from '../../limits-comet.ts'
+import { Budget, burstOf, type Rate } from '../core-budget.ts'
+import type {
+  Backend, BackendPlace, Capabilities, Outcome, StreamRow, StreamText, Writer,
+} from '../port.ts'
+import { rootOf, serverOfKey } from './core-names.ts'
+import { metrics, metricsBody, output, outputBody, type Kind } from './core-requests.ts'
+import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
+import { Experiment } from './experiment.ts'
+import { Http } from './http.ts'
+
+const BUDGETS = ['calls', 'metric', 'parameter', 'output', 'other'] as const
+
+export function cometBackend(
+  place: BackendPlace, env: Readonly<Record<string, string | undefined>>,
+): Backend {
+  const apiKey = env['COMET_API_KEY']?.trim() || null
+  const rates = Object.fromEntries(BUDGETS.map((kind) => [kind, rateOf(place[kind])])) as Rates
+  let lazy: Parts | null = null
+  /** A later term cannot know what the one before has spent. */
+  let term = 1
+  const parts = (): Parts => {
+    lazy ??= make(place, apiKey, new Budget(rates, term <= 1, monotonicMs()))
+    return lazy
+  }
+  return {
+    name: 'comet',
+    domain: `comet ${serverOf(place, apiKey)} ${place['workspace'] ?? ''}`,
+    announce: (endpoint) => {
+      ({ term } = endpoint)
+    },
+    status(picture) {
+      parts().experiment.status(picture)
+      return true
+    },
+    use: () => ({ ...parts().budget.use('calls', monotonicMs()), fault: parts().experiment.fault }),
+    rows: rowWriter(() => parts().experiment, place, rates),
+    texts: textWriter(() => parts().experiment, rates),
+    close: () => lazy?.experiment.close(),
+  }
+}
+
+type Rates = Record<typeof BUDGETS[number], Rate>
+interface Parts { experiment: Experiment; budget: Budget<Kind | 'calls'> }
+
+const serverOf = (place: BackendPlace, apiKey: string | null): string =>
+  place['server'] || serverOfKey(apiKey ?? '') || 'https://www.comet.com'
+
+function make(place: BackendPlace, apiKey: string | null, budget: Parts['budget']): Parts {
+  const http = new Http({ server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget })
+  const tags = (place['tags'] ?? '').split(',').filter((tag) => tag !== '')
+  return { budget, experiment: new Experiment({ http, apiKey, workspace: place['workspace'] || null, tags }) }
+}
+
+/** `15000/3600000`: so many in so many ms. */
+function rateOf(text: string | undefined): Rate {
+  const [max, windowMs] = (text ?? '').split('/').map(Number)
+  return { max: max || Infinity, windowMs: windowMs || 1 }
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+const can = (rate: Rate, batch: number): Omit<Capabilities, 'amends' | 'eager'> => ({
+  rowsMax: batch, valuesMax: Math.min(batch, burstOf(rate)), bytesMax: COMET_BATCH_BYTES, ageMs: COMET_AGE_MS,
+})
+
+function rowWriter(experiment: () => Experiment, place: BackendPlace, rates: Rates): Writer<StreamRow> {
+  const choice = (place['rankSeries'] ?? 'none') as RankSeries
+  return {
+    can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none' },
+    encode(row) {
+      const values = metricsOf(row, choice)
+      const data = encoder.encode(values.map((value) => JSON.stringify(value)).join(','))
+      return { data, values: values.length }
+    },
+    pack: (parts) => encoder.encode(metricsBody(experiment().key, textsOf(parts))),
+    open: () => experiment().open(),
+    write: (bytes, signal) => send(experiment(), metrics, bytes, '"metricName":', 'metrics', signal),
+    end: (status, signal) => experiment().end(status, signal),
+  }
+}
+
+function textWriter(experiment: () => Experiment, rates: Rates): Writer<StreamText> {
+  return {
+    can: { ...can(rates.output, COMET_OUTPUT_BATCH), amends: true, eager: false },
+    encode: (text) => ({ data: encoder.encode(JSON.stringify(lineOf(text))), values: 1 }),
+    pack: (parts) => encoder.encode(outputBody(experiment().key, textsOf(parts))),
+    open: () => experiment().open(),
+    write: (bytes, signal) => send(experiment(), output, bytes, '"stderr":', 'output', signal),
+    end: () => Promise.resolve({ is: 'done' }),
+  }
+}
+
+/** A row may have nothing to say in Comet: rank 0's view without rank 0. */
+const textsOf = (parts: readonly Uint8Array[]): string[] =>
+  parts.filter(({ length }) => length > 0).map((part) => decoder.decode(part))
+
+async function send(
+  experiment: Experiment, request: typeof metrics, bytes: Uint8Array, mark: string, what: string,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const body = decoder.decode(bytes)
+  const count = body.split(`{${mark}`).length - 1
+  if (count === 0) return { is: 'done' }
+  return (await experiment.send(request(body, count), what, signal)).outcome
+}

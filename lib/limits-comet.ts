@@ -1,0 +1,48 @@
+/** The numbers of limits.ts for backend comet. Same rules. Those of its server are the vendor's word. */
+const KiB = 1024
+const MiB = 1024 * KiB
+const MINUTE = 60_000
+
+/** Defaults of the settings cometCalls …: what the vendor allows one API key, and one user. */
+export const COMET_CALLS = { max: 15_000, windowMs: 60 * MINUTE }
+export const COMET_METRICS = { max: 12_000, windowMs: MINUTE }
+export const COMET_PARAMETERS = { max: 10_000, windowMs: MINUTE }
+export const COMET_OUTPUT = { max: 12_000, windowMs: MINUTE }
+export const COMET_OTHER = { max: 8_000, windowMs: MINUTE }
+/** Part of a limit that may be spent at once; the rest comes evenly. A burst of a job that starts fits. */
+export const BUDGET_BURST = 0.25
+/** The last window is shown in so many slices: what is said of it is off by one of them. */
+export const BUDGET_SLICES = 20
+/** Calls that rows and texts leave to signs of life and the end. */
+export const COMET_SPARE_CALLS = 2
+
+/** Values of one batch, as the vendor's SDK sends them. */
+export const COMET_METRICS_BATCH = 1000
+export const COMET_OUTPUT_BATCH = 500
+export const COMET_PARAMETERS_BATCH = 1000
+/** Of one batch before it is compressed: 1000 values of long names. */
+export const COMET_BATCH_BYTES = MiB
+/** A value waits this long (ms) for others to share its call: seen within 2 s, with the call. */
+export const COMET_AGE_MS = 1500
+/** Longer names and texts are shortened (characters), as the SDK does. */
+export const COMET_NAME_CHARS_MAX = 100
+export const COMET_TEXT_CHARS_MAX = 1000
+/** What is kept of a server's own words (characters). */
+export const COMET_MESSAGE_CHARS_MAX = 300
+/** Answers of these calls have some hundred bytes; more is read and forgotten. */
+export const COMET_ANSWER_BYTES_MAX = MiB
+/** Connecting, and an answer, may take this long (ms): less than OUTBOX_SEND_MS together. */
+export const COMET_CONNECT_MS = 10_000
+export const COMET_ANSWER_MS = 15_000
+/** After a 429 that names no time (ms), as the vendor's client waits. */
+export const COMET_THROTTLED_MS = MINUTE
+/** A key that the server refuses is tried again after this (ms): somebody may renew it. */
+export const COMET_AUTH_RETRY_MS = MINUTE
+/** Interval of the signs of life (ms) until the server names one, and within which it may. */
+export const COMET_BEAT_MS = 10_000
+export const COMET_BEAT_MS_MIN = 1000
+export const COMET_BEAT_MS_MAX = 60_000
+/** The experiment looks at its clock this often (ms). */
+export const COMET_TICK_MS = 250
+/** Parameters, others and tags that are new are told this often (ms) at most. */
+export const COMET_TELL_MS = 2000
