@@ -6,7 +6,7 @@
  * Invariant: a point is counted by the row that holds it, and a row by the note that names its number; so the
  * sums that the notes state of themselves are checked, not believed.
  */
-import type { OutboxNote, Standing } from '../session/core-outbox.ts'
+import { keptOf, type OutboxNote, type Plan, type Standing } from '../session/core-standing.ts'
 import type { RowStream, Group } from './core-stream.ts'
 import type { Audit, InstanceBooks } from './core-types.ts'
 
@@ -22,6 +22,8 @@ interface Account {
   /** Where the next one is: group, counted from the first of all. */
   group: number
   batch: { batch: number; to: number; points: number } | null
+  /** Which of the rows that come next are sent. */
+  plan: Plan | null
   places: Record<Place, Points>
   problems: string[]
 }
@@ -35,7 +37,7 @@ export class BackendBooks {
   constructor(names: Iterable<string>) {
     for (const name of names) {
       const places = { delivered: new Map(), thinned: new Map(), rejected: new Map() }
-      this.accounts.set(name, { name, settled: 0, group: 0, batch: null, places, problems: [] })
+      this.accounts.set(name, { name, settled: 0, group: 0, batch: null, plan: null, places, problems: [] })
     }
   }
 
@@ -51,6 +53,12 @@ export class BackendBooks {
         account.problems.push(`batch ${note.batch} begins at row ${note.from}, after row ${account.settled}`)
       }
       account.batch = note
+    } else if (note.is === 'thinned' && note.cause === 'budget') {
+      const { points, ...plan } = note
+      const { settled, group } = account
+      account.plan = { ...plan, keep: turned(plan.keep) }
+      this.settle(account, 'thinned', note.to, points, `thinned rows ${note.from}-${note.to}`)
+      Object.assign(account, { settled, group, plan })
     } else if (note.is === 'thinned') {
       this.settle(account, 'thinned', note.to, note.points, `thinned rows ${note.from}-${note.to}`)
     } else {
@@ -109,11 +117,13 @@ export class BackendBooks {
       }
       const end = group.first + group.metrics.length - 1
       const rows = Math.min(to, end) - account.settled
-      counted += rows * group.of.length
-      add(account.places[place], group.of, rows)
+      const kept = keptOf(account.plan, account.settled + 1, account.settled + rows)
+      counted += kept * group.of.length
+      add(account.places[place], group.of, kept)
       account.settled += rows
       if (account.settled === end) account.group++
     }
+    if (to >= (account.plan?.to ?? Infinity)) account.plan = null
     if (counted !== points) account.problems.push(`${what} states ${points} points and has ${counted}`)
   }
 
@@ -121,8 +131,9 @@ export class BackendBooks {
     const points: Points = new Map()
     let { settled } = account
     for (const { first, metrics, of } of this.groups.slice(account.group - this.dropped)) {
-      add(points, of, first + metrics.length - 1 - settled)
-      settled = first + metrics.length - 1
+      const end = first + metrics.length - 1
+      add(points, of, keptOf(account.plan, settled + 1, end))
+      settled = end
     }
     for (const { metrics, of } of stream.unsent()) add(points, of, metrics.length)
     return points
@@ -136,6 +147,9 @@ export class BackendBooks {
     this.dropped = least
   }
 }
+
+/** Kept for left out. */
+const turned = (keep: readonly number[]): readonly number[] => [0, ...keep]
 
 function add(points: Points, of: readonly number[], each: number): void {
   for (const index of of) points.set(index, (points.get(index) ?? 0) + each)

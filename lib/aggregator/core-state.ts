@@ -9,10 +9,11 @@
  * reads them).
  */
 import { messageOf, RankzeroError } from '../errors.ts'
-import { AMEND_AFTER_MS, AMEND_ROWS_MAX, DAMAGES_MAX, SEAL_STEPS_MAX, WORLD_SIZE_MAX } from '../limits.ts'
+import { DAMAGES_MAX, SEAL_STEPS_MAX, WORLD_SIZE_MAX } from '../limits.ts'
+import { AMEND_AFTER_MS, AMEND_ROWS_MAX } from '../limits-outbox.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
-import { applyNote, newStanding, type Standing } from '../session/core-outbox.ts'
+import { applyNote, newStanding, type Standing } from '../session/core-standing.ts'
 import { booksOf } from './core-books.ts'
 import { Health } from './core-health.ts'
 import { Members, renewCurrent, revive } from './core-members.ts'

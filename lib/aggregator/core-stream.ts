@@ -8,7 +8,7 @@
  * that is delivered (in the books of `local`) is in exactly one row of the stream, or waits in `changed`.
  * It keeps no rows: whoever wants them builds them while he is told.
  */
-import { STREAM_ROWS } from '../limits.ts'
+import { STREAM_ROWS } from '../limits-outbox.ts'
 import type { Merge } from './core-merge.ts'
 import type { Family, Member, Metric } from './core-model.ts'
 import type { Entry, SealBody } from './core-types.ts'

@@ -4,7 +4,7 @@
 import type { DamagedBody, Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
 import type { Row } from '../record/row.ts'
-import type { OutboxNote } from '../session/core-outbox.ts'
+import type { OutboxNote } from '../session/core-standing.ts'
 import type { Batch } from '../wire/index.ts'
 
 export type { Batch, Entry, Row }

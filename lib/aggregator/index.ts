@@ -378,7 +378,7 @@ class Aggregator {
     const before = this.health
     this.health = this.state.health(now)
     const { lag, missing } = this.health
-    if (lag !== null || missing !== before.missing) this.dirty = true
+    if (lag !== null || missing !== before.missing || this.outboxes.isBehind) this.dirty = true
   }
 
   private close(): void {

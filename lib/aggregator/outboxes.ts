@@ -10,8 +10,12 @@ import type { Backend, Outcome, StreamRow, StreamText, Writer } from '../backend
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { COMMIT_RETRY_MS, END_POLL_MS, OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits.ts'
-import { Outbox, type OutboxEffect, type OutboxEvent, type OutboxNote } from '../session/core-outbox.ts'
+import { COMMIT_RETRY_MS, END_POLL_MS } from '../limits.ts'
+import { OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits-outbox.ts'
+import { Outbox, type OutboxEffect, type OutboxEvent, type Part } from '../session/core-outbox.ts'
+import type { OutboxNote } from '../session/core-standing.ts'
+import type { Row } from '../record/row.ts'
+import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
 import { readRows } from './row-reader.ts'
 import { readTexts } from './text-reader.ts'
@@ -66,9 +70,14 @@ export class Outboxes {
     for (const courier of this.couriers) courier.tick()
   }
 
+  /** Something waits to be sent, so what is shown of it changes with time. */
+  get isBehind(): boolean {
+    return this.couriers.some(({ outbox: { waitsSince } }) => waitsSince !== null)
+  }
+
   /**
    * No more rows come. Until everything is delivered and each backend knows the status, as long as `maxMs`
-   * allows and anything moves; what is left then is pending.
+   * allows and anything moves, or pauses as it was told to; what is left then is pending.
    */
   async finish(status: string, maxMs: number): Promise<void> {
     const begun = monotonicMs()
@@ -78,7 +87,8 @@ export class Outboxes {
       if (this.couriers.every(({ outbox: { done } }) => done)) return
       const now = monotonicMs()
       const next = this.couriers.map(({ outbox: { standing, next } }) => `${standing.settled} ${next}`).join()
-      if (next !== mark) moved = now
+      const isPaused = this.couriers.some(({ outbox }) => outbox.isPaused(now))
+      if (next !== mark || isPaused) moved = now
       mark = next
       if (now - begun >= maxMs || now - moved >= OUTBOX_STALL_MS) return
     }
@@ -105,13 +115,13 @@ interface Route<Item> {
   isOfRows: boolean
   writer: Writer<Item>
   read: (from: number) => Generator<Item | 'busy' | 'idle', never>
-  about: (item: Item) => { n: number; points: number; amends: boolean }
+  about: (item: Item) => Omit<Part, 'data' | 'values'>
 }
 
 const rowCourier = (backend: string, writer: Writer<StreamRow>, options: OutboxesOptions): Courier<unknown> =>
   new Courier<StreamRow>({
     backend, isOfRows: true, writer, read: (from) => readRows(options.ledger, from, writer.can.ranks),
-    about: ({ n, of, amends }) => ({ n, points: of.length, amends }),
+    about: ({ n, at, of, amends, row }) => ({ n, at, points: of.length, amends, figures: figuresOf(row) }),
   }, options) as Courier<unknown>
 
 /** Its notes have a name of their own, which is none of a backend, so the books know nothing of them. */
@@ -119,8 +129,13 @@ const textCourier = (
   backend: string, writer: Writer<StreamText>, options: OutboxesOptions,
 ): Courier<unknown> => new Courier<StreamText>({
     backend, isOfRows: false, writer, read: (from) => readTexts(options.ledger, from),
-    about: ({ n }) => ({ n, points: 0, amends: false }),
+    about: ({ n, time }) => ({ n, at: time, points: 0, amends: false, figures: null }),
   }, options) as Courier<unknown>
+
+function figuresOf({ metric, value, min, max, nan, inf }: Row): Figures {
+  const number = (each: Row['value']): number => typeof each === 'number' ? each : NaN
+  return { metric, value: number(value), min: number(min), max: number(max), odd: nan + inf > 0 }
+}
 
 class Courier<Item> {
   readonly backend: string
@@ -155,7 +170,7 @@ class Courier<Item> {
   }
 
   tick(): void {
-    this.tell({ type: 'tick' })
+    this.tell({ type: 'tick', pace: this.route.writer.pace?.() })
     this.read()
   }
 

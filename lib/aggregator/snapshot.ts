@@ -10,7 +10,7 @@ import {
   type MemberStatus, type ProcessStatus, type RunStatus,
 } from '../record/run-status.ts'
 import { finalStatus } from '../session/core-status.ts'
-import type { Standing } from '../session/core-outbox.ts'
+import type { Standing } from '../session/core-standing.ts'
 import type { SessionNote } from '../session/index.ts'
 import { damagesOf } from './audit.ts'
 import { byRole, endFacts } from './core-facts.ts'

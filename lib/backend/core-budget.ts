@@ -63,9 +63,10 @@ export class Budget<Kind extends string> {
     }
   }
 
-  /** So many may be spent at once. */
-  left(kind: Kind, now: number): number {
-    return Math.max(0, Math.floor(this.fill(kind, now).tokens))
+  /** So many may be spent at once, and so many each ms on and on. */
+  pace(kind: Kind, now: number): { now: number; perMs: number } {
+    const { tokens, perMs } = this.fill(kind, now)
+    return { now: Math.max(0, Math.floor(tokens)), perMs }
   }
 
   /** Of the last window. */

@@ -2,7 +2,7 @@ import { mkdir, open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { jsonLine } from '../record/row.ts'
-import { OUTBOX_AGE_MS, JSONL_BATCH_BYTES, JSONL_BATCH_ROWS } from '../limits.ts'
+import { OUTBOX_AGE_MS, JSONL_BATCH_BYTES, JSONL_BATCH_ROWS } from '../limits-outbox.ts'
 import type { Backend, Outcome } from './port.ts'
 
 /**

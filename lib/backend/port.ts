@@ -78,6 +78,12 @@ export interface Capabilities {
   ranks?: boolean
 }
 
+/** What a backend can take, in values: so many at once, and so many each ms on and on. */
+export interface Pace {
+  now: number
+  perMs: number
+}
+
 /** One row, or text, as a part of a batch. */
 export interface Encoded {
   data: Uint8Array
@@ -88,6 +94,8 @@ export interface Encoded {
 /** The way of rows, or of texts, to one backend. */
 export interface Writer<Item> {
   readonly can: Capabilities
+  /** Absent: as much as there is. If more comes, some rows are left out (session/core-thin.ts). */
+  pace?(): Pace
   encode(item: Item): Encoded
   /** The bytes to send; `at` (ms since the epoch) is that of the batch's note. */
   pack(parts: readonly Uint8Array[], at: number): Uint8Array
@@ -104,6 +112,8 @@ export type Cursor = Readonly<Record<string, unknown>> | null
 /** What became of a call. A call that throws is `unsure`. */
 export type Outcome =
   | { is: 'done'; cursor?: Cursor }
+  /** Not tried: the backend's own budget is used up for so long. No fault of anybody. */
+  | { is: 'wait'; afterMs: number }
   /** Refused for good (4xx): this batch is never tried again. */
   | { is: 'refused'; message: string }
   /** Surely not stored (429, no connection). `afterMs`: the pause that the server asks for. */

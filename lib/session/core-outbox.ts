@@ -10,82 +10,13 @@
  * What must survive is in the ledger's `outbox` notes and nowhere else: a Standing is made of them, and a new
  * Outbox upon it resumes exactly. It builds no rows, reads no clock, and knows no tracker.
  */
-import type { Capabilities, Cursor, Outcome } from '../backend/port.ts'
+import type { Capabilities, Cursor, Outcome, Pace } from '../backend/port.ts'
 import {
-  OUTBOX_END_SPARE_MS, OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
-} from '../limits.ts'
-
-/** Body of an `outbox` note. Rows `from` to `to`, inclusive, in the numbers of the row stream. */
-export type OutboxNote = { backend: string } & (
-  /** Before the first send. `at`: ms since the epoch, part of the bytes; `points`: in its rows. */
-  | { is: 'batch'; batch: number; from: number; to: number; digest: string; points: number; at: number }
-  /** Before a send of a batch that may have been stored already. */
-  | { is: 'again'; batch: number }
-  | { is: 'delivered'; batch: number; cursor: Cursor }
-  | { is: 'rejected'; batch: number; message: string }
-  /** Rows that are not sent, by a stated rule. */
-  | { is: 'thinned'; from: number; to: number; points: number; cause: 'late' }
-  /** The backend was told of the end; `message`: and refused to hear of it. */
-  | { is: 'ended'; status: string; message?: string }
-)
-
-export interface OpenBatch {
-  batch: number
-  from: number
-  to: number
-  digest: string
-  points: number
-  at: number
-}
-
-/** How one backend stands, from its notes in order. Counts are points but for `settled` and `batches`. */
-export interface Standing {
-  /** All rows up to this one are delivered, thinned or rejected. */
-  settled: number
-  batches: number
-  open: OpenBatch | null
-  /** Of the last delivered batch. */
-  cursor: Cursor
-  delivered: number
-  thinned: number
-  rejected: number
-  resent: number
-  /** What the server said of the last batch that it rejected. */
-  refusal: string | null
-  /** Final status that the backend knows; null since rows came after it. */
-  ended: string | null
-}
-
-export const newStanding = (): Standing => ({
-  settled: 0, batches: 0, open: null, cursor: null, delivered: 0, thinned: 0, rejected: 0, resent: 0,
-  refusal: null, ended: null,
-})
-
-/** The only way in, live and on replay. A note that does not fit (a damaged ledger) changes nothing. */
-export function applyNote(standing: Standing, note: OutboxNote): void {
-  const { open } = standing
-  if (note.is === 'ended') standing.ended = note.status
-  else if (note.is === 'thinned') {
-    if (open !== null || note.from !== standing.settled + 1) return
-    standing.settled = note.to
-    standing.thinned += note.points
-  } else if (note.is === 'batch') {
-    if (open !== null || note.from !== standing.settled + 1 || note.batch !== standing.batches + 1) return
-    const { batch, from, to, digest, points, at } = note
-    standing.open = { batch, from, to, digest, points, at }
-    standing.batches = batch
-    standing.ended = null
-  } else if (open !== null && open.batch === note.batch) {
-    if (note.is === 'again') standing.resent += open.points
-    else if (note.is === 'delivered' || note.is === 'rejected') {
-      standing.settled = open.to
-      standing.open = null
-      standing[note.is] += open.points
-      if (note.is === 'delivered') standing.cursor = note.cursor
-      else standing.refusal = note.message
-    }
-  }
-}
+  OUTBOX_END_SPARE_MS, OUTBOX_LAG_MS, OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN,
+  OUTBOX_SEND_MS, OUTBOX_SPAN_PART, OUTBOX_THIN_MS, OUTBOX_WINDOW_BYTES, OUTBOX_WINDOW_ROWS,
+} from '../limits-outbox.ts'
+import { keepOf, keptOf, type OpenBatch, type OutboxNote, type Standing } from './core-standing.ts'
+import { thin, valuesOf, type Figures } from './core-thin.ts'
 
 /** A row as it waits: encoded. */
 export interface Part {
@@ -95,6 +26,10 @@ export interface Part {
   values: number
   points: number
   amends: boolean
+  /** When it was made, ms since the epoch. */
+  at: number
+  /** Null: it is never thinned. */
+  figures: Figures | null
 }
 
 export interface OutboxOptions {
@@ -107,7 +42,8 @@ export interface OutboxOptions {
 }
 
 export type OutboxEvent =
-  | { type: 'tick' }
+  /** `pace`: what the backend can take. */
+  | { type: 'tick'; pace?: Pace | undefined }
   /** The row `next`. */
   | { type: 'row'; part: Part }
   /** The note that was to be committed is durable, and applied to the standing. */
@@ -136,8 +72,13 @@ export class Outbox {
   fault = ''
   readonly #options: OutboxOptions
   #waiting: Part[] = []
+  /** Number of the row that it takes next. */
+  #next: number
   #bytes = 0
   #values = 0
+  #pace: Pace | null = null
+  /** Points of rows that came after the plan and are gone from here: the next plan leaves them out. */
+  #dropped = 0
   /** When the first of `#waiting` came. */
   #since = 0
   #doing: Doing = 'nothing'
@@ -149,26 +90,33 @@ export class Outbox {
   #packed: { batch: number; bytes: Uint8Array } | null = null
   #failures = 0
   #retryAt = -Infinity
-  /** … as the server asked for. */
+  /** … as the server asked for, or the budget. */
   #askedUntil = -Infinity
   #finish: { last: number; status: string } | null = null
 
   constructor(options: OutboxOptions, standing: Standing) {
     this.#options = options
     this.standing = standing
+    this.#next = standing.settled + 1
     this.#unsure = standing.open !== null
   }
 
   /** Since when (the clock of `handle`) the oldest row waits here; null: none does. */
   get waitsSince(): number | null { return this.#waiting.length === 0 ? null : this.#since }
 
-  /** Number of the row that it takes next. */
-  get next(): number { return this.standing.settled + this.#waiting.length + 1 }
+  /** Whether it waits because server or budget want it to (the clock of `handle`). */
+  isPaused(now: number): boolean { return now < this.#askedUntil }
 
-  /** Whether there is room for it: two batches, or the whole of the open one. */
+  /** Number of the row that it takes next. */
+  get next(): number { return this.#next }
+
+  /** Whether there is room for it: two batches, or the whole of the open one; or a window to thin. */
   get wants(): boolean {
     if (this.next <= (this.standing.open?.to ?? 0)) return true
     const { rowsMax, bytesMax } = this.#options.can
+    if (this.#pace !== null) {
+      return this.#waiting.length < OUTBOX_WINDOW_ROWS && this.#bytes < OUTBOX_WINDOW_BYTES
+    }
     return this.#waiting.length < 2 * rowsMax && this.#bytes < 2 * bytesMax
   }
 
@@ -182,6 +130,10 @@ export class Outbox {
   handle(event: OutboxEvent, now: number, wall: number): OutboxEffect[] {
     const out: OutboxEffect[] = []
     if (event.type === 'row') this.#take(event.part, now)
+    else if (event.type === 'tick') {
+      this.#pace = event.pace ?? this.#pace
+      if (!this.wants) this.#compact()
+    }
     else if (event.type === 'noted') this.#noted(now)
     else if (event.type === 'result') this.#result(event.call, event.outcome, now, out)
     else if (event.type === 'finish') this.#over(event.last, event.status, now)
@@ -201,10 +153,18 @@ export class Outbox {
 
   #take(part: Part, now: number): void {
     if (part.n !== this.next) return
+    this.#next++
+    if (keptOf(this.standing.plan, part.n, part.n) === 0) return
     if (this.#waiting.length === 0) this.#since = now
     this.#waiting.push(part)
     this.#bytes += part.data.length
     this.#values += part.values
+  }
+
+  #keep(waiting: Part[]): void {
+    this.#waiting = waiting
+    this.#bytes = waiting.reduce((sum, { data }) => sum + data.length, 0)
+    this.#values = valuesOf(waiting)
   }
 
   #noted(now: number): void {
@@ -212,13 +172,9 @@ export class Outbox {
     this.#doing = 'nothing'
     const { open, settled } = this.standing
     if (open === null) this.#packed = null
-    let gone = 0
-    for (; gone < this.#waiting.length && this.#waiting[gone]!.n <= settled; gone++) {
-      this.#bytes -= this.#waiting[gone]!.data.length
-      this.#values -= this.#waiting[gone]!.values
-    }
-    if (gone === 0) return
-    this.#waiting = this.#waiting.slice(gone)
+    const gone = this.#waiting.findIndex(({ n }) => n > settled)
+    if (gone === 0 || this.#waiting.length === 0) return
+    this.#keep(gone < 0 ? [] : this.#waiting.slice(gone))
     this.#since = now
   }
 
@@ -227,6 +183,10 @@ export class Outbox {
     const doing = this.#doing
     if (call !== this.#call || doing === 'nothing' || doing === 'commit') return
     this.#doing = 'nothing'
+    if (outcome.is === 'wait') {
+      this.#retryAt = this.#askedUntil = now + outcome.afterMs
+      return
+    }
     if (outcome.is === 'later' || outcome.is === 'unsure') return this.#failed(doing, outcome, now)
     const { open } = this.standing
     if (outcome.is === 'refused') {
@@ -265,7 +225,7 @@ export class Outbox {
 
   #advance(now: number, wall: number, out: OutboxEffect[]): void {
     const { open, settled } = this.standing
-    if (open === null && this.#thin(out)) return
+    if (open === null && (this.#thin(out) || this.#plan(now, out))) return
     const due = open !== null ? this.next > open.to : this.#isDue(now)
     const finish = this.#finish
     const over = finish !== null && settled >= finish.last
@@ -289,16 +249,60 @@ export class Outbox {
   #thin(out: OutboxEffect[]): boolean {
     const late = this.#run(true, Infinity, Infinity)
     if (late.length === 0) return false
-    const { from, to, points } = extent(late)
-    this.#commit({ is: 'thinned', from, to, points, cause: 'late' }, out)
+    const from = this.standing.settled + 1
+    this.#commit({ is: 'thinned', from, ...extent(late), cause: 'late' }, out)
     return true
   }
 
   #isDue(now: number): boolean {
     if (this.#waiting.length === 0) return false
+    if (this.standing.plan !== null) return true
+    if (this.#isOver()) return false
     const { rowsMax, bytesMax, valuesMax = Infinity, ageMs } = this.#options.can
     const full = this.#waiting.length >= rowsMax || this.#bytes >= bytesMax || this.#values >= valuesMax
     return full || this.#finish !== null || now - this.#since >= ageMs
+  }
+
+  /** What the backend can take of what waits: all that its pace allows in a while, or since it was made. */
+  #share(): number {
+    if (this.#pace === null || this.#waiting[0]?.figures == null) return Infinity
+    const span = this.#waiting.at(-1)!.at - this.#waiting[0].at
+    const { now, perMs } = this.#pace
+    return now + perMs * Math.max(OUTBOX_LAG_MS, OUTBOX_SPAN_PART * span)
+  }
+
+  /** More waits than the backend can take, so that none of it is sent before some of it is left out. */
+  #isOver(): boolean {
+    return this.standing.plan === null && (this.#dropped > 0 || this.#values > this.#share())
+  }
+
+  /**
+   * Of a window that is full, what no decision can keep goes, so that there is room for more: it is read
+   * again if it never comes to the decision.
+   */
+  #compact(): void {
+    const planned = this.standing.plan?.to ?? 0
+    const rows = this.#waiting.filter((part): part is Row => part.n > planned && isRow(part))
+    if (!this.#isOpen || valuesOf(rows) <= this.#share()) return
+    const kept = new Set<Part>(thin(rows, this.#share()))
+    this.#dropped += pointsOf(rows) - pointsOf([...kept])
+    this.#keep(this.#waiting.filter((part) => part.n <= planned || !isRow(part) || kept.has(part)))
+  }
+
+  /** Which of the rows that wait are sent: a decision, once they have waited for others to compare with. */
+  #plan(now: number, out: OutboxEffect[]): boolean {
+    if (this.#waiting.length === 0 || !this.#isOver()) return false
+    if (now - this.#since < OUTBOX_THIN_MS && this.#finish === null) return false
+    const kept = thin(this.#waiting.filter(isRow), this.#share())
+    const last = kept.at(-1)?.n ?? 0
+    const points = pointsOf(this.#waiting.filter(({ n }) => n <= last)) - pointsOf(kept) + this.#dropped
+    if (points === 0) return false
+    const rest = this.#waiting.filter(({ n }) => n > last)
+    this.#keep([...kept, ...rest])
+    this.#dropped = 0
+    const from = this.standing.settled + 1
+    this.#commit({ is: 'thinned', from, to: last, points, cause: 'budget', keep: keepOf(from, kept) }, out)
+    return true
   }
 
   /** The next batch: a decision, so a note before anything else. */
@@ -309,13 +313,15 @@ export class Outbox {
     const batch = this.standing.batches + 1
     this.#packed = { batch, bytes }
     this.#unsure = false
-    this.#commit({ is: 'batch', batch, ...extent(parts), digest, at: wall }, out)
+    const { to, points } = extent(parts)
+    const from = this.standing.settled + 1
+    this.#commit({ is: 'batch', batch, from, to, points, digest, at: wall }, out)
   }
 
   #send(open: OpenBatch, now: number, out: OutboxEffect[]): void {
     const { batch } = open
     if (this.#packed?.batch !== batch) {
-      const parts = this.#waiting.slice(0, open.to - open.from + 1)
+      const parts = this.#waiting.filter(({ n }) => n <= open.to)
       const { bytes, digest } = this.#pack(parts, open.at)
       if (digest !== open.digest) {
         // Never two contents under one batch: what was stored of the first, if anything, stays.
@@ -352,9 +358,10 @@ export class Outbox {
   #run(thinned: boolean, rowsMax: number, bytesMax: number): Part[] {
     const parts: Part[] = []
     const { amends, valuesMax = Infinity } = this.#options.can
+    const planned = this.standing.plan?.to ?? Infinity
     let [bytes, values] = [0, 0]
     for (const part of this.#waiting) {
-      if ((part.amends && !amends) !== thinned) break
+      if ((part.amends && !amends) !== thinned || part.n > planned) break
       bytes += part.data.length
       values += part.values
       const full = bytes > bytesMax || (!thinned && values > valuesMax)
@@ -368,6 +375,12 @@ export class Outbox {
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 type Rest = Without<OutboxNote, 'backend'>
 
-const extent = (parts: readonly Part[]): { from: number; to: number; points: number } => ({
-  from: parts[0]!.n, to: parts.at(-1)!.n, points: parts.reduce((sum, { points }) => sum + points, 0),
+const extent = (parts: readonly Part[]): { to: number; points: number } => ({
+  to: parts.at(-1)!.n, points: pointsOf(parts),
 })
+
+const pointsOf = (parts: readonly Part[]): number => parts.reduce((sum, { points }) => sum + points, 0)
+
+/** What corrects another row comes too late for a backend that is thinned for. */
+type Row = Part & { figures: Figures }
+const isRow = (part: Part): part is Row => !part.amends && part.figures !== null

@@ -3,10 +3,9 @@ import { describe, expect, test } from 'vitest'
 import type { Outcome } from '../../lib/backend/index.ts'
 import {
   OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
-} from '../../lib/limits.ts'
-import {
-  applyNote, newStanding, Outbox, type OutboxEffect, type OutboxEvent, type OutboxNote, type Standing,
-} from '../../lib/session/core-outbox.ts'
+} from '../../lib/limits-outbox.ts'
+import { Outbox, type OutboxEffect, type OutboxEvent } from '../../lib/session/core-outbox.ts'
+import { applyNote, newStanding, type OutboxNote, type Standing } from '../../lib/session/core-standing.ts'
 
 const CAN = { rowsMax: 4, bytesMax: 40, ageMs: 100, amends: true }
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -14,7 +13,9 @@ const bytesOf = (line: string): Uint8Array => new TextEncoder().encode(line)
 
 /** A row is its number; every fifth amends an earlier one. */
 const partOf = (n: number) =>
-  ({ n, data: bytesOf(`${n},`), values: 1, points: 1 + n % 3, amends: n % 5 === 0 })
+  ({
+    n, data: bytesOf(`${n},`), values: 1, points: 1 + n % 3, amends: n % 5 === 0, at: 1000 * n, figures: null,
+  })
 
 const pack = (parts: readonly Uint8Array[], at: number) => {
   const line = `${at}:${parts.map(text).join('')}`

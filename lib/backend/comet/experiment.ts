@@ -18,6 +18,9 @@ export interface ExperimentOptions {
   tags: readonly string[]
 }
 
+/** It is to be tried again. */
+const isOpen = ({ is }: Outcome): boolean => is === 'later' || is === 'unsure' || is === 'wait'
+
 type Tried = { outcome: Outcome; got: Got }
 
 /**
@@ -67,14 +70,14 @@ export class Experiment {
   async end(status: string, signal: AbortSignal): Promise<Outcome> {
     if (this.picture !== null) this.picture = { ...this.picture, status }
     const told = await this.tell(signal)
-    if (told.is === 'later' || told.is === 'unsure') return told
+    if (isOpen(told)) return told
     const { handle, picture } = this
     if (handle === null) return { is: 'later', message: 'comet is not open' }
     if (status !== 'finished') {
       const [failure] = picture?.failed ?? []
       const why = failure === undefined ? status : `${status}: ${failureText(failure)}`
-      const reported = await this.send(report(handle.key, why, status === 'failed'), 'report', signal)
-      if (reported.outcome.is === 'later' || reported.outcome.is === 'unsure') return reported.outcome
+      const { outcome } = await this.send(report(handle.key, why, status === 'failed'), 'report', signal)
+      if (isOpen(outcome)) return outcome
     }
     this.rest()
     const { outcome } = await this.send(beat(handle, false, wallMs()), 'end', signal, true)
@@ -90,11 +93,9 @@ export class Experiment {
 
   async send(request: Request, what: string, signal: AbortSignal | null, urgent = false): Promise<Tried> {
     const got = await this.options.http.call(request, signal, urgent)
-    if ('waitMs' in got) {
-      const message = `${what}: waits for its budget of calls`
-      return { got, outcome: { is: 'later', message, afterMs: got.waitMs } }
-    }
-    return { got, outcome: outcomeOf(got, what, wallMs()) }
+    const outcome: Outcome = 'waitMs' in got ? { is: 'wait', afterMs: got.waitMs }
+      : outcomeOf(got, what, wallMs())
+    return { got, outcome }
   }
 
   private async shakeHands(): Promise<Outcome> {
@@ -139,7 +140,7 @@ export class Experiment {
     const { outcome, got } = await this.send(beat(handle, true, wallMs()), 'status-report', null, true)
     this.beating = false
     if (outcome.is !== 'done') {
-      this.fault = outcome.message
+      if ('message' in outcome) this.fault = outcome.message
       return
     }
     const said = 'status' in got ? got.body?.['is_alive_beat_duration_millis'] : null
@@ -161,8 +162,8 @@ export class Experiment {
     if (handle === null || picture === null) return { is: 'done' }
     for (const { request, facts } of tellings(handle.key, factsOf(picture, tags), this.known, wallMs())) {
       const { outcome } = await this.send(request, request.path.slice(1), signal)
-      if (outcome.is !== 'done') this.fault = outcome.message
-      if (outcome.is === 'later' || outcome.is === 'unsure') return outcome
+      if ('message' in outcome) this.fault = outcome.message
+      if (isOpen(outcome)) return outcome
       // Refused for good: it is not told again, and the fault says why.
       for (const [fact, value] of facts) this.known.set(fact, value)
     }

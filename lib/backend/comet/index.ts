@@ -46,7 +46,10 @@ export function cometBackend(
       return true
     },
     use: () => ({ ...parts().budget.use('calls', monotonicMs()), fault: parts().experiment.fault }),
-    rows: rowWriter(() => parts().experiment, place, rates),
+    rows: {
+      ...rowWriter(() => parts().experiment, place, rates),
+      pace: () => parts().budget.pace('metric', monotonicMs()),
+    },
     texts: textWriter(() => parts().experiment, rates),
     close: () => lazy?.experiment.close(),
   }

@@ -1,0 +1,80 @@
+/**
+ * Which rows are kept when a backend can take only some: of each stretch the first, last, lowest and highest
+ * of a metric, and where values that are not finite begin and end. Pure.
+ *
+ * In: rows in order, and how many values may be sent. Out: those to keep. Invariants: what a stretch has of
+ * these, its parts have too, so that it may be thinned again when it has grown; when the least there is to
+ * keep is still too much, it is kept all the same.
+ */
+export interface Figures {
+  metric: string
+  /** NaN: not finite, or none. */
+  value: number
+  /** Lowest and highest of the ranks. */
+  min: number
+  max: number
+  /** Some rank's value is not finite. */
+  odd: boolean
+}
+
+interface Thinnable {
+  values: number
+  figures: Figures
+}
+
+/** Rows of one metric in the first stretches that are tried. */
+const STRETCH_MIN = 8
+
+export function thin<Part extends Thinnable>(parts: readonly Part[], values: number): readonly Part[] {
+  if (valuesOf(parts) <= values) return parts
+  const metrics = new Set(parts.map(({ figures }) => figures.metric)).size
+  for (let size = STRETCH_MIN * metrics; ; size *= 2) {
+    const kept: Part[] = []
+    for (let at = 0; at < parts.length; at += size) kept.push(...essential(parts.slice(at, at + size)))
+    if (size >= parts.length || valuesOf(kept) <= values) return kept
+  }
+}
+
+export const valuesOf = (parts: readonly Pick<Thinnable, 'values'>[]): number =>
+  parts.reduce((sum, { values }) => sum + values, 0)
+
+interface Track<Part> {
+  first: Part
+  last: Part
+  lowest: Part
+  highest: Part
+  min: Part
+  max: Part
+  /** Last of the odd ones, while they last. */
+  odd: Part | null
+}
+
+function essential<Part extends Thinnable>(parts: readonly Part[]): Part[] {
+  const tracks = new Map<string, Track<Part>>()
+  const kept = new Set<Part>()
+  for (const part of parts) {
+    const { metric, odd } = part.figures
+    let track = tracks.get(metric)
+    if (track === undefined) {
+      track = { first: part, last: part, lowest: part, highest: part, min: part, max: part, odd: null }
+      tracks.set(metric, track)
+    } else follow(track, part)
+    if (odd !== (track.odd !== null)) kept.add(odd ? part : track.odd!)
+    track.odd = odd ? part : null
+  }
+  for (const { first, last, lowest, highest, min, max, odd } of tracks.values()) {
+    for (const part of [first, last, lowest, highest, min, max]) kept.add(part)
+    if (odd !== null) kept.add(odd)
+  }
+  return parts.filter((part) => kept.has(part))
+}
+
+/** A comparison with NaN is false: what is not finite takes no place, and keeps none. */
+function follow<Part extends Thinnable>(track: Track<Part>, part: Part): void {
+  track.last = part
+  const { value, min, max } = part.figures
+  if (!(track.lowest.figures.value <= value) && !Number.isNaN(value)) track.lowest = part
+  if (!(track.highest.figures.value >= value) && !Number.isNaN(value)) track.highest = part
+  if (!(track.min.figures.min <= min) && !Number.isNaN(min)) track.min = part
+  if (!(track.max.figures.max >= max) && !Number.isNaN(max)) track.max = part
+}

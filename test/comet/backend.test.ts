@@ -1,0 +1,175 @@
+/** Backend comet against the stand-in, with real processes: what arrives, whatever died or was ill. */
+import { afterEach, describe, expect, it } from 'vitest'
+import { kill, random, SEED, sleep, until, type Place } from '../scenario/harness.ts'
+import type { View } from './desk.ts'
+import { cometPlace, contentsOf, extremesOf, expectWhole, script, train, wantedOf } from './kit.ts'
+import type { Knobs } from './knobs.ts'
+import { spawnStandIn } from './process.ts'
+
+/** SIGKILLs of the aggregator in one run; the issue's count is 20. */
+const KILLS = Number(process.env['RANKZERO_TEST_KILLS'] ?? 4)
+
+let place: Place
+let server: Awaited<ReturnType<typeof spawnStandIn>>
+afterEach(async () => {
+  place.dispose()
+  await server.close()
+})
+
+async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): Promise<void> {
+  server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
+  place = cometPlace(server.url, env)
+}
+
+const LIFE = `run.params({ lr: 0.1, opt: { name: 'adam', betas: [0.9, 0.99] }, seed: run.rank })
+  for (let step = 0; step < 40; step++) {
+    const odd = step === 7 ? NaN : step
+    run.log({ same: step, loss: 1 / (step + 1 + run.rank), odd, 'loss/min': 3 }, { step })
+    if (step % 20 === 0) run.text('step ' + step)
+    await sleep(20)
+  }`
+
+describe('backend comet', () => {
+  it('makes one experiment with rows, texts, parameters, tags, name and end', async () => {
+    await begin()
+    const done = await place.run(script(2, '--name', 'one of two', '--tags', 'a,b', '--project', 'digits'),
+      { T_CODE: LIFE })
+    expect(done.code, done.stderr).toBe(0)
+    const { desk } = server
+    const [view] = await desk.experiments()
+    expect(view).toMatchObject({
+      name: 'one of two', workspace: 'ws', project: 'digits', state: 'ended', tags: ['a', 'b'], errors: [],
+      afterEnd: 0, parameters: { 'lr': 0.1, 'opt/name': 'adam', 'opt/betas': [0.9, 0.99], 'seed': 0 },
+      others: { 'rankzero run': place.runs()[0], 'rankzero status': 'finished', 'rankzero ranks': 2,
+        'seed, by rank': '0: 0; 1: 1' },
+    })
+    expect(view!.output.map(({ output }) => output).sort()).toEqual(
+      [0, 1].flatMap((rank) => [0, 20].map((step) => `rank ${rank}: step ${step}\n`)))
+    const series = await desk.series(view!.key)
+    expect(Object.keys(series).sort()).toEqual([
+      'loss', 'loss/coverage', 'loss/max', 'loss/min', 'loss/std', 'odd', 'same'])
+    // A metric of that name is logged, so nothing is derived under it.
+    expect(series['loss/min']!.every(({ value }) => value === 3)).toBe(true)
+    expect(series['odd']!.map(({ value }) => value)[7]).toBe('NaN')
+    expect(series['loss']!.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, step) => step))
+    for (const entry of await desk.log()) expect(entry.odd, entry.path).toEqual([])
+    expect((await desk.log()).filter(({ status }) => status !== 200)).toEqual([])
+    expect(place.status().backends).toMatchObject([{}, { name: 'comet', state: 'ended', pending: 0 }])
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  }, 120_000)
+
+  it(`is one experiment after ${KILLS} SIGKILLs of the aggregator (seed ${SEED})`, async () => {
+    await begin()
+    const next = random(SEED)
+    const started = place.start(train(2, '--exit-timeout', '30'),
+      { T_METRICS: '3', T_STEPS: String(100 * KILLS), T_RATE: '50' })
+    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
+    let over = false
+    void started.ended.then(() => {
+      over = true
+    })
+    for (let kills = 0; kills < KILLS && !over; kills++) {
+      const victim = await until('an aggregator', 60_000, () => over ? -1 : place.processes('aggregator')[0])
+      await sleep(next() * 2500)
+      if (victim > 0) kill(victim)
+    }
+    const done = await started.ended
+    expect(done.code, done.stderr).toBe(0)
+    await place.run(['sync', 'latest'])
+    expect(place.status()).toMatchObject({ state: 'ended', status: 'finished' })
+    const { view, twice } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({ state: 'ended', others: { 'rankzero status': 'finished' } })
+    const { backends, ...books } = place.audit()
+    expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
+    expect(backends[1]).toMatchObject({
+      name: 'comet', delivered: 2 * 3 * 100 * KILLS, pending: 0, rejected: 0, thinned: 0,
+    })
+    if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
+  }, 60_000 + 20_000 * KILLS)
+
+  it('lives through 429, 5xx, resets before and after, and what hangs', async () => {
+    await begin({ faults: [
+      { match: 'batch/', kind: 'answer', status: 429, headers: { 'Retry-After-Custom': '0.4' }, rate: 0.2 },
+      { match: 'batch/', kind: 'answer', status: 503, rate: 0.1 },
+      { match: 'batch/', kind: 'reset', rate: 0.1 },
+      { match: 'batch/', kind: 'reset', rate: 0.1, after: true },
+      { match: 'status-report', kind: 'answer', status: 500, rate: 0.3 },
+      { match: 'log-other', kind: 'answer', status: 502, rate: 0.2 },
+      { match: 'batch/logger/experiment/metric', kind: 'hang', times: 1, ms: 3000 },
+    ] })
+    const done = await place.run(train(2, '--exit-timeout', '120'),
+      { T_METRICS: '4', T_STEPS: '300', T_RATE: '30' })
+    expect(done.code, done.stderr).toBe(0)
+    const { view, twice } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({ state: 'ended', afterEnd: 0 })
+    const { backends } = place.audit()
+    expect(backends[1]).toMatchObject({ delivered: 2400, pending: 0, rejected: 0 })
+    if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
+  }, 240_000)
+
+  const TIMES = ['start', 'middle', 'end']
+
+  it.each(TIMES)('goes on without a server at the %s, and `sync` completes', async (when) => {
+    await begin()
+    if (when === 'start') await server.desk.set({ down: true })
+    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '40' })
+    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
+    if (when === 'middle') {
+      await sleep(2500)
+      await server.desk.set({ down: true })
+      await sleep(1000)
+      await server.desk.set({ down: false })
+    } else if (when === 'end') {
+      await sleep(2500)
+      await server.desk.set({ down: true })
+    }
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end', 60_000, () => place.status().state === 'ended')
+    if (when !== 'middle') {
+      expect(place.audit()).toMatchObject({ balanced: true, complete: false })
+      expect(place.status().backends[1]!.fault).toContain('ECONNREFUSED')
+    }
+    await server.desk.set({ down: false })
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+    const { view } = await expectWhole(server.desk, place)
+    expect(view.state).toBe('ended')
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  }, 180_000)
+
+  it('stays within its budgets, and keeps first, last, lowest and highest of each metric', async () => {
+    const budgets = { metric: { max: 400, windowMs: 10_000 }, calls: { max: 60, windowMs: 10_000 } }
+    await begin({ budgets }, { RANKZERO_COMET_METRICS: '400/10', RANKZERO_COMET_CALLS: '60/10' })
+    const done = await place.run(train(4, '--exit-timeout', '120'),
+      { T_METRICS: '5', T_STEPS: '3000', T_RATE: '150' })
+    expect(done.code, done.stderr).toBe(0)
+    const [view] = await server.desk.experiments() as [View]
+    const { values } = contentsOf(await server.desk.series(view.key))
+    const rows = place.rows()
+    const wanted = wantedOf(rows)
+    for (const [name, value] of values) expect(value, name).toBe(wanted.get(name))
+    for (const name of extremesOf(rows)) expect(values.has(name), name).toBe(true)
+    expect(view.state).toBe('ended')
+    const { backends, ...books } = place.audit()
+    const { delivered, thinned } = backends[1]!
+    expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
+    expect(delivered + thinned).toBe(4 * 5 * 3000)
+    expect(thinned).toBeGreaterThan(0)
+    expect(view.others['rankzero points not sent']).toBe(thinned)
+    const calls = await server.desk.calls(10_000)
+    expect(calls.worst).toBeLessThanOrEqual(60)
+    expect((await server.desk.calls(10_000, { kind: 'metric' })).worstItems).toBeLessThanOrEqual(400)
+    expect((await server.desk.log()).filter(({ status }) => status === 429)).toEqual([])
+  }, 240_000)
+
+  it('tells how a job failed', async () => {
+    await begin()
+    const done = await place.run(train(2), { T_STEPS: '20', T_LEAVE: 'exit3' })
+    expect(done.code).toBe(3)
+    const { view } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({ state: 'ended', others: { 'rankzero status': 'failed' } })
+    expect(view.errors).toMatchObject([{ hasCrashed: true, isAlive: true }])
+    expect(String(view.errors[0]!.error)).toMatch(/^failed: rank [01] on .*: exit 3, last step 19/)
+  }, 120_000)
+})

@@ -1,0 +1,95 @@
+/** A run against the stand-in: its environment, and the judge of what arrived. */
+import { expect } from 'vitest'
+import type { Row } from '../../lib/aggregator/core-types.ts'
+import { Place, TRAINER } from '../scenario/harness.ts'
+import type { View } from './desk.ts'
+import type { Write } from './model.ts'
+import type { RemoteDesk } from './process.ts'
+
+export const API_KEY = 'standInKey000000000000001'
+
+/**
+ * Rows wait for all ranks: one that closes without a rank comes again, which is right, but not asked here. And
+ * no budget, unless it is.
+ */
+const PATIENT = {
+  RANKZERO_SEAL_AFTER: '600', RANKZERO_JOIN_TIMEOUT: '600', RANKZERO_COMET_METRICS: '10000000/60',
+  RANKZERO_COMET_CALLS: '1000000/60',
+}
+
+export const cometPlace = (url: string, more: NodeJS.ProcessEnv = {}): Place => new Place({
+  ...PATIENT, COMET_API_KEY: API_KEY, COMET_URL_OVERRIDE: `${url}/clientlib/`, COMET_WORKSPACE: 'ws', ...more,
+})
+
+export const train = (ranks: number, ...flags: string[]): string[] => [
+  'run', '--backend', 'comet', '--nproc', `${ranks}`, ...flags, '--', process.execPath, TRAINER,
+]
+
+export const script = (ranks: number, ...flags: string[]): string[] =>
+  [...train(ranks, ...flags).slice(0, -1), new URL('../scenario/script.js', import.meta.url).pathname]
+
+/** `metric@step` to the one value that its row wants there. */
+export function wantedOf(rows: readonly Row[]): Map<string, number | string> {
+  const wanted = new Map<string, number | string>()
+  for (const row of rows) {
+    const { metric, step, value, count, expected, min, max, std, nan, inf } = row
+    const add = (name: string, each: number | string | null): void => {
+      if (each !== null) wanted.set(`${name}@${step}`, each)
+    }
+    add(metric, value)
+    const here = count + nan + inf
+    const differ = here > 1 && (min !== max || (count > 0 && nan + inf > 0))
+    if (differ) for (const [name, each] of Object.entries({ min, max, std })) add(`${metric}/${name}`, each)
+    if (differ || here < expected) add(`${metric}/coverage`, here / expected)
+  }
+  return wanted
+}
+
+/** Where each metric has its first, last, lowest and highest point. */
+export function extremesOf(rows: readonly Row[]): string[] {
+  const names: string[] = []
+  for (const metric of new Set(rows.map((row) => row.metric))) {
+    const own = rows.filter((row) => row.metric === metric)
+    const [first] = own as [Row]
+    const best = (sign: number): Row => own.reduce((best, row) =>
+      sign * Number(row.value) > sign * Number(best.value) ? row : best, first)
+    for (const { step } of [first, own.at(-1)!, best(1), best(-1)]) names.push(`${metric}@${step}`)
+  }
+  return names
+}
+
+/** One (metric, step) never has two contents; those that came twice. */
+export function contentsOf(series: Record<string, Write[]>): {
+  values: Map<string, number | string>; twice: number
+} {
+  const values = new Map<string, number | string>()
+  const told = new Map<string, string>()
+  let twice = 0
+  for (const [name, writes] of Object.entries(series)) {
+    for (const { value, step, epoch, context, timestamp } of writes) {
+      const place = `${name}@${step}`
+      const content = JSON.stringify([value, epoch, context, timestamp])
+      if (told.has(place)) {
+        twice++
+        expect(content, place).toBe(told.get(place))
+      }
+      told.set(place, content)
+      values.set(place, value as number | string)
+    }
+  }
+  return { values, twice }
+}
+
+/** Exactly the rows of the ledger, in the one experiment that there is. */
+export async function expectWhole(desk: RemoteDesk, place: Place): Promise<{ view: View; twice: number }> {
+  const experiments = await desk.experiments()
+  expect(experiments.map(({ key }) => key)).toHaveLength(1)
+  const [view] = experiments as [View]
+  const { values, twice } = contentsOf(await desk.series(view.key))
+  const wanted = wantedOf(place.rows())
+  const missing = [...wanted].filter(([name]) => !values.has(name)).map(([name]) => name)
+  const other = [...values].filter(([name, value]) => !Object.is(wanted.get(name), value))
+  expect({ missing: missing.slice(0, 3), other: other.slice(0, 3), count: values.size })
+    .toEqual({ missing: [], other: [], count: wanted.size })
+  return { view, twice }
+}

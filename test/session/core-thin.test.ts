@@ -1,0 +1,63 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { thin, valuesOf, type Figures } from '../../lib/session/core-thin.ts'
+
+interface Point { n: number; values: number; figures: Figures }
+
+const points = fc.array(fc.record({
+  metric: fc.constantFrom('a', 'b', 'c'), values: fc.integer({ min: 1, max: 5 }),
+  value: fc.oneof(
+    { weight: 8, arbitrary: fc.integer({ min: -9, max: 9 }) }, { weight: 1, arbitrary: fc.constant(NaN) }),
+  spread: fc.nat(3),
+}), { maxLength: 400, size: 'max' }).map((all) => all.map(({ metric, values, value, spread }, n): Point => ({
+  n, values,
+  figures: { metric, value, min: value - spread, max: value + spread, odd: Number.isNaN(value) },
+})))
+
+const of = (list: readonly Point[], metric: string): Point[] =>
+  list.filter(({ figures }) => figures.metric === metric)
+const finite = (list: readonly Point[]): Point[] => list.filter(({ figures }) => !figures.odd)
+const best = (list: readonly Point[], of: (point: Point) => number): number => Math.max(...finite(list).map(of))
+
+describe('thinning', () => {
+  test('keeps first, last, lowest, highest of each metric, in order, as far as allowed', () => {
+    fc.assert(fc.property(points, fc.integer({ min: 1, max: 600 }), (list, allowed) => {
+      const kept = thin(list, allowed)
+      expect(kept.map(({ n }) => n)).toEqual(kept.map(({ n }) => n).sort((a, b) => a - b))
+      if (valuesOf(list) <= allowed) expect(kept).toEqual(list)
+      const least = thin(list, 0)
+      expect(valuesOf(kept)).toBeLessThanOrEqual(Math.max(allowed, valuesOf(least)))
+      for (const metric of ['a', 'b', 'c']) {
+        const [all, some] = [list, kept].map((each) => of(each, metric))
+        expect(some![0]).toBe(all![0])
+        expect(some!.at(-1)).toBe(all!.at(-1))
+        const figures: ((point: Point) => number)[] = [
+          ({ figures }) => figures.value, ({ figures }) => -figures.value, ({ figures }) => -figures.min,
+          ({ figures }) => figures.max]
+        for (const figure of figures) expect(best(some!, figure)).toBe(best(all!, figure))
+      }
+    }), { numRuns: 300 })
+  })
+
+  test('shows where values stop being finite, and where they are again', () => {
+    const list = Array.from({ length: 1000 }, (_, n): Point => {
+      const odd = n >= 300 && n < 700
+      const value = odd ? NaN : 1
+      return { n, values: 1, figures: { metric: 'a', value, min: value, max: value, odd } }
+    })
+    expect(thin(list, 4).map(({ n }) => n)).toEqual([0, 300, 699, 999])
+  })
+
+  test('may be done again and again, and still has the extremes of all', () => {
+    fc.assert(fc.property(points, fc.integer({ min: 1, max: 400 }), (list, cut) => {
+      const twice = thin([...thin(list.slice(0, cut), 0), ...list.slice(cut)], 0)
+      for (const point of twice) expect(list).toContain(point)
+      const valueOf = ({ figures }: Point): number => figures.value
+      for (const metric of ['a', 'b', 'c']) {
+        const [all, some] = [thin(list, 0), twice].map((each) => of(each, metric))
+        expect(best(some!, valueOf)).toBe(best(all!, valueOf))
+        expect(some!.at(-1)).toBe(all!.at(-1))
+      }
+    }), { numRuns: 300 })
+  })
+})
