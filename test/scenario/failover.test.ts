@@ -57,8 +57,8 @@ describe.concurrent('rank 0\'s node, the run directory is shared', () => {
       const lost = two.ranks.splice(0, 2)
       await Promise.all(lost.map(({ ended }) => ended))
       await until('a new head', 90_000, () => seen(two.place).host === 'h1')
-      // Its own node starts it again when it dies.
-      kill(two.net.pids(1, ' aggregator ')[0])
+      // Its own node starts it again when it dies, also when who took the run over dies with it.
+      for (const kind of [' agent ', ' aggregator ']) two.net.pids(1, kind).forEach((pid) => kill(pid))
       await two.finished()
       await until('the end', 120_000, () => seen(two.place).state === 'ended')
       const status = two.place.status()
