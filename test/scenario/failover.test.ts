@@ -20,7 +20,7 @@ function seen(place: Place): Partial<RunStatus> {
   return run === undefined ? {} : readStatus(join(place.dir, run)) ?? {}
 }
 
-/** A lock server that frees the lock of the run frees that of the ledger too; here it is held within a commit. */
+/** A server that frees the lock of the run frees the ledger's too; here a stopped commit would keep it. */
 async function stopBetweenCommits(pid: number, ledger: string): Promise<void> {
   await until('a stop between two commits', 60_000, () => {
     kill(pid, 'SIGSTOP')
