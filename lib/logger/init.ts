@@ -5,7 +5,7 @@ import { wallMs } from '../clock.ts'
 // Not config/index.ts: it loads zod, which would cost each trainer some 80 ms.
 import { findSetting, type SettingName } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
+import { newInstanceId, openJournal, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
   formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, SINGLE,
@@ -24,8 +24,8 @@ import { sayLine, WorkerRun } from './worker-run.ts'
 let open: { run: Run; options: string; warned: boolean } | null = null
 
 /**
- * The run of this process. Synchronous; a second call returns the open run. Whatever goes wrong with the
- * journal is told on stderr, and the run then records nothing.
+ * The run of this process. Synchronous; a second call returns the open run. When no directory takes its
+ * journal, that is told on stderr, values are counted as lost, and every 2 s it is tried again.
  * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other.
  */
 export function init(options: InitOptions = {}): Run {
@@ -85,14 +85,7 @@ function start(options: InitOptions): Run {
     ...headCandidates(env, identity),
   }
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
-  let journal: JournalWriter
-  try {
-    journal = createJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize, say })
-  } catch (error) {
-    const remedy = error instanceof RankzeroError ? ` ${error.remedy}` : ''
-    say(`no journal could be opened, so nothing of this rank is recorded: ${messageOf(error)}.${remedy}`)
-    return countingRun(silent(), say)
-  }
+  const journal = openJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize, say })
   process.env.RANKZERO_OWNER = formatOwner({ ...identity, pid: facts.pid, meeting: meeting.meeting })
   return openRun({ env, identity, origin, journal, cli, settings, options, say })
 }
@@ -208,14 +201,6 @@ function openBody(
     body.config = config as Record<string, unknown>
   }
   return body
-}
-
-/** What was not recorded is at least told at the end. */
-function countingRun(run: SilentRun, say: (line: string) => void): SilentRun {
-  process.on('exit', () => {
-    if (run.dropped > 0) say(`${run.dropped} values were not recorded, as no journal could be opened.`)
-  })
-  return run
 }
 
 function safely(read: () => unknown): unknown {
