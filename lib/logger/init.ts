@@ -8,8 +8,8 @@ import { messageOf, RankzeroError } from '../errors.ts'
 import { newInstanceId, openJournal, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
-  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, SINGLE,
-  type Facts, type Identity, type Meeting,
+  ARGUMENT, formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner,
+  SINGLE, TOO_LARGE, type Facts, type Identity, type Meeting,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
@@ -26,7 +26,8 @@ let open: { run: Run; options: string; warned: boolean } | null = null
 /**
  * The run of this process. Synchronous; a second call returns the open run. When no directory takes its
  * journal, that is told on stderr, values are counted as lost, and every 2 s it is tried again.
- * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other.
+ * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other, or worldSize is above
+ * 2^20.
  */
 export function init(options: InitOptions = {}): Run {
   const given = JSON.stringify(safely(() => plain(options))) ?? ''
@@ -73,7 +74,8 @@ function start(options: InitOptions): Run {
     say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its `
       + 'own. Start the ranks with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them.')
   }
-  if (identity.rank === 0 && identity.source !== 'argument') tellConflicts(identity, say)
+  if (identity.source !== ARGUMENT) tellTooLarge(identity, say)
+  if (identity.rank === 0 && identity.source !== ARGUMENT) tellConflicts(identity, say)
 
   const cli = findCli(env, say)
   const origin: Origin = {
@@ -171,6 +173,14 @@ function tellConflicts(identity: Identity, say: (line: string) => void): void {
     .map((claim) => `${claim.variables.join(', ')} (${claim.source}) say ${claim.rank} of ${claim.worldSize}`)
   say(`rank ${identity.rank} of ${identity.worldSize} is from ${identity.source}; ${others.join('; ')}. `
     + 'If that is wrong, pass rank and worldSize to init(); rankzero doctor shows more.')
+}
+
+/** Nobody would take such a rank: the aggregator refuses it, and with it the agent of its whole node. */
+function tellTooLarge({ rejected, rank, worldSize }: Identity, say: (line: string) => void): void {
+  for (const { source, why } of rejected.filter((one) => one.why.startsWith(TOO_LARGE))) {
+    say(`${source}: ${why}: ignored, so this is rank ${rank} of ${worldSize}. Correct that, or pass rank and `
+      + 'worldSize to init().')
+  }
 }
 
 function findCli(env: NodeJS.ProcessEnv, say: (line: string) => void): string[] | null {

@@ -226,6 +226,13 @@ describe('one logger per rank', () => {
     expect(drained().flatMap((line) => Object.keys(line.values ?? {}))).toEqual(['main'])
   })
 
+  it('says that a world of too many ranks in the environment is ignored, and trains', async () => {
+    const { code, err } = await train(['falls'], { RANK: '7', WORLD_SIZE: '1048577', LOCAL_RANK: '7' })
+    expect(code).toBe(0)
+    expect(err).toMatch(/env: more than 1048576 ranks: RANK=7 WORLD_SIZE=1048577.*ignored.*rank 0 of 1/)
+    expect(drained().filter((line) => line.values)).toMatchObject([{ rank: 0 }])
+  })
+
   it('refuses a rank that contradicts itself', async () => {
     const { lines } = await train(['wrong'])
     expect(lines).toMatchObject([{ code: 'USAGE', message: 'init({ rank }) is 3, but worldSize is 2' }])
