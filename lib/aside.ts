@@ -101,6 +101,13 @@ export async function silentOf(paths: readonly string[], ms: number = DISK_ANSWE
   return paths.filter((_, i) => silent[i])
 }
 
+/** Resolves when a path answers, which may be never; nothing here waits for it. */
+export async function answered(path: string): Promise<unknown> {
+  const argv = touching(path)
+  const what = argv.join('\0')
+  return asked.get(what) ?? start(argv, what)
+}
+
 export const answersSync = (path: string, ms: number = DISK_ANSWER_MS): boolean =>
   askSync(touching(path), ms) !== null
 

@@ -12,11 +12,12 @@ export const RING_BYTES = 4 * MiB
 export const SEGMENT_BYTES = 4 * MiB
 /** Outstanding segment bytes of one instance, after which loss is counted (RANKZERO_OVERFLOW_CAP). */
 export const OVERFLOW_CAP_BYTES = 256 * MiB
-/**
- * No directory takes a segment (disk full): the next attempt after this (ms); until then calls are counted
- * lost.
- */
+/** No directory takes a segment (disk full): the next attempt after this (ms); until then calls are lost. */
 export const SEGMENT_RETRY_MS = 1000
+/** No directory takes a journal: a logger tries again after this (ms), which starts a process per disk. */
+export const LATE_RETRY_MS = 2000
+/** Parameters, texts and definitions that wait for such a journal (bytes); text may take half of it. */
+export const LATE_BYTES_MAX = MiB
 /**
  * A record that its writer has counted but that does not check is damaged if it stays so for this long (ms).
  */
@@ -24,9 +25,7 @@ export const HOLE_CONFIRM_MS = 50
 /** Shared memory is used only if this much is free, or SHM_FACTOR times what all local ranks need. */
 export const SHM_FREE_BYTES_MIN = 1024 * MiB
 export const SHM_FACTOR = 16
-/**
- * Largest record; a longer payload is cut (text) or refused. A quarter of the ring, so that one always fits.
- */
+/** Largest record; a longer payload is cut (text) or refused. A quarter of the ring: one always fits. */
 export const RECORD_BYTES_MAX = MiB
 /** Text over this is cut and marked (DESIGN 13). */
 export const TEXT_BYTES_MAX = MiB - 4 * KiB

@@ -23,19 +23,15 @@ export class Adopter {
     this.#options = options
   }
 
-  /** Whether a head of `run` is to be started here now. */
-  due(now: number, run: string | null, live: boolean): boolean {
+  /** Whether a head of `run` is to be started here now; `last`: the run that this node's last head served. */
+  due(now: number, run: string | null, live: boolean, last: string | undefined): boolean {
     if (now - this.#lookedAt < FENCE_LOOK_MS) return false
     this.#lookedAt = now
     const { meeting, dir, node } = this.#options
     const shared = readShared(dir, meeting)
     const head = shared && { run: shared.run, here: shared.hostname === node }
     const lock = head === null ? 'unknown' : lockOf(join(dir, head.run))
-    return this.#adoption.look({ now, run, head, lock, live })
-  }
-
-  began(run: string): void {
-    this.#adoption.began(run)
+    return this.#adoption.look({ now, run, head, ours: run === last, lock, live })
   }
 }
 

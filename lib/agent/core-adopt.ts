@@ -15,6 +15,8 @@ export interface AdoptLook {
   run: string | null
   /** The head as the shared directory names it: run, and whether it is on this node. Null: none there. */
   head: { run: string; here: boolean } | null
+  /** The meeting file of this node says that its last head served this run. */
+  ours: boolean
   /** Of the run directory, as the kernel says. */
   lock: 'held' | 'free' | 'unknown'
   /** Connected to a head. */
@@ -23,9 +25,8 @@ export interface AdoptLook {
 
 export class Adoption {
   readonly #patienceMs: number
-  /** The run whose lock was seen held by another node, and the one whose head we have been. */
+  /** The run whose lock was seen held by another node. */
   #proved: string | null = null
-  #adopted: string | null = null
   #silentSince: number | null = null
 
   /** `random` in [0, 1): of many nodes one comes first. */
@@ -34,17 +35,13 @@ export class Adoption {
   }
 
   /** Whether to take `run` over now. */
-  look({ now, run, head, lock, live }: AdoptLook): boolean {
+  look({ now, run, head, ours, lock, live }: AdoptLook): boolean {
     this.#silentSince = live ? null : this.#silentSince ?? now
     if (head === null || head.run !== run) return false
     if (!head.here && lock === 'held') this.#proved = run
     if (lock !== 'free' || this.#silentSince === null) return false
-    // What we have taken over once is ours to start again.
-    if (head.here) return this.#adopted === run
+    // What this node has taken over is its own to start again, also for an agent that came later.
+    if (head.here) return ours
     return this.#proved === run && now - this.#silentSince >= this.#patienceMs
-  }
-
-  began(run: string): void {
-    this.#adopted = run
   }
 }

@@ -55,12 +55,11 @@ export class HeadKeeper {
   look(now: number, wanted: boolean, run: string | null): void {
     const { live } = this.#uplink.core
     const there = live || this.alive()
-    const adopt = this.#adopter.due(now, run, live) ? run : null
+    const adopt = this.#adopter.due(now, run, live, this.#seeker.local?.run) ? run : null
     const here = (this.#mayStart || this.#seeker.isNamed) && (there || this.#seeker.mayStart(now))
     if (!this.#starter.due(now, there, wanted && (here || adopt !== null))) return
     this.#notes.say(adopt === null ? 'starts an aggregator: none answers'
       : `takes run ${adopt} over: its head on another node is silent, and its lock is free`)
-    if (adopt !== null) this.#adopter.began(adopt)
     try {
       this.#start({ wide: adopt !== null || this.#seeker.several, run, adopt: adopt !== null })
     } catch (error) {

@@ -8,7 +8,9 @@
  * It starts nobody and sends nothing.
  */
 import { randomBytes } from 'node:crypto'
+import { answersSync } from '../aside.ts'
 import { PAGE_BYTES } from './format.ts'
+import { LateWriter } from './late.ts'
 import { findPlace } from './place.ts'
 import type { JournalOptions, JournalWriter } from './types.ts'
 import { Writer } from './writer.ts'
@@ -26,6 +28,17 @@ export function newInstanceId(): string {
 /** Opens the journal of this process; throws JOURNAL only when no directory takes one. */
 export function createJournal(o: JournalOptions): JournalWriter {
   return new Writer(findPlace(o))
+}
+
+/** The same, and never throws: where no directory takes a journal now, one may later (late.ts). */
+export function openJournal(o: JournalOptions): JournalWriter {
+  const answered = new Set<string>()
+  const answers = (disk: string): boolean => answersSync(disk) && answered.add(disk) !== undefined
+  try {
+    return new Writer(findPlace(o, answers))
+  } catch (error) {
+    return new LateWriter(o, answered, error)
+  }
 }
 
 /** A journal that nobody reads, in the memory of this process alone, for so many bytes. */

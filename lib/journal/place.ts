@@ -50,7 +50,22 @@ function roomy(directory: string, bytes: number, ranks: number): boolean {
   return free >= SHM_FREE_BYTES_MIN || free >= SHM_FACTOR * bytes * ranks
 }
 
-export function findPlace(o: JournalOptions): WriterPlace {
+/** The directories that may take a journal, in the order in which they are tried. */
+const placesOf = (o: JournalOptions): string[] => [shmDir(o.env), ...pendingDirs(o.origin.dir)]
+
+/** Those on disks, which may hang. */
+export const disksOf = (o: JournalOptions): string[] => placesOf(o).filter((one) => !isInMemory(one))
+
+/** Where an instance has no files: nothing is written, and what is logged is counted as lost. */
+export function nowhere({ origin: { instance }, overflowCap }: JournalOptions): WriterPlace {
+  const none = { map: null, headerBytes: 0, fd: -1, directories: [], mayUse: () => false, release: () => {} }
+  return { instance, path: '', overflowCap, ...none }
+}
+
+/** `answers`: whether a disk does. @throws RankzeroError JOURNAL when no directory takes a journal. */
+export function findPlace(
+  o: JournalOptions, answers: (directory: string) => boolean = answersSync,
+): WriterPlace {
   const shm = shmDir(o.env)
   const ranks = Math.max(1, o.localWorldSize)
   const ringBytes = o.ringBytes ?? RING_BYTES
@@ -60,9 +75,9 @@ export function findPlace(o: JournalOptions): WriterPlace {
   if (!HOST_FITS) {
     throw new RankzeroError('JOURNAL', 'this machine is big-endian', 'run on a little-endian machine')
   }
-  for (const directory of [shm, ...pending]) {
+  for (const directory of placesOf(o)) {
     try {
-      if (!isInMemory(directory) && !answersSync(directory)) throw new Error('its disk does not answer')
+      if (!isInMemory(directory) && !answers(directory)) throw new Error('its disk does not answer')
       own(directory, o.say)
       if (directory === shm && !roomy(shm, ringBytes, ranks)) throw new Error('too little is free')
       const mapped = directory === shm && mayMap(shm, o.env) ? ringBytes : 0

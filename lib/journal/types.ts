@@ -21,6 +21,7 @@ export interface JournalWriter {
   readonly instance: string
   /** Records go to a mapped ring first; without it every record is one write(2) to a segment. */
   readonly mapped: boolean
+  /** '' while no directory takes it: then values are counted as lost, and other records wait. */
   readonly path: string
   /** Where values go between begin and commit; read it anew after each begin. */
   readonly f64: Float64Array
@@ -33,8 +34,11 @@ export interface JournalWriter {
   define(id: number, names: readonly string[], time: number): boolean
   /** Writes a JSON record; false when there is no room or it is larger than a record may be. */
   payload(kind: Kind, body: object, time: number): boolean
-  /** Called about once a second: writes reports of losses, and in file mode the counters of the header. */
-  tick(now: number): void
+  /**
+   * Called about once a second, and once before the end (`last`): writes reports of losses, in file mode the
+   * counters of the header, and looks for a place where there is none yet.
+   */
+  tick(now: number, last?: boolean): void
   countRefused(n: number): void
   /** Last seq that is durable at the aggregator. */
   acked(): number

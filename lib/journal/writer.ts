@@ -46,11 +46,11 @@ const SCRATCH_BYTES = 64 * 1024
 
 export class Writer implements JournalWriter {
   readonly instance: string
-  readonly path: string
-  readonly mapped: boolean
-  f64: Float64Array
-  #i32: Int32Array
-  #u8: Uint8Array
+  path!: string
+  mapped!: boolean
+  f64!: Float64Array
+  #i32!: Int32Array
+  #u8!: Uint8Array
   /** Where the next record starts, and the bytes that it may take; 0 sends begin to #makeRoom. */
   #word = 0
   #room = 0
@@ -58,14 +58,14 @@ export class Writer implements JournalWriter {
   #flags = 0
   #seqLow = 0
   #seqHigh = 0
-  #inRing: boolean
+  #inRing!: boolean
   #points = 0
   #epoch = 0
   readonly #seed: number
-  readonly #header: OwnerHeader
-  #ring: Ring | null
-  readonly #segments: Segments
-  readonly #place: WriterPlace
+  #header!: OwnerHeader
+  #ring!: Ring | null
+  #segments!: Segments
+  #place!: WriterPlace
   readonly #layouts = new Layouts()
   readonly #losses = new Losses()
   /** Definitions that found no room: no values before they are written. */
@@ -76,19 +76,9 @@ export class Writer implements JournalWriter {
   #closed = false
 
   constructor(place: WriterPlace) {
-    this.#place = place
     this.instance = place.instance
-    this.path = place.path
-    this.mapped = place.map !== null
     this.#seed = seedOf(place.instance)
-    this.#ring = place.map ? new Ring(place.map, place.headerBytes, this.#seed) : null
-    this.#header = new OwnerHeader(this.#ring?.f64 ?? null, place.fd)
-    this.#segments = new Segments(place.instance, place.directories, place.overflowCap, place.mayUse)
-    this.#inRing = this.#ring !== null
-    const scratch = this.#ring ?? scratchOf(SCRATCH_BYTES)
-    this.f64 = scratch.f64
-    this.#i32 = scratch.i32
-    this.#u8 = scratch.u8
+    this.#settle(place)
   }
 
   begin(count: number, weighted: boolean): number {
@@ -344,11 +334,31 @@ export class Writer implements JournalWriter {
         this.#layouts.wasWritten(definition)
         continue
       }
-      this.#undefined = waiting.slice(i)
+      this.#undefined = i === 0 ? waiting : waiting.slice(i)
       this.#room = 0
       return false
     }
     return true
+  }
+
+  #settle(place: WriterPlace): void {
+    this.#place = place
+    this.path = place.path
+    this.mapped = place.map !== null
+    this.#ring = place.map ? new Ring(place.map, place.headerBytes, this.#seed) : null
+    this.#header = new OwnerHeader(this.#ring?.f64 ?? null, place.fd)
+    this.#segments = new Segments(place.instance, place.directories, place.overflowCap, place.mayUse)
+    this.#inRing = this.#ring !== null
+    this.#use(this.#ring ?? scratchOf(SCRATCH_BYTES))
+  }
+
+  /** From nowhere to a place: no record was written before, and what was counted stays. */
+  protected move(place: WriterPlace): void {
+    const counted = this.#header.cells
+    this.#settle(place)
+    const { cells } = this.#header
+    for (const cell of [OWNER.lost, OWNER.refused]) cells[cell] = counted[cell]!
+    this.#retryAt = -Infinity
   }
 
   #enterSegments(): void {

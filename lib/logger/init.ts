@@ -5,11 +5,11 @@ import { wallMs } from '../clock.ts'
 // Not config/index.ts: it loads zod, which would cost each trainer some 80 ms.
 import { findSetting, type SettingName } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { createJournal, newInstanceId, pidNamespace, type JournalWriter } from '../journal/index.ts'
+import { newInstanceId, openJournal, pidNamespace, type JournalWriter } from '../journal/index.ts'
 import { AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX } from '../limits.ts'
 import {
-  formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner, SINGLE,
-  type Facts, type Identity, type Meeting,
+  ARGUMENT, formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner,
+  SINGLE, TOO_LARGE, type Facts, type Identity, type Meeting,
 } from '../rank/index.ts'
 import { Kind, type Bodies, type Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
@@ -24,9 +24,10 @@ import { sayLine, WorkerRun } from './worker-run.ts'
 let open: { run: Run; options: string; warned: boolean } | null = null
 
 /**
- * The run of this process. Synchronous; a second call returns the open run. Whatever goes wrong with the
- * journal is told on stderr, and the run then records nothing.
- * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other.
+ * The run of this process. Synchronous; a second call returns the open run. When no directory takes its
+ * journal, that is told on stderr, values are counted as lost, and every 2 s it is tried again.
+ * @throws RankzeroError USAGE when rank, worldSize and localRank contradict each other, or worldSize is above
+ * 2^20.
  */
 export function init(options: InitOptions = {}): Run {
   const given = JSON.stringify(safely(() => plain(options))) ?? ''
@@ -73,7 +74,8 @@ function start(options: InitOptions): Run {
     say(`nothing says which run this rank of ${identity.worldSize} belongs to, so it is a run of its `
       + 'own. Start the ranks with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them.')
   }
-  if (identity.rank === 0 && identity.source !== 'argument') tellConflicts(identity, say)
+  if (identity.source !== ARGUMENT) tellTooLarge(identity, say)
+  if (identity.rank === 0 && identity.source !== ARGUMENT) tellConflicts(identity, say)
 
   const cli = findCli(env, say)
   const origin: Origin = {
@@ -85,14 +87,7 @@ function start(options: InitOptions): Run {
     ...headCandidates(env, identity),
   }
   const localWorldSize = identity.localWorldSize ?? identity.worldSize
-  let journal: JournalWriter
-  try {
-    journal = createJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize, say })
-  } catch (error) {
-    const remedy = error instanceof RankzeroError ? ` ${error.remedy}` : ''
-    say(`no journal could be opened, so nothing of this rank is recorded: ${messageOf(error)}.${remedy}`)
-    return countingRun(silent(), say)
-  }
+  const journal = openJournal({ origin, env, overflowCap: settings.overflowCap, localWorldSize, say })
   process.env.RANKZERO_OWNER = formatOwner({ ...identity, pid: facts.pid, meeting: meeting.meeting })
   return openRun({ env, identity, origin, journal, cli, settings, options, say })
 }
@@ -180,6 +175,14 @@ function tellConflicts(identity: Identity, say: (line: string) => void): void {
     + 'If that is wrong, pass rank and worldSize to init(); rankzero doctor shows more.')
 }
 
+/** Nobody would take such a rank: the aggregator refuses it, and with it the agent of its whole node. */
+function tellTooLarge({ rejected, rank, worldSize }: Identity, say: (line: string) => void): void {
+  for (const { source, why } of rejected.filter((one) => one.why.startsWith(TOO_LARGE))) {
+    say(`${source}: ${why}: ignored, so this is rank ${rank} of ${worldSize}. Correct that, or pass rank and `
+      + 'worldSize to init().')
+  }
+}
+
 function findCli(env: NodeJS.ProcessEnv, say: (line: string) => void): string[] | null {
   try {
     return cliOf(env)
@@ -208,14 +211,6 @@ function openBody(
     body.config = config as Record<string, unknown>
   }
   return body
-}
-
-/** What was not recorded is at least told at the end. */
-function countingRun(run: SilentRun, say: (line: string) => void): SilentRun {
-  process.on('exit', () => {
-    if (run.dropped > 0) say(`${run.dropped} values were not recorded, as no journal could be opened.`)
-  })
-  return run
 }
 
 function safely(read: () => unknown): unknown {

@@ -32,9 +32,12 @@ export class AgentKeeper {
     return this.#options.cli !== null || this.#journal.beat() > 0
   }
 
-  /** Starts an agent when none has stamped its beat for BEAT_STALE_MS; then again with doubling pauses. */
+  /**
+   * Starts an agent when none has stamped its beat for BEAT_STALE_MS; then again with doubling pauses. None
+   * while no directory takes the journal: there is nothing to deliver.
+   */
   look(now: number): void {
-    if (now >= this.#options.firstStartAt) this.ensure(now)
+    if (now >= this.#options.firstStartAt && this.#journal.path !== '') this.ensure(now)
   }
 
   /** As `look`, without waiting for somebody else to do it. */

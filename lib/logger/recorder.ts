@@ -99,6 +99,7 @@ export class Recorder {
     if (this.#ended) return
     this.#busy = true
     this.#runNested()
+    this.#journal.tick(wallMs(), true)
     this.report()
     this.#ended = true
     const { logged } = this.#journal

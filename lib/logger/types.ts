@@ -30,6 +30,7 @@ export interface InitOptions {
   capture?: boolean
   /** Global rank, 0 <= rank < worldSize; default: what the launcher says (`rankzero doctor` shows which). */
   rank?: number
+  /** At most 2^20. */
   worldSize?: number
   localRank?: number
 }

@@ -9,6 +9,7 @@
  * data.
  */
 import { RankzeroError } from '../errors.ts'
+import { WORLD_SIZE_MAX } from '../limits.ts'
 import { LAUNCHERS, TRIPLE, wholeNumber, type Launcher } from './launchers.ts'
 import type { Env, Facts, Identity } from './types.ts'
 
@@ -28,6 +29,9 @@ export interface ExplicitRank {
   localRank?: number
 }
 
+/** How the reason begins for which a world was rejected that no aggregator takes. */
+export const TOO_LARGE = `more than ${WORLD_SIZE_MAX} ranks`
+
 type Tuple = Omit<Identity, 'launcher' | 'conflicts' | 'rejected'>
 
 /** The source of a process that nobody launched as one of several. */
@@ -39,7 +43,8 @@ export const ARGUMENT = 'argument'
  * The rank of this process: an explicit argument, else the first launcher of the table with a complete tuple,
  * except that the bare triple stands behind a launcher's own row unless its world is larger (else it leaked
  * in).
- * @throws RankzeroError USAGE when explicit arguments contradict themselves; the environment never throws.
+ * @throws RankzeroError USAGE when explicit arguments contradict themselves, or worldSize is above
+ * WORLD_SIZE_MAX; the environment never throws.
  */
 export function identify(env: Env, facts: Facts, explicit: ExplicitRank = {}): Identity {
   const tuples: Tuple[] = []
@@ -79,6 +84,9 @@ function explicitTuple(explicit: ExplicitRank, tuples: Tuple[]): Tuple | null {
       throw new RankzeroError('USAGE', `init({ ${name} }) is ${String(value)}: not a whole number`, remedy)
     }
   }
+  if (worldSize! > WORLD_SIZE_MAX) {
+    throw new RankzeroError('USAGE', `init({ worldSize }) is ${worldSize}: ${TOO_LARGE}`, remedy)
+  }
   if (rank! >= worldSize!) {
     throw new RankzeroError('USAGE', `init({ rank }) is ${rank}, but worldSize is ${worldSize}`, remedy)
   }
@@ -104,6 +112,7 @@ function readTuple(launcher: Launcher, env: Env, facts: Facts): Tuple | Rejected
   const localWorldName = launcher.localWorld?.find((name) => env[name] !== undefined)
   const variables = [launcher.rank, launcher.world, localName, localWorldName].filter((name) => name != null)
   const reject = (why: string): Rejected => ({ source: launcher.source, variables, why })
+  const shown = variables.map((name) => `${name}=${env[name] ?? ''}`).join(' ')
   const objection = launcher.objection?.(env, facts)
   if (objection != null) return reject(objection)
 
@@ -113,8 +122,9 @@ function readTuple(launcher: Launcher, env: Env, facts: Facts): Tuple | Rejected
   const rank = launcher.rank === null ? computedRank(launcher, env, worldSize, nodeRank, local)
     : wholeNumber(env[launcher.rank])
   if (!(rank < worldSize) || (local !== null && !(local < worldSize))) {
-    return reject(`no rank below a size: ${variables.map((name) => `${name}=${env[name] ?? ''}`).join(' ')}`)
+    return reject(`no rank below a size: ${shown}`)
   }
+  if (worldSize > WORLD_SIZE_MAX) return reject(`${TOO_LARGE}: ${shown}`)
   const localWorldSize = launcher.localWorldFrom?.(env)
     ?? (localWorldName === undefined ? null : optional(env[localWorldName]))
   return {

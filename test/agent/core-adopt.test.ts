@@ -6,7 +6,7 @@ const RUN = 'run'
 const ELSEWHERE = { run: RUN, here: false }
 const HERE = { run: RUN, here: true }
 const look = (over: Partial<AdoptLook>): AdoptLook =>
-  ({ now: 0, run: RUN, head: ELSEWHERE, lock: 'held', live: true, ...over })
+  ({ now: 0, run: RUN, head: ELSEWHERE, ours: false, lock: 'held', live: true, ...over })
 const LATE = ADOPT_AFTER_MS + ADOPT_SPREAD_MS
 
 /** One that has seen the lock held across nodes, and lost the head at 0. */
@@ -69,11 +69,11 @@ test('another run, or one that ended and took its endpoint away, is left alone',
   expect(orphan().look(look({ now: LATE, run: null, lock: 'free', live: false }))).toBe(false)
 })
 
-test('what was taken over is started again at once when it dies here', () => {
-  const adoption = orphan()
+test('what this node took over is started again at once when it dies here, also by a younger agent', () => {
   const dead = { head: HERE, lock: 'free', live: false } as const
-  expect(adoption.look(look({ ...dead, now: 1 }))).toBe(false)
-  adoption.began(RUN)
-  expect(adoption.look(look({ ...dead, now: 2 }))).toBe(true)
-  expect(adoption.look(look({ ...dead, now: 3, lock: 'held' }))).toBe(false)
+  for (const adoption of [orphan(), new Adoption(() => 0)]) {
+    expect(adoption.look(look({ ...dead, now: 1 }))).toBe(false)
+    expect(adoption.look(look({ ...dead, now: 2, ours: true }))).toBe(true)
+    expect(adoption.look(look({ ...dead, now: 3, ours: true, lock: 'held' }))).toBe(false)
+  }
 })

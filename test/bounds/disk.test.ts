@@ -80,6 +80,29 @@ describe('a disk that hangs before the start', () => {
     })), 120_000)
 })
 
+describe('a disk that hangs and is all there is, so that there is no journal', () => {
+  const everything = (disk: string): NodeJS.ProcessEnv =>
+    Object.assign({}, ...Object.values(ON_DISK).map((env) => env(disk))) as NodeJS.ProcessEnv
+
+  it.each(['Node', 'Python'])('a %s trainer goes on, tries again, and leaves in time', (language) =>
+    withDisk('HOME', async (place, disk) => {
+      await disk.hang()
+      const python = join(place.root, 'train.py')
+      writeFileSync(python, 'import rankzero, time\nrun = rankzero.init()\n'
+        + 'for i in range(60): run.log({"a": i}); time.sleep(0.1)\n')
+      const argv = language === 'Node' ? NODE_TRAINER : [PYTHON, python]
+      const own = {
+        PYTHONNOUSERSITE: '1', PYTHONPATH: CLIENT, RANKZERO_CLI: place.cli, T_METRICS: '1', T_STEPS: '60',
+        T_RATE: '10',
+      }
+      const done = await place.run(argv, { ...everything(disk.path), ...own })
+      expect(done.code, done.stderr).toBe(0)
+      expect(done.stderr).toContain('its disk does not answer')
+      expect(done.stderr).toContain('no journal could be opened: 60 values were not recorded')
+      expectWithin(done, 3 * DISK_ANSWER_MS + 6000)
+    }), 120_000)
+})
+
 describe('a disk that hangs in mid-run', () => {
   it.each(ALL.slice(0, 3))('%s: training goes on, signals are heard, the end is bounded', (what) =>
     withDisk(what, async (place, disk, env) => {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
@@ -226,6 +226,13 @@ describe('one logger per rank', () => {
     expect(drained().flatMap((line) => Object.keys(line.values ?? {}))).toEqual(['main'])
   })
 
+  it('says that a world of too many ranks in the environment is ignored, and trains', async () => {
+    const { code, err } = await train(['falls'], { RANK: '7', WORLD_SIZE: '1048577', LOCAL_RANK: '7' })
+    expect(code).toBe(0)
+    expect(err).toMatch(/env: more than 1048576 ranks: RANK=7 WORLD_SIZE=1048577.*ignored.*rank 0 of 1/)
+    expect(drained().filter((line) => line.values)).toMatchObject([{ rank: 0 }])
+  })
+
   it('refuses a rank that contradicts itself', async () => {
     const { lines } = await train(['wrong'])
     expect(lines).toMatchObject([{ code: 'USAGE', message: 'init({ rank }) is 3, but worldSize is 2' }])
@@ -241,8 +248,44 @@ describe('places and leftovers', () => {
     const places = { RANKZERO_DIR: join(blocked, 'x'), HOME: join(blocked, 'y') }
     const { code, err } = await train(['falls'], places)
     expect(code).toBe(0)
-    expect(err).toContain('no journal could be opened, so nothing of this rank is recorded')
-    expect(err).toContain('1 values were not recorded')
+    expect(err).toContain('no journal could be opened, so what this rank logs is lost, and counted')
+    expect(err).toContain('no journal could be opened: 1 values were not recorded')
+  })
+
+  describe.each(['shared memory', 'a disk'])('everything is full until %s has room again', (where) => {
+    let full = ''
+    let env: Env = {}
+    beforeEach(() => {
+      const inMemory = where === 'shared memory'
+      full = inMemory ? shm : dir
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'rz', full])
+      expect(() => writeFileSync(join(full, 'filler'), Buffer.alloc(1 << 20))).toThrow(/ENOSPC/)
+      env = { HOME: '/proc/nowhere', ...!inMemory && { RANKZERO_SHM_DIR: '/proc/nowhere' } }
+      if (inMemory) writeFileSync(join(dir, '.pending'), '')
+    })
+    afterEach(() => execFileSync('umount', ['-l', full]))
+
+    it.each(['meanwhile', 'at the end'])('a journal opens %s; what was lost is booked', async (when) => {
+      const journals = where === 'shared memory' ? shm : join(dir, '.pending')
+      const { code, lines, err } = await train(['late', full, journals, when], env)
+      expect(code, err).toBe(0)
+      const before = { loss: 1500, acc: 1000 }
+      const lost = when === 'meanwhile' ? before : { ...before, loss: 1600, val: 100 }
+      expect(lines).toHaveLength(1)
+      const all = drained()
+      expect(all[0]).toMatchObject({ kind: Kind.open, body: { project: 'p', config: { lr: 0.1 } } })
+      expect(bodies(Kind.params)).toEqual([{ params: { a: 1 } }])
+      expect(bodies(Kind.define)).toEqual([{ metric: 'loss', reduce: 'max' }])
+      // Texts may take half of what waits.
+      expect(bodies(Kind.text)).toHaveLength(5)
+      expect(bodies(Kind.lost)).toEqual([{ points: lost, cause: 'overflow' }])
+      expect(bodies(Kind.refused)).toEqual([{ values: { loss: 1 }, causes: { string: 1 } }])
+      expect(bodies(Kind.end)).toEqual([{ exit: 0, logged: 2700, refused: 1 }])
+      const steps = all.filter((line) => line.values).map((line) => line.step)
+      expect(steps).toEqual(when === 'meanwhile' ? Array.from({ length: 100 }, (_, i) => 2000 + i) : [])
+      expect(err).toContain('no directory takes a journal')
+      expect(err).toContain(`${when === 'meanwhile' ? 2500 : 2700} values before are lost, and counted`)
+    }, 30_000)
   })
 
   it('ignores RANKZERO_RUN of an ended run, with one warning', async () => {

@@ -1,6 +1,6 @@
 // A trainer for tests: leaves in the way that its first argument names. Prints what the test wants to know.
-import { fork } from 'node:child_process'
-import { appendFileSync } from 'node:fs'
+import { execFileSync, fork } from 'node:child_process'
+import { appendFileSync, readdirSync } from 'node:fs'
 import { isMainThread, Worker } from 'node:worker_threads'
 import { init } from '../../dist/index.js'
 
@@ -109,6 +109,23 @@ const scenarios = {
     init().log({ a: 1 })
     say('ready')
     setInterval(() => {}, 1000)
+  },
+  /** Everything is full at first; then `argv[3]`, where it is mounted, is made larger. */
+  async late() {
+    const [place, journals, when] = process.argv.slice(3)
+    const { log, ...run } = init({ project: 'p', config: { lr: 0.1 } })
+    run.params({ a: 1 })
+    run.define('loss', { reduce: 'max' })
+    for (let i = 0; i < 10; i++) run.text('t'.repeat(100_000))
+    for (let step = 0; step < 1000; step++) log({ loss: 1, acc: step }, { step })
+    log({ loss: 'high' })
+    for (let step = 0; step < 500; step++) log({ loss: 1 }, { step: 1000 + step, weight: 2 })
+    execFileSync('mount', ['-o', 'remount,size=128m', place])
+    const isOpen = () => readdirSync(journals).some((name) => name.endsWith('.jnl'))
+    while (when === 'meanwhile' && !isOpen()) await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let step = 0; step < 100; step++) log({ loss: 2, val: step }, { step: 2000 + step })
+    say({ id: run.id })
+    await run.end()
   },
   beats() {
     init().log({ a: 1 })

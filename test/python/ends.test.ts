@@ -86,6 +86,16 @@ describe('init()', () => {
     expect(done.stderr).toContain('RankzeroError: init(rank=) is 2, but world_size is 2. Pass rank and')
   })
 
+  it('raises for a world of too many ranks; one in the environment is ignored, which is said', () => {
+    const done = leave('import rankzero\nrankzero.init(rank=2, world_size=2**20 + 1)')
+    expect(done.stderr).toContain(
+      'RankzeroError: init(world_size=) is 1048577: more than 1048576 ranks. Pass rank and')
+    const { status, stderr, journals } = leave(START, { RANK: '7', WORLD_SIZE: '1048577', LOCAL_RANK: '7' })
+    expect(status).toBe(0)
+    expect(stderr).toMatch(/env: more than 1048576 ranks: RANK=7 WORLD_SIZE=1048577.*ignored.*rank 0 of 1/)
+    expect(journals[0]!.origin).toMatchObject({ rank: 0, worldSize: 1 })
+  })
+
   it('writes who it is, and its arguments', () => {
     const done = leave('import rankzero\nrankzero.init(project="p", name="n", key="k", '
       + 'config={"lr": float("nan"), "big": 2**80}, rank=1, world_size=4, local_rank=0)')
@@ -111,6 +121,7 @@ describe('init()', () => {
       RANKZERO_SHM_DIR: '/proc/nowhere', RANKZERO_DIR: '/proc/nowhere', HOME: '/proc/nowhere',
     })
     expect(done.status).toBe(0)
-    expect(done.stderr).toContain('no journal could be opened, so nothing of this rank is recorded')
+    expect(done.stderr).toContain('no journal could be opened, so what this rank logs is lost, and counted')
+    expect(done.stderr).toContain('no journal could be opened: 1 values were not recorded')
   })
 })

@@ -95,17 +95,17 @@ export function leave(code: string, env: NodeJS.ProcessEnv = {}, program = PYTHO
   writeFileSync(path, code)
   const clean = Object.entries(process.env)
     .filter(([name]) => !/^(RANKZERO|RANK$|WORLD_SIZE|LOCAL_|SLURM|OMPI|PMI|MASTER_|VITEST)/.test(name))
+  const all: Record<string, string | undefined> = {
+    ...Object.fromEntries(clean), PATH: '/nowhere', HOME: dir, PYTHONPATH: CLIENT,
+    PYTHONDONTWRITEBYTECODE: '1', RANKZERO_DIR: join(dir, 'runs'), RANKZERO_SHM_DIR: join(dir, 'shm'),
+    ...env,
+  }
   const done = spawnSync(program, [path], {
-    encoding: 'utf8', maxBuffer: 1 << 28, timeout: 180_000, cwd: dir,
-    env: {
-      ...Object.fromEntries(clean), PATH: '/nowhere', HOME: dir, PYTHONPATH: CLIENT,
-      PYTHONDONTWRITEBYTECODE: '1', RANKZERO_DIR: join(dir, 'runs'), RANKZERO_SHM_DIR: join(dir, 'shm'),
-      ...env,
-    },
+    encoding: 'utf8', maxBuffer: 1 << 28, timeout: 180_000, cwd: dir, env: all,
   })
   const told = /rankzero: (rank \d+: )?the rankzero command was not found, [^\n]*\n/g
   const { status, signal, stdout } = done
-  const places = [join(dir, 'shm'), join(dir, 'runs/.pending')]
+  const places = [all['RANKZERO_SHM_DIR']!, join(all['RANKZERO_DIR']!, '.pending')]
   const journals = places.flatMap(listJournals).map(leftIn)
     .sort((a, b) => a.origin.rank - b.origin.rank || a.origin.startedAt - b.origin.startedAt)
   return { status, signal, stdout, stderr: done.stderr.replace(told, ''), journals }

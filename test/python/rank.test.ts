@@ -80,7 +80,9 @@ const recorded = readdirSync(here)
   .flatMap((name) => (JSON.parse(readFileSync(new URL(name, here), 'utf8')) as Recording).processes)
 
 /** Every variable that decides something, with values that do, nearly do, and do not. */
-const NUMBERS = ['0', '1', '2', '3', '4', '8', '', '-1', '1.0', 'x', ' 1', '99999999999999999']
+const NUMBERS = [
+  '0', '1', '2', '3', '4', '8', '', '-1', '1.0', 'x', ' 1', '1048576', '1048577', '99999999999999999',
+]
 const NUMBERED = [
   'RANKZERO_RANK', 'RANKZERO_WORLD_SIZE', 'RANKZERO_LOCAL_RANK', 'RANKZERO_LOCAL_WORLD_SIZE',
   'RANKZERO_NODE_RANK', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE', 'LOCAL_SIZE', 'GROUP_RANK',
@@ -123,7 +125,8 @@ function randomCase(next: () => number): Case {
   const ancestors = pids.map((pid) => ({ pid, start: pid * 10, name: pick(NAMES) }))
   const facts = { pid: 100, procStart: 7, bootId: 'boot', uid: pick([0, 1000]), ancestors }
   const explicit = next() < 0.8 ? {} : {
-    rank: pick([0, 1, 2, undefined]), worldSize: pick([1, 2, 4, undefined]), localRank: pick([0, undefined]),
+    rank: pick([0, 1, 2, undefined]), worldSize: pick([1, 2, 4, 1048577, undefined]),
+    localRank: pick([0, undefined]),
   }
   return { env, facts, explicit }
 }

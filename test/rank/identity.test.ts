@@ -176,3 +176,25 @@ describe('what must not be taken for a rank', () => {
     }])
   })
 })
+
+describe('a world of more than 1,048,576 ranks', () => {
+  it('is refused as an argument, with value and remedy', () => {
+    expect(identify({}, alone, { rank: 0, worldSize: 2 ** 20 }).worldSize).toBe(2 ** 20)
+    expect(() => identify({}, alone, { rank: 0, worldSize: 2 ** 20 + 1 })).toThrow(
+      expect.objectContaining({
+        code: 'USAGE', message: 'init({ worldSize }) is 1048577: more than 1048576 ranks',
+        remedy: expect.stringContaining('Pass rank and worldSize together'),
+      }))
+  })
+
+  it('is no claim of a launcher: the next one decides, and doctor says why', () => {
+    const variables = ['OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK']
+    const why = 'more than 1048576 ranks: '
+      + 'OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=1048577 OMPI_COMM_WORLD_LOCAL_RANK=3'
+    const rejected = [{ source: 'openmpi', variables, why }]
+    const env = { ...ompi(3, 2 ** 20 + 1), ...slurm(1, 2) }
+    expect(identify(env, alone)).toMatchObject({ source: 'slurm', rank: 1, worldSize: 2, rejected })
+    expect(identify(ompi(3, 2 ** 20 + 1), alone)).toMatchObject({ source: 'single', worldSize: 1, rejected })
+    expect(identify(ompi(3, 2 ** 20), alone)).toMatchObject({ source: 'openmpi', worldSize: 2 ** 20 })
+  })
+})

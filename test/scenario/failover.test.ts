@@ -1,7 +1,8 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { readEndpoint, readStatus } from '../../lib/backend/local.ts'
+import { ledgerPath, readEndpoint, readStatus } from '../../lib/backend/local.ts'
+import { openSqlite } from '../../lib/ledger/sqlite.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 import { CLI, kill, Place, sleep, TRAINER, until } from './harness.ts'
 import { TwoHosts, type Job } from './two-hosts.ts'
@@ -17,6 +18,24 @@ const TIME_MS = 300_000
 function seen(place: Place): Partial<RunStatus> {
   const [run] = place.runs()
   return run === undefined ? {} : readStatus(join(place.dir, run)) ?? {}
+}
+
+/** A server that frees the lock of the run frees the ledger's too; here a stopped commit would keep it. */
+async function stopBetweenCommits(pid: number, ledger: string): Promise<void> {
+  await until('a stop between two commits', 60_000, () => {
+    kill(pid, 'SIGSTOP')
+    if (!/\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))) return false
+    const db = openSqlite(ledger, { readonly: false, busyMs: 0 })
+    try {
+      db.exec('BEGIN IMMEDIATE; ROLLBACK')
+      return true
+    } catch {
+      kill(pid, 'SIGCONT')
+      return false
+    } finally {
+      db.close()
+    }
+  })
 }
 
 async function begun(job: Job, count = 2): Promise<TwoHosts> {
@@ -38,8 +57,8 @@ describe.concurrent('rank 0\'s node, the run directory is shared', () => {
       const lost = two.ranks.splice(0, 2)
       await Promise.all(lost.map(({ ended }) => ended))
       await until('a new head', 90_000, () => seen(two.place).host === 'h1')
-      // Its own node starts it again when it dies.
-      kill(two.net.pids(1, ' aggregator ')[0])
+      // Its own node starts it again when it dies, also when who took the run over dies with it.
+      for (const kind of [' agent ', ' aggregator ']) two.net.pids(1, kind).forEach((pid) => kill(pid))
       await two.finished()
       await until('the end', 120_000, () => seen(two.place).state === 'ended')
       const status = two.place.status()
@@ -156,7 +175,7 @@ describe.concurrent('an aggregator that lost its lock while it was stopped', () 
       await until('points', 60_000, () => (seen(place).books?.admitted ?? 0) > 100)
       const [run] = place.runs() as [string]
       const dir = join(place.dir, run)
-      kill(zombie, 'SIGSTOP')
+      await stopBetweenCommits(zombie, ledgerPath(dir))
       // What a lock server does that has not heard of it for long.
       rmSync(join(dir, 'term.lock'))
       const { meeting } = readEndpoint(dir)!

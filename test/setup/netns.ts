@@ -104,6 +104,7 @@ export async function hosts(count: number): Promise<Hosts> {
 
   const held = await Promise.all(['', ...every.map(name)].map((host) => hold(host, files)))
   const [hub, ...machines] = held as [ChildProcess, ...ChildProcess[]]
+  const lost = new Set<ChildProcess>()
   const link = (...args: string[]): void => sh(...inside(hub, 'ip', 'link', ...args))
   link('add', 'br0', 'type', 'bridge')
   link('set', 'br0', 'up')
@@ -124,11 +125,13 @@ export async function hosts(count: number): Promise<Hosts> {
       link('set', `v${i}`, 'nomaster')
       for (const { pid } of tenants(machines[i]!)) kill(pid)
       machines[i]!.stdin!.end()
+      lost.add(machines[i]!)
     },
     pids: (i, needle = '') =>
       tenants(machines[i]!).filter(({ cmd }) => cmd.includes(needle)).map(({ pid }) => pid),
     dispose: () => {
-      for (const { pid } of machines.flatMap(tenants)) kill(pid)
+      // The pid of a holder that is gone may be anybody's by now.
+      for (const { pid } of machines.filter((one) => !lost.has(one)).flatMap(tenants)) kill(pid)
       for (const holder of held) holder.stdin!.end()
       rmSync(files, { recursive: true, force: true })
     },

@@ -50,8 +50,11 @@ class AgentKeeper:
         return self._options.cli is not None or self._journal.beat() > 0
 
     def look(self, now: int) -> None:
-        """Starts an agent when none has stamped its beat for BEAT_STALE_MS; then with doubling pauses."""
-        if now >= self._options.first_start_at:
+        """Starts an agent when none has stamped its beat for BEAT_STALE_MS; then with doubling pauses.
+
+        None while no directory takes the journal: there is nothing to deliver.
+        """
+        if now >= self._options.first_start_at and self._journal.path:
             self.ensure(now)
 
     def ensure(self, now: int) -> None:

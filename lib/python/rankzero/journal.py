@@ -36,10 +36,24 @@ def now_ms() -> int:
 class Journal:
     def __init__(self, place: Place) -> None:
         self.instance = place.instance
+        self._seed = seed_of(place.instance)
+        self._settle(place)
+        self._epoch = 0
+        self._layouts = Layouts()
+        self._losses = Losses()
+        self._undefined: List[Tuple[Layout, bytes]] = []
+        """Definitions that found no room: no values before they are written."""
+        self._defining = False
+        self._lap_start = 0
+        self._retry_at = 0.0
+        self._directory = -1
+        self._closed = False
+
+    def _settle(self, place: Place) -> None:
         self.path = place.path
+        """Empty while no directory takes the journal (late.py)."""
         self.mapped = place.map is not None
         self._place = place
-        self._seed = seed_of(place.instance)
         memory = memoryview(place.map) if place.map is not None else None
         self._ring = Ring(memory, place.header_bytes, self._seed) if memory is not None else None
         self._header = OwnerHeader(memory, place.fd)
@@ -51,16 +65,14 @@ class Journal:
         # in the ring also the end of the room there, and what the ring offset is more than the one in the
         # file. One tuple: it changes at once or not at all.
         self._cursor: Tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
-        self._epoch = 0
-        self._layouts = Layouts()
-        self._losses = Losses()
-        self._undefined: List[Tuple[Layout, bytes]] = []
-        """Definitions that found no room: no values before they are written."""
-        self._defining = False
-        self._lap_start = 0
+
+    def move(self, place: Place) -> None:
+        """From nowhere to a place: no record was written before, and what was counted stays."""
+        counted = self._header.cells
+        self._settle(place)
+        for cell in (LOST, REFUSED):
+            self._header.cells[cell] = counted[cell]
         self._retry_at = 0.0
-        self._directory = -1
-        self._closed = False
 
     # --- writing
 
@@ -110,11 +122,14 @@ class Journal:
         self._define_all()
         return True
 
-    def payload(self, kind: int, body: Dict[str, Any]) -> bool:
+    def payload(self, kind: int, body: Dict[str, Any], time: Optional[int] = None) -> bool:
         """Writes a JSON record; False when there is no room or it is larger than a record may be."""
         if kind == Kind.end:
             self._report_losses()
-        return self._payload(kind, 0, json_bytes(body), now_ms())
+        return self._payload(kind, 0, json_bytes(body), now_ms() if time is None else time)
+
+    def look(self, last: bool = False) -> None:
+        """Called about once a second, and before the end (`last`), without the lock: see late.py."""
 
     def tick(self) -> None:
         """About once a second: reports of losses, and in file mode the counters of the header."""

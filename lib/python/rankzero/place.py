@@ -74,8 +74,13 @@ def pending_dirs(directory: str) -> List[str]:
     return [os.path.join(directory, ".pending"), os.path.join(home, ".rankzero", "pending")]
 
 
-def find_place(o: JournalOptions) -> Place:
-    """Raises RankzeroError when no directory takes a journal."""
+def nowhere(o: JournalOptions) -> Place:
+    """Where an instance has no files: nothing is written, and what is logged is counted as lost."""
+    return Place(o.origin["instance"], "", None, 0, -1, -1, [], o.overflow_cap, lambda directory: False)
+
+
+def find_place(o: JournalOptions, answers: Callable[[str], bool] = answers) -> Place:
+    """`answers`: whether a disk does. Raises RankzeroError when no directory takes a journal."""
     shm = os.path.abspath(shm_dir(o.env))
     ranks = max(1, o.local_world_size)
     pending = pending_dirs(o.origin["dir"])

@@ -8,12 +8,15 @@ from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 from .errors import RankzeroError
 from .launchers import LAUNCHERS, TRIPLE, Env, Launcher, whole_number
+from .limits import WORLD_SIZE_MAX
 from .process import Facts
 
 SINGLE = "single"
 """The source of a process that nobody launched as one of several."""
 ARGUMENT = "argument"
 """The source of a tuple given to init()."""
+TOO_LARGE = "more than %d ranks" % WORLD_SIZE_MAX
+"""How the reason begins for which a world was rejected that no aggregator takes."""
 
 
 class Claim(NamedTuple):
@@ -63,7 +66,8 @@ def identify(env: Env, facts: Facts, explicit: Explicit = Explicit()) -> Identit
     """An explicit argument, else the first launcher of the table with a complete tuple.
 
     The bare triple stands behind a launcher's own row unless its world is larger (else it leaked in). Raises
-    RankzeroError when explicit arguments contradict themselves; the environment never raises.
+    RankzeroError when explicit arguments contradict themselves, or world_size is above WORLD_SIZE_MAX; the
+    environment never raises.
     """
     tuples: List[Claim] = []
     rejected: List[Rejected] = []
@@ -102,6 +106,8 @@ def _explicit_tuple(explicit: Explicit, tuples: List[Claim]) -> Optional[Claim]:
         numbers.append(number)
     rank, world, local = numbers
     assert rank is not None and world is not None
+    if world > WORLD_SIZE_MAX:
+        raise RankzeroError("USAGE", "init(world_size=) is %d: %s" % (world, TOO_LARGE), remedy)
     if rank >= world:
         raise RankzeroError("USAGE", "init(rank=) is %d, but world_size is %d" % (rank, world), remedy)
     same = next((each for each in tuples if (each.rank, each.world_size) == (rank, world)), None)
@@ -144,9 +150,11 @@ def _read_tuple(launcher: Launcher, env: Env, facts: Facts) -> Union[Claim, Reje
     else:
         rank = whole_number(env[launcher.rank])
     is_local_wrong = local_name is not None and not _below(local, world)
+    shown = " ".join("%s=%s" % (name, env.get(name, "")) for name in variables)
     if rank is None or world is None or rank >= world or is_local_wrong:
-        shown = " ".join("%s=%s" % (name, env.get(name, "")) for name in variables)
         return Rejected(launcher.source, variables, "no rank below a size: " + shown)
+    if world > WORLD_SIZE_MAX:
+        return Rejected(launcher.source, variables, "%s: %s" % (TOO_LARGE, shown))
     local_world = launcher.local_world_from(env) if launcher.local_world_from is not None else None
     if local_world is None and local_world_name is not None:
         local_world = whole_number(env[local_world_name])

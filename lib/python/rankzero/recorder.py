@@ -146,6 +146,7 @@ class Recorder(Run):
             self._busy = True
             try:
                 self._run_nested()
+                self._journal.tick()
                 self._write_report()
                 body: Dict[str, Any] = {"exit": exit}
                 if error is not None:

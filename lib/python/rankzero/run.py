@@ -131,6 +131,7 @@ class WorkerRun(Recorder):
         """
         if self._silent or os.getpid() != self._pid:
             return
+        self._journal.look(last=True)
         with self._lock:
             if self._busy and not at_exit and self._is_nested():
                 return self._nested.append(self._finish_now)
@@ -195,6 +196,7 @@ class WorkerRun(Recorder):
                 self._keeper.look(now_ms())
                 if self._stop.wait(LOGGER_TICK_MS / 1000):
                     return
+                self._journal.look()
                 self._report()
                 self._tell()
             except Exception as error:

@@ -12,11 +12,15 @@ from .aside import read_aside
 from .errors import RankzeroError
 from .format import Kind, json_bytes
 from .journal import Journal, now_ms
+from .late import open_journal
 from .limits import AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX
 from .meeting import Meeting, head_candidates, is_alone, launched_by, meeting_id
-from .place import JournalOptions, find_place
+from .place import JournalOptions
 from .process import Facts, boot_id, pid_namespace, proc_start, read_facts
-from .rank import SINGLE, Explicit, Identity, Owner, format_owner, identify, is_owned_tuple, parse_owner
+from .rank import (
+    ARGUMENT, SINGLE, TOO_LARGE, Explicit, Identity, Owner, format_owner, identify, is_owned_tuple,
+    parse_owner,
+)
 from .run import RunFacts, WorkerRun, say_line
 from .settings import Settings, read_settings
 from .types import Run, SilentRun
@@ -54,8 +58,9 @@ def init(
     `rank`, `world_size` and `local_rank`: default is what the launcher says (`rankzero doctor` shows which).
     `capture`: what sys.stdout and sys.stderr print is also kept as text of the run.
 
-    Raises RankzeroError when rank, world_size and local_rank contradict each other. Whatever goes wrong with
-    the journal is told on stderr, and the run then records nothing.
+    Raises RankzeroError when rank, world_size and local_rank contradict each other, or world_size is above
+    2^20. When no directory takes its journal, that is told on stderr, values are counted as lost, and every
+    2 s it is tried again.
     """
     global _open, _warned
     options: Dict[str, Any] = {
@@ -119,7 +124,9 @@ def _start(options: Dict[str, Any]) -> Run:
     if is_alone(meeting, identity):
         say("nothing says which run this rank of %d belongs to, so it is a run of its own. Start the ranks "
             "with rankzero run, or set MASTER_ADDR and MASTER_PORT for all of them." % identity.world_size)
-    if identity.rank == 0 and identity.source != "argument":
+    if identity.source != ARGUMENT:
+        _tell_too_large(identity, say)
+    if identity.rank == 0 and identity.source != ARGUMENT:
         _tell_conflicts(identity, say)
     cli = _find_cli(env, say)
     origin = {
@@ -132,12 +139,7 @@ def _start(options: Dict[str, Any]) -> Run:
         **head_candidates(env, identity.world_size, identity.local_world_size),
     }
     local_world = identity.local_world_size or identity.world_size
-    try:
-        cap = settings.overflow_cap
-        journal = Journal(find_place(JournalOptions(origin, env, cap, local_world, say=say)))
-    except (RankzeroError, OSError) as error:
-        say("no journal could be opened, so nothing of this rank is recorded: %s" % error)
-        return SilentRun(identity.rank, identity.world_size, identity.local_rank, node, _close)
+    journal = open_journal(JournalOptions(origin, env, settings.overflow_cap, local_world, say=say))
     owner = Owner(facts.pid, identity.rank, identity.world_size, identity.local_rank, meeting.meeting)
     os.environ["RANKZERO_OWNER"] = format_owner(owner)
     journal.payload(Kind.open, _open_body(identity, settings, options["config"], say))
@@ -236,6 +238,14 @@ def _tell_conflicts(identity: Identity, say: Say) -> None:
     )
     say("rank %d of %d is from %s; %s. If that is wrong, pass rank and world_size to init(); rankzero doctor "
         "shows more." % (identity.rank, identity.world_size, identity.source, others))
+
+
+def _tell_too_large(identity: Identity, say: Say) -> None:
+    """Nobody would take such a rank: the aggregator refuses it, and with it the agent of its whole node."""
+    for rejected in identity.rejected:
+        if rejected.why.startswith(TOO_LARGE):
+            say("%s: %s: ignored, so this is rank %d of %d. Correct that, or pass rank and world_size to "
+                "init()." % (rejected.source, rejected.why, identity.rank, identity.world_size))
 
 
 def _find_cli(env: Dict[str, str], say: Say) -> Optional[List[str]]:

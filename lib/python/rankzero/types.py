@@ -88,7 +88,7 @@ class Run:
 
 
 class SilentRun(Run):
-    """A run that records nothing: in children of a worker, on Windows, or when no journal could be opened."""
+    """A run that records nothing: in children of a worker, or on Windows."""
 
     def __init__(
         self, rank: int, world_size: int, local_rank: int, node: str,
@@ -99,16 +99,11 @@ class SilentRun(Run):
         self.local_rank = local_rank
         self.node = node
         self._on_end = on_end
-        self.dropped = 0
-        """Values that log() was given, as far as they can be counted."""
 
     def log(
         self, values: Mapping[str, Any], step: Optional[int] = None, weight: Optional[float] = None
     ) -> None:
-        try:
-            self.dropped += len(values)
-        except Exception:
-            pass  # What has no length was no dict of metrics either.
+        pass
 
     def params(self, values: Mapping[str, Any]) -> None:
         pass
