@@ -4,7 +4,7 @@
  *
  * In: HTTP of Comet's clients, on loopback. Out: what the sheets say the server answers; for tests, a desk
  * that tells what is held and what arrived. Invariants: each request is in the log, with a fault or an
- * answer; what the sheets say is refused is refused; a refused request has stored nothing; no key is in the log.
+ * answer; what the sheets say is refused is refused; what is refused is not stored; no key is in the log.
  * It does not survive its process, and says nothing about the hosted service.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -168,7 +168,7 @@ export class StandIn {
   }
 }
 
-const JSON_TYPE = { 'Content-Type': 'application/json;charset=utf-8' }
+const JSON_TYPE = { 'Content-Type': 'application/json' }
 const BYTES_TYPE = { 'Content-Type': 'application/octet-stream' }
 
 /** In this process; `close()` it. */

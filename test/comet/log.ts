@@ -25,7 +25,7 @@ export interface Entry {
   /** Whether its content was stored; with a fault after it, the client can't know. */
   stored: boolean
   fault: string | null
-  /** Accepted, but not what a good client sends: a time that is not now in ms, a name that is too long. */
+  /** Of oddities.ts: taken, but not what a good client sends. */
   odd: string[]
 }
 

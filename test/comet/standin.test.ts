@@ -172,6 +172,12 @@ describe('unwell on demand', () => {
     ])
   })
 
+  it('over IPv6 as well', async () => {
+    await start({ host: '::1' })
+    expect(standIn.url).toMatch(/^http:\/\/\[::1\]:\d+$/)
+    expect((await addRun()).status).toBe(200)
+  })
+
   it('the same seed gives the same faults', async () => {
     const run = async (seed: number): Promise<number[]> => {
       await start({ seed, knobs: { faults: [{ kind: 'answer', status: 500, rate: 0.5 }] } })
@@ -209,7 +215,7 @@ describe('the log', () => {
     await batch(values)
     await batch(values)
     const [first, second] = standIn.desk.log({ match: BATCH })
-    expect(first!.odd).toEqual(['timestamp 1795425156687000 is not of today'])
+    expect(first!.odd).toEqual(['timestamp 1795425156687000 is no time in ms'])
     expect([second!.digest, second!.key]).toEqual([first!.digest, 'secr…'])
     expect(first).toMatchObject({ experiment: KEY, kind: 'metric', items: 1, stored: true, status: 200 })
     expect(JSON.stringify(standIn.desk.log())).not.toContain(API_KEY)
