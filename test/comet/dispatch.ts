@@ -94,7 +94,7 @@ export function dispatch({ request, url, wire }: Arrived, entry: Entry, state: {
     }
   }
   const wrong = route.form === 'loose' ? null : wrongWith(fields, route.fields)
-  if (wrong !== null) throw new Refusal(400, wrong)
+  if (wrong !== null) throw new Refusal(400, `the body${wrong}`)
   if (entry.kind === 'metric' && entry.items > knobs.batchItemsMax) {
     throw new Refusal(400, `a batch of ${entry.items}; ${knobs.batchItemsMax} at most`)
   }

@@ -24,6 +24,7 @@ export interface Entry {
   msg: string | null
   /** Whether its content was stored; with a fault after it, the client can't know. */
   stored: boolean
+  /** What was done to it instead of an answer, or after it; `cut`: its connection ended first. */
   fault: string | null
   /** Of oddities.ts: taken, but not what a good client sends. */
   odd: string[]

@@ -15,8 +15,8 @@ export function oddities(fields: Record<string, any>, now: number): string[] {
   const found = new Map<string, string>()
   const items = LISTS.flatMap((list) => (fields[list] ?? []) as Record<string, unknown>[])
   for (const item of [fields, ...items]) {
-    for (const [field, value] of Object.entries(item)) {
-      const odd = oddity(field, value, now)
+    for (const field in item) {
+      const odd = oddity(field, item[field], now)
       if (odd !== null && !found.has(field)) found.set(field, odd)
     }
   }

@@ -146,6 +146,7 @@ describe('unwell on demand', () => {
     expect(standIn.desk.experiment(KEY)!.throttled).toBe(true)
     const calls = standIn.desk.calls(60_000, { kind: 'metric' })
     expect(calls).toEqual({ total: 3, items: 5, worst: 3, worstItems: 5 })
+    expect(standIn.desk.budgets()['metric']).toEqual({ max: 3, windowMs: 60_000, used: 3, refused: 1 })
   })
 
   it('by rule: before and after storing, so often, with headers', async () => {
