@@ -13,10 +13,13 @@ const OPTIONS: Shape = {
 export const ASSET_FIELDS: Shape = {
   experimentId: 'str', projectId: 'str?', runId: 'str?', assetId: 'str?', ...OPTIONS,
 }
+/** Figures and images travel apart from other files, under names of their own. */
+export const VISUAL_FIELDS: Shape = { ...ASSET_FIELDS, figName: 'str?', figCounter: 'int?', imageId: 'str?' }
 /** Of the query, by REST. */
 export const REST_ASSET_FIELDS: Shape = { experimentKey: 'str', ...OPTIONS }
 
-export function storeAsset({ fields, parts, experiment, world }: Call): object {
+/** `usual`: the type of what says none. */
+export function storeAsset({ fields, parts, experiment, world }: Call, usual = 'asset'): object {
   const file = parts.get('file')
   const link = parts.get('link')
   const remote = fields['isRemote'] === true
@@ -26,14 +29,34 @@ export function storeAsset({ fields, parts, experiment, world }: Call): object {
   if (metadata !== null) checkMetadata(metadata)
   if (fields['artifactVersionId'] !== undefined) world.artifactVersion(fields['artifactVersionId'])
   const { assetId } = experiment.addAsset({
-    assetId: fields['assetId'] ?? world.newId(), fileName: fields['fileName'] ?? file?.fileName ?? 'file',
-    type: fields['type'] ?? 'asset', bytes: remote ? null : file!.bytes,
+    assetId: fields['imageId'] ?? fields['assetId'] ?? world.newId(),
+    fileName: fields['figName'] ?? fields['fileName'] ?? file?.fileName ?? 'file',
+    type: fields['type'] ?? usual, bytes: remote ? null : file!.bytes,
     link: remote ? link!.bytes.toString('utf8') : null,
     step: fields['step'] ?? null, epoch: fields['epoch'] ?? null, context: fields['context'] ?? null,
     groupingName: fields['groupingName'] ?? null, artifactVersionId: fields['artifactVersionId'] ?? null,
     metadata, at: Date.now(),
   })
   return { ...SAVED, assetId }
+}
+
+export const REMOTE_BATCH_FIELDS: Shape = {
+  experimentKey: 'str',
+  remoteArtifactAssetRequests: [{ link: 'str', assetId: 'str?', runId: 'str?', ...OPTIONS }],
+}
+
+/** References of an artifact, many a call (comet.md 1.6). */
+export function storeRemoteBatch({ fields, experiment, world }: Call): object {
+  for (const item of fields['remoteArtifactAssetRequests']) {
+    world.artifactVersion(item.artifactVersionId)
+    experiment.addAsset({
+      assetId: item.assetId ?? world.newId(), fileName: item.fileName ?? 'file', type: item.type ?? 'asset',
+      bytes: null, link: item.link, step: item.step ?? null, epoch: item.epoch ?? null,
+      context: item.context ?? null, groupingName: null, artifactVersionId: item.artifactVersionId,
+      metadata: item.metadata ?? null, at: Date.now(),
+    })
+  }
+  return SAVED
 }
 
 function checkMetadata(text: string): void {

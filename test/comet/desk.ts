@@ -1,6 +1,6 @@
 /** What a test asks of the server and tells it; the same by a call, and over the control port. */
 import type { StandIn } from './index.ts'
-import type { Knobs } from './knobs.ts'
+import type { Budgets, Knobs } from './knobs.ts'
 import type { Calls, Entry, Filter } from './log.ts'
 import type { Asset, Experiment, Write } from './model.ts'
 
@@ -51,6 +51,7 @@ export interface Desk {
   log(filter?: Filter): Entry[]
   /** Total, and worst window, of the calls that arrived, answered or not. */
   calls(windowMs: number, filter?: Filter): Calls
+  budgets(): ReturnType<Budgets['state']>
 }
 
 const lastOf = (writes: Map<string, Write[]>): Record<string, unknown> =>
@@ -90,5 +91,6 @@ export function deskOf(standIn: StandIn): Desk {
     asset: (key, assetId) => known(key).assets.get(assetId)?.bytes?.toString('base64') ?? null,
     log: (filter) => log.select(filter),
     calls: (windowMs, filter) => log.calls(windowMs, filter),
+    budgets: () => standIn.budgets.state(standIn.knobs, Date.now()),
   }
 }

@@ -6,6 +6,7 @@ import type { Budgets, Knobs } from './knobs.ts'
 import { keyStart, type Entry } from './log.ts'
 import type { Experiment, World } from './model.ts'
 import { CODE, Refusal } from './refusals.ts'
+import { oddities } from './oddities.ts'
 import type { Call, Route } from './route.ts'
 import { REST_ROUTES } from './routes-rest.ts'
 import { READ_ROUTES } from './routes-read.ts'
@@ -78,8 +79,8 @@ export function dispatch({ request, url, wire }: Arrived, entry: Entry, state: {
   let parts = new Map<string, Part>()
   // Whose key is wrong learns nothing of the rest: the header is looked at before the body.
   if (route.auth === 'header') checkKey(route, request, null, knobs, entry)
-  if (route.form === 'json') fields = objectOf(bytes)
-  else if (route.form !== 'loose') fields = fromQuery(url.searchParams, route.fields)
+  if (route.form !== 'loose') fields = fromQuery(url.searchParams, route.fields)
+  if (route.form === 'json') fields = { ...fields, ...objectOf(bytes) }
   if (route.form === 'multipart') parts = partsOf(request, bytes)
   const key = checkKey(route, request, fields['apiKey'], knobs, entry)
   entry.items = route.items?.(fields) ?? (route.kind === null ? 0 : 1)
@@ -93,12 +94,13 @@ export function dispatch({ request, url, wire }: Arrived, entry: Entry, state: {
     }
   }
   const wrong = route.form === 'loose' ? null : wrongWith(fields, route.fields)
-  if (wrong !== null) throw new Refusal(400, wrong)
+  if (wrong !== null) throw new Refusal(400, `the body${wrong}`)
   if (entry.kind === 'metric' && entry.items > knobs.batchItemsMax) {
     throw new Refusal(400, `a batch of ${entry.items}; ${knobs.batchItemsMax} at most`)
   }
   const call: Call = { fields, parts, experiment: experiment!, world, knobs, entry }
   const answer = route.run(call)
   entry.stored = request.method !== 'GET'
+  entry.odd = oddities(fields, Date.now())
   return answer
 }

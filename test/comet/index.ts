@@ -4,7 +4,7 @@
  *
  * In: HTTP of Comet's clients, on loopback. Out: what the sheets say the server answers; for tests, a desk
  * that tells what is held and what arrived. Invariants: each request is in the log, with a fault or an
- * answer; what the sheets say is refused is refused; a refused request has stored nothing; no key is in the log.
+ * answer; what the sheets say is refused is refused; what is refused is not stored; no key is in the log.
  * It does not survive its process, and says nothing about the hosted service.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -34,7 +34,7 @@ export class StandIn {
   readonly desk: Desk
   knobs: Knobs
   readonly #faults: Faults
-  readonly #budgets = new Budgets()
+  readonly budgets = new Budgets()
   readonly #sockets = new Set<Socket>()
   readonly #waits = new Set<NodeJS.Timeout>()
   readonly #host: string
@@ -93,7 +93,7 @@ export class StandIn {
   clear(): void {
     this.world.clear()
     this.log.clear()
-    this.#budgets.clear()
+    this.budgets.clear()
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -102,7 +102,7 @@ export class StandIn {
     url.pathname = url.pathname.replace(/\/{2,}/g, '/')
     const entry = this.log.begin(request.method ?? '?', url.pathname)
     const wire = await readAll(request)
-    if (!wire) return this.#finish(entry, 'cut by the client')
+    if (!wire) return this.#finish(entry, 'cut')
     entry.bytes = wire.length
     const rule = this.#faults.strike(entry)
     if (rule) entry.fault = `${rule.kind}${rule.after === true ? ' after' : ''}`
@@ -116,7 +116,7 @@ export class StandIn {
   #answer(arrived: Parameters<typeof dispatch>[0], entry: Entry): Answer {
     try {
       const { world, knobs } = this
-      const answer = dispatch(arrived, entry, { world, knobs, budgets: this.#budgets })
+      const answer = dispatch(arrived, entry, { world, knobs, budgets: this.budgets })
       if (Buffer.isBuffer(answer)) return { status: 200, headers: BYTES_TYPE, body: answer }
       return { status: 200, headers: JSON_TYPE, body: answer === null ? '' : JSON.stringify(answer) }
     } catch (error) {
@@ -143,7 +143,7 @@ export class StandIn {
   }
 
   #send(response: ServerResponse, entry: Entry, { status, headers, body }: Answer): void {
-    if (response.destroyed) return this.#finish(entry, 'cut by the client')
+    if (response.destroyed) return this.#finish(entry, 'cut')
     entry.status = status
     response.sendDate = false
     const date = new Date(Date.now() + this.knobs.dateSkewMs).toUTCString()
@@ -168,7 +168,7 @@ export class StandIn {
   }
 }
 
-const JSON_TYPE = { 'Content-Type': 'application/json;charset=utf-8' }
+const JSON_TYPE = { 'Content-Type': 'application/json' }
 const BYTES_TYPE = { 'Content-Type': 'application/octet-stream' }
 
 /** In this process; `close()` it. */

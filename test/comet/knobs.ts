@@ -96,9 +96,20 @@ export class Faults {
 /** What was let in of late, by key and kind. The window slides: at no place does it hold more. */
 export class Budgets {
   readonly #let = new Map<string, { at: number; cost: number }[]>()
+  readonly #refused = new Map<string, number>()
 
   clear(): void {
     this.#let.clear()
+    this.#refused.clear()
+  }
+
+  /** Of each budget that is set: what all keys used in the window that ends now, and refusals so far. */
+  state({ budgets }: Knobs, now: number): Record<string, Budget & { used: number; refused: number }> {
+    return Object.fromEntries(Object.entries(budgets).map(([name, budget]) => {
+      const lists = [...this.#let].filter(([of]) => of.endsWith(` ${name}`)).flatMap(([, list]) => list)
+      const used = lists.reduce((sum, { at, cost }) => at > now - budget.windowMs ? sum + cost : sum, 0)
+      return [name, { ...budget, used, refused: this.#refused.get(name) ?? 0 }]
+    }))
   }
 
   /** Enters the cost of a request, or refuses it whole. */
@@ -111,6 +122,7 @@ export class Budgets {
     const waitMs = Math.max(...charges.map((charge) => charge.waitMs))
     if (waitMs > 0) {
       const names = charges.filter((charge) => charge.waitMs > 0).map(({ name }) => name)
+      for (const name of names) this.#refused.set(name, (this.#refused.get(name) ?? 0) + 1)
       throw throttled(`throttled: ${names.join(' and ')}`, waitMs, knobs)
     }
     for (const { name, cost } of charges) {

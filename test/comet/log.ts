@@ -24,8 +24,9 @@ export interface Entry {
   msg: string | null
   /** Whether its content was stored; with a fault after it, the client can't know. */
   stored: boolean
+  /** What was done to it instead of an answer, or after it; `cut`: its connection ended first. */
   fault: string | null
-  /** Accepted, but not what a good client sends: a time that is not now in ms, a name that is too long. */
+  /** Of oddities.ts: taken, but not what a good client sends. */
   odd: string[]
 }
 

@@ -6,7 +6,7 @@ import type { Experiment, World, Write } from './model.ts'
 import type { Shape } from './shapes.ts'
 
 export interface Call {
-  /** The fields of the body, or of the query where there is no JSON body; checked. */
+  /** The fields of the query and of a JSON body; checked. */
   fields: Record<string, any>
   parts: Map<string, Part>
   /** Of the field `experimentKey` or `experimentId`, where the route has one. */
@@ -36,23 +36,10 @@ export interface Route {
 /** The answer of most writes (comet.md 1.2). */
 export const SAVED = { msg: 'saved', code: 200, data: null, sdk_error_code: 0 }
 
-const NAME_MAX = 100
-const NAME_CUT = ' [truncated]'
-const VALUE_MAX = 1_000 + NAME_CUT.length
-const DAY_MS = 86_400_000
-
-/** A write with its time and request; what a good client would not send is noted, not refused. */
-export function writeOf({ entry }: Call, name: string, value: unknown, item: Record<string, any>): Write {
-  const timestamp: number | null = item['timestamp'] ?? null
-  const now = Date.now()
-  const odd = (what: string): void => { if (!entry.odd.includes(what)) entry.odd.push(what) }
-  if (name.length > NAME_MAX && !(name.endsWith(NAME_CUT) && name.length <= NAME_MAX + NAME_CUT.length)) {
-    odd(`a name of ${name.length} characters`)
-  }
-  if (typeof value === 'string' && value.length > VALUE_MAX) odd(`a value of ${value.length} characters`)
-  if (timestamp !== null && Math.abs(timestamp - now) > DAY_MS) odd(`timestamp ${timestamp} is not of today`)
+/** A value with its time and the number of its request. */
+export function writeOf({ entry }: Call, value: unknown, item: Record<string, any>): Write {
   return {
     value, step: item['step'] ?? null, epoch: item['epoch'] ?? null, context: item['context'] ?? null,
-    timestamp, request: entry.n, at: now,
+    timestamp: item['timestamp'] ?? null, request: entry.n, at: Date.now(),
   }
 }

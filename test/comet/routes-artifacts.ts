@@ -1,5 +1,6 @@
 /** Artifacts and the model registry (comet.md 1.6, 1.7). */
 import type { World } from './model.ts'
+import { REMOTE_BATCH_FIELDS, storeRemoteBatch } from './assets.ts'
 import { CODE, refuse } from './refusals.ts'
 import { SAVED, type Call, type Route } from './route.ts'
 import type { Shape } from './shapes.ts'
@@ -18,7 +19,9 @@ function upsert({ fields, experiment, world }: Call): object {
   }
   const previousVersion = artifact.versions.at(-1)?.version ?? null
   const version: string = fields['version'] ?? `${artifact.versions.length + 1}.0.0`
-  if (artifact.versions.some((one) => one.version === version)) refuse('artifact version exists', 90_399)
+  if (artifact.versions.some((one) => one.version === version)) {
+    refuse('artifact version exists', CODE.artifactVersionExists)
+  }
   const artifactVersionId = world.newId()
   artifact.versions.push({ artifactVersionId, version, state: 'OPEN', fields })
   return { artifactId: artifact.artifactId, artifactVersionId, previousVersion, currentVersion: version }
@@ -61,6 +64,10 @@ export const ARTIFACT_ROUTES = (
     versionTags: 'list?', versionMetadata: 'str?', description: 'str?', isPublic: 'bool?',
   }, upsert),
   post('artifacts/state', { artifactVersionId: 'str', experimentKey: 'str', state: 'str' }, state),
+  {
+    ...post('', REMOTE_BATCH_FIELDS, storeRemoteBatch),
+    path: 'clientlib/rest/v2/write/artifact/assets/remote/batch',
+  },
   post('registry-model', {
     experimentModelId: 'str', registryModelName: 'str', description: 'str?', isPublic: 'bool?',
     version: 'str?', comment: 'str?', stages: 'list?',

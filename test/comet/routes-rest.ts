@@ -26,15 +26,13 @@ const optional = (fields: string, type: Type): Shape =>
 // --- the session
 
 /** The key is the server's: no client was seen to choose it here. */
-function create({ fields, world, entry }: Call): object {
+function create(call: Call): object {
+  const { fields, world, entry } = call
   const project = world.project(fields['workspaceName'], fields['projectName'])
   const experiment = world.create(world.newId(), project, { via: 'rest', offline: false })
   entry.experiment = experiment.key
   const name: string | null = fields['experimentName'] ?? null
-  if (name !== null) {
-    const write = { value: name, step: null, epoch: null, context: null, timestamp: null }
-    experiment.put('others', 'Name', { ...write, request: entry.n, at: Date.now() })
-  }
+  if (name !== null) experiment.put('others', 'Name', writeOf(call, name, {}))
   const { key, workspace, project: projectName } = experiment
   const link = `http://stand-in/${workspace}/${projectName}/${key}`
   return { experimentKey: key, link, workspaceName: workspace, projectName, name }
@@ -102,7 +100,7 @@ const AT: Shape = { step: 'int?', epoch: 'int?', context: 'str?', timestamp: 'in
 const put = (map: 'metrics' | 'parameters' | 'others', name: string, value: string): Route['run'] =>
   (call) => {
     const { experiment, fields } = call
-    experiment.put(map, fields[name], writeOf(call, fields[name], fields[value], fields))
+    experiment.put(map, fields[name], writeOf(call, fields[value], fields))
     return SAVED
   }
 
@@ -163,7 +161,7 @@ const DATA: Route[] = [
   noted('cloud-details', { provider: 'str', metadata: 'any' }),
   { ...noted('dependencies', { timestamp: 'int?', logDependencies: 'list' }), method: 'PUT' },
   noted('git/metadata', optional('user root branch parent origin', 'str')),
-  post('experiment/upload-asset', REST_ASSET_FIELDS, storeAsset, { form: 'multipart' }),
+  post('experiment/upload-asset', REST_ASSET_FIELDS, (call) => storeAsset(call), { form: 'multipart' }),
   get('experiment/asset/delete', { ...OF, assetId: 'str' }, ({ experiment, fields }) => {
     if (!experiment.assets.delete(fields['assetId'])) refuse('no such asset', CODE.noSuchRun)
     return SAVED

@@ -1,5 +1,5 @@
 /** The paths of the vendor's SDK: `clientlib/…` (comet-wire.md 2, comet.md 2). */
-import { ASSET_FIELDS, storeAsset } from './assets.ts'
+import { ASSET_FIELDS, storeAsset, VISUAL_FIELDS } from './assets.ts'
 import type { Experiment } from './model.ts'
 import { CODE, refuse } from './refusals.ts'
 import { SAVED, writeOf, type Call, type Route } from './route.ts'
@@ -18,8 +18,8 @@ function handshake({ world }: Call, experiment: Experiment): object {
     focusUrl: `http://stand-in/${workspace}/${project}/${key}`, name: experiment.name,
     upload_file_size_limit_in_mb: LIMIT_MB, asset_upload_file_size_limit_in_mb: LIMIT_MB,
     uploadVideoMaxSizeMB: LIMIT_MB, cometWebAssetUrl: null, cometWebImageUrl: null,
-    cometRestApiAssetUrl: null, cometRestApiImageUrl: null,
-    s3DirectAccessEnabled: false, artifactNameMaxLength: 100, assetNameMaxLength: 1000, imageNameMaxLength: 1000,
+    cometRestApiAssetUrl: null, cometRestApiImageUrl: null, s3DirectAccessEnabled: false,
+    artifactNameMaxLength: 100, assetNameMaxLength: 1000, imageNameMaxLength: 1000,
   }
 }
 
@@ -67,16 +67,14 @@ function offlineMetadata(call: Call): object {
 
 function metricBatch(call: Call): object {
   for (const item of call.fields['values']) {
-    const write = writeOf(call, item.metricName, item.metricValue, item)
-    call.experiment.put('metrics', item.metricName, write)
+    call.experiment.put('metrics', item.metricName, writeOf(call, item.metricValue, item))
   }
   return SAVED
 }
 
 function parameterBatch(call: Call): object {
   for (const item of call.fields['values']) {
-    const write = writeOf(call, item.parameterName, item.parameterValue, item)
-    call.experiment.put('parameters', item.parameterName, write)
+    call.experiment.put('parameters', item.parameterName, writeOf(call, item.parameterValue, item))
   }
   return SAVED
 }
@@ -90,8 +88,8 @@ const get = (path: string, run: Route['run']): Route =>
 const post = (path: string, fields: Shape, run: Route['run'], more: Partial<Route> = {}): Route => ({
   method: 'POST', path: `clientlib/${path}`, auth: 'body', form: 'json', fields, kind: 'other', run, ...more,
 })
-const upload = (path: string): Route =>
-  post(path, ASSET_FIELDS, (call) => storeAsset(call), { auth: 'header', form: 'multipart' })
+const upload = (path: string, fields: Shape, usual: string): Route =>
+  post(path, fields, (call) => storeAsset(call, usual), { auth: 'header', form: 'multipart' })
 
 export const SDK_ROUTES: Route[] = [
   get('isAlive/ver', ({ knobs }) => ({ msg: 'Healthy Server', version: knobs.version })),
@@ -127,7 +125,8 @@ export const SDK_ROUTES: Route[] = [
       timestamp: 'int',
     }],
   }, parameterBatch, { auth: 'header', kind: 'parameter', items: itemsOf }),
-  ...['asset/upload', 'visualizations/upload', 'git-patch/upload', 'asset/asset-item'].map(upload),
+  upload('asset/upload', ASSET_FIELDS, 'asset'), upload('git-patch/upload', ASSET_FIELDS, 'git-patch'),
+  upload('visualizations/upload', VISUAL_FIELDS, 'image'),
   post('notification/experiment', {}, () => SAVED, { auth: 'none', form: 'loose' }),
   post('notify/event', {}, () => SAVED, { auth: 'none', form: 'loose' }),
   post('log/add', {}, () => SAVED, { auth: 'none', form: 'loose' }),

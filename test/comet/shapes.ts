@@ -26,34 +26,31 @@ const IS: Record<Type, (value: unknown) => boolean> = {
 }
 
 /** What is wrong with `value`, with its place; null when nothing is. */
-export function wrongWith(value: unknown, shape: Shape, place = 'the body'): string | null {
-  if (!isMap(value)) return `${place} is not an object`
-  for (const field of Object.keys(value)) {
-    if (!Object.hasOwn(shape, field)) return `${place} has an unknown field ${field}`
-  }
-  for (const [field, type] of Object.entries(shape)) {
-    const wrong = wrongField(value[field], type, `${place}: ${field}`)
-    if (wrong !== null) return wrong
+export function wrongWith(value: unknown, shape: Shape): string | null {
+  if (!isMap(value)) return ' is no object'
+  for (const field in value) if (!Object.hasOwn(shape, field)) return `: there is no field ${field}`
+  for (const field in shape) {
+    const wrong = wrongField(value[field], shape[field]!)
+    if (wrong !== null) return `.${field}${wrong}`
   }
   return null
 }
 
-function wrongField(value: unknown, type: Shape[string], place: string): string | null {
-  if (Array.isArray(type)) {
-    if (!Array.isArray(value)) return `${place} is not a list`
+function wrongField(value: unknown, type: Shape[string]): string | null {
+  if (typeof type !== 'string') {
+    if (!Array.isArray(value)) return ' is no list'
     const [of] = type
     for (const [index, item] of value.entries()) {
-      const at = `${place}[${index}]`
-      const wrong = typeof of === 'string' ? wrongField(item, of, at) : wrongWith(item, of, at)
-      if (wrong !== null) return wrong
+      const wrong = typeof of === 'string' ? wrongField(item, of) : wrongWith(item, of)
+      if (wrong !== null) return `[${index}]${wrong}`
     }
     return null
   }
   const optional = type.endsWith('?')
   if (optional && (value === undefined || value === null)) return null
-  if (value === undefined) return `${place} is missing`
+  if (value === undefined) return ' is missing'
   const bare = (optional ? type.slice(0, -1) : type) as Type
-  return IS[bare](value) ? null : `${place} is not ${bare}`
+  return IS[bare](value) ? null : ` is not ${bare}`
 }
 
 /** Query values are text: numbers and booleans (Python writes `True`) become what the shape says they are. */

@@ -146,6 +146,7 @@ describe('unwell on demand', () => {
     expect(standIn.desk.experiment(KEY)!.throttled).toBe(true)
     const calls = standIn.desk.calls(60_000, { kind: 'metric' })
     expect(calls).toEqual({ total: 3, items: 5, worst: 3, worstItems: 5 })
+    expect(standIn.desk.budgets()['metric']).toEqual({ max: 3, windowMs: 60_000, used: 3, refused: 1 })
   })
 
   it('by rule: before and after storing, so often, with headers', async () => {
@@ -170,6 +171,12 @@ describe('unwell on demand', () => {
       [429, 'answer', false], [0, 'reset', false], [0, 'reset after', true], [503, 'answer after', true],
       [0, 'hang', false], [200, null, true],
     ])
+  })
+
+  it('over IPv6 as well', async () => {
+    await start({ host: '::1' })
+    expect(standIn.url).toMatch(/^http:\/\/\[::1\]:\d+$/)
+    expect((await addRun()).status).toBe(200)
   })
 
   it('the same seed gives the same faults', async () => {
@@ -209,7 +216,7 @@ describe('the log', () => {
     await batch(values)
     await batch(values)
     const [first, second] = standIn.desk.log({ match: BATCH })
-    expect(first!.odd).toEqual(['timestamp 1795425156687000 is not of today'])
+    expect(first!.odd).toEqual(['timestamp 1795425156687000 is no time in ms'])
     expect([second!.digest, second!.key]).toEqual([first!.digest, 'secr…'])
     expect(first).toMatchObject({ experiment: KEY, kind: 'metric', items: 1, stored: true, status: 200 })
     expect(JSON.stringify(standIn.desk.log())).not.toContain(API_KEY)
