@@ -46,3 +46,7 @@ export const COMET_BEAT_MS_MAX = 60_000
 export const COMET_TICK_MS = 250
 /** Parameters, others and tags that are new are told this often (ms) at most. */
 export const COMET_TELL_MS = 2000
+/** The end of a run that leaves something behind waits so long (ms) to say at least that it is over. */
+export const COMET_LEAVE_MS = 3000
+/** Lines of an archive are written in pieces of so many characters. */
+export const COMET_ARCHIVE_CHARS = 64 * KiB

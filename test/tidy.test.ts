@@ -33,7 +33,10 @@ const LIBRARIES: Record<string, string[]> = {
   'zeromq': ['transport'],
   'zod': ['config', 'wire'],
 }
-const PURE = ['errors.ts', 'limits.ts', 'limits-comet.ts', 'limits-console.ts', 'limits-outbox.ts', 'rank', 'record', 'wire']
+const PURE = [
+  'errors.ts', 'limits.ts', 'limits-comet.ts', 'limits-console.ts', 'limits-outbox.ts', 'rank', 'record',
+  'wire',
+]
 const CLOCKS = ['Date.now', 'performance.now', 'process.hrtime', 'new Date()', 'setTimeout', 'setInterval']
 
 // --- sources

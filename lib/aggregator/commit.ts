@@ -53,6 +53,10 @@ export class Committer {
     this.enqueue({ draft: null, decoded: undefined, done })
   }
 
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.barrier(resolve))
+  }
+
   private enqueue(queued: Queued): void {
     this.queue.push(queued)
     if (this.bytes >= COMMIT_BYTES) this.flush()

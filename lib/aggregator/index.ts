@@ -105,7 +105,7 @@ class Aggregator {
     this.options = options
     const others = choose(readChosen(won.ledger?.meta() ?? {}), backends, { run, dir, settings })
     this.chosen = writeChosen(others)
-    this.backends = [localBackend(dir), ...openBackends(others)]
+    this.backends = [localBackend(dir), ...openBackends(others, dir)]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
     const amends = this.backends.some(({ rows }) => rows !== null)
     let state!: State
@@ -173,6 +173,7 @@ class Aggregator {
       this.ledger, applied, (fault) => this.faulted(fault), (why) => this.leave(why))
     this.outboxes = new Outboxes(this.backends, {
       ledger: this.ledger, state: this.state, report: (line) => this.diary(line),
+      closing: this.options.closing, barrier: () => this.committer.settled(),
       commit: (body, done) =>
         this.committer.push({ type: 'note', kind: 'outbox', body, at: this.clock() }, done),
     })
@@ -231,17 +232,15 @@ class Aggregator {
   }
 
   private async untilOver(): Promise<number> {
-    const timers = [
-      setInterval(() => this.tick(), SEAL_INTERVAL_MS),
-      setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS),
-    ]
+    const ticks = setInterval(() => this.tick(), SEAL_INTERVAL_MS)
+    const paints = setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS)
     // TERM asks this process to go, not the run: its successor, or `sync`, goes on from the ledger.
     process.on('SIGTERM', () => {
       this.committer.flush()
       this.stop(0)
     })
     const status = await this.over
-    timers.forEach(clearInterval)
+    for (const timer of [ticks, paints]) clearInterval(timer)
     return status
   }
 
@@ -346,7 +345,7 @@ class Aggregator {
     const due = (): NoteDraft[] => this.state.drain(this.clock())
     for (let notes = due(); notes.length > 0; notes = due()) {
       for (const note of notes) this.committer.push(note)
-      await new Promise<void>((resolve) => this.committer.barrier(resolve))
+      await this.committer.settled()
     }
   }
 

@@ -17,6 +17,7 @@ import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
+import { leftoversOf } from './leftovers.ts'
 import { readRows } from './row-reader.ts'
 import { readTexts } from './text-reader.ts'
 
@@ -26,6 +27,10 @@ export interface OutboxesOptions {
   /** `done` when the note is durable and applied. */
   commit: (note: OutboxNote, done: () => void) => void
   report: (line: string) => void
+  /** `sync` delivers also what was to stay offline. */
+  closing: boolean
+  /** Resolves when all that was committed is durable and applied. */
+  barrier: () => Promise<void>
 }
 
 /** What `status` says beside what the notes tell. */
@@ -34,6 +39,9 @@ export interface OutboxView {
   fault: string
   /** Texts are not points: how they stand only shows in whether everything is delivered. */
   textsEnded: boolean
+  offline: boolean
+  /** What it has not taken, as a file. */
+  archive: string | null
   /** Of the oldest row that waits to be sent, ms. */
   ageMs: number | null
   use: { used: number; max: number; windowMs: number } | null
@@ -43,27 +51,43 @@ export class Outboxes {
   /** Those of texts before those of rows, since the backend's end comes with the rows'. */
   private readonly couriers: Courier<unknown>[] = []
   private readonly backends: readonly Backend[]
+  private readonly options: OutboxesOptions
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
+    this.options = options
     this.backends = backends.filter(({ rows }) => rows !== null)
-    for (const { name, rows, texts } of this.backends) {
+    for (const backend of this.backends) {
+      const { name, rows, texts } = backend
+      if (this.isOffline(backend)) continue
       if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
       this.couriers.push(rowCourier(name, rows!, options))
     }
   }
 
   views(): OutboxView[] {
-    return this.backends.map(({ name, use }) => {
+    return this.backends.map((backend) => {
+      const { name } = backend
       const own = this.couriers.filter((courier) => courier.backend === name)
-      const [{ outbox: { fault, waitsSince } }] = own.slice(-1) as [Courier<unknown>]
-      const { fault: beside = '', ...used } = use?.() ?? {}
+      const since = own.find(({ isOfRows }) => isOfRows)?.outbox.waitsSince ?? null
+      const { fault: beside = '', ...use } = backend.use?.() ?? {}
       return {
-        name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault || fault || beside,
+        name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         textsEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        ageMs: waitsSince === null ? null : Math.round(monotonicMs() - waitsSince),
-        use: 'used' in used ? used as OutboxView['use'] : null,
+        offline: this.isOffline(backend), archive: backend.archive?.path() ?? null,
+        ageMs: since === null ? null : Math.round(monotonicMs() - since),
+        use: 'used' in use && own.length > 0 ? use : null,
       }
     })
+  }
+
+  private isOffline({ offline }: Backend): boolean {
+    return offline === true && !this.options.closing
+  }
+
+  /** Of one that is not called, nothing is. */
+  private isDone({ name }: Backend): boolean {
+    const own = this.couriers.filter(({ backend }) => backend === name)
+    return own.length > 0 && own.every(({ outbox }) => outbox.done)
   }
 
   tick(): void {
@@ -77,9 +101,18 @@ export class Outboxes {
 
   /**
    * No more rows come. Until everything is delivered and each backend knows the status, as long as `maxMs`
-   * allows and anything moves, or pauses as it was told to; what is left then is pending.
+   * allows and anything moves, or pauses as it was told to; what is left then is pending, and nothing is sent
+   * any more.
    */
   async finish(status: string, maxMs: number): Promise<void> {
+    await this.deliverLast(status, maxMs)
+    for (const courier of this.couriers) courier.close()
+    // What is left begins where the notes of the last calls end.
+    await this.options.barrier()
+    for (const backend of this.backends) await this.leave(backend, status)
+  }
+
+  private async deliverLast(status: string, maxMs: number): Promise<void> {
     const begun = monotonicMs()
     let mark = ''
     for (let moved = begun; ; await sleep(END_POLL_MS)) {
@@ -91,6 +124,23 @@ export class Outboxes {
       if (next !== mark || isPaused) moved = now
       mark = next
       if (now - begun >= maxMs || now - moved >= OUTBOX_STALL_MS) return
+    }
+  }
+
+  /**
+   * What is left goes into an archive, where the backend has one, and its tracker hears that the run is over;
+   * an archive that is not needed any more goes.
+   */
+  private async leave(backend: Backend, status: string): Promise<void> {
+    const { name, archive } = backend
+    if (this.isDone(backend)) return archive?.remove()
+    const { ledger, state, report } = this.options
+    try {
+      if (!this.isOffline(backend)) await backend.leave?.(status)
+      const [rows, texts] = [state.standing(name), state.standing(textsOf(name))]
+      await archive?.write(leftoversOf(ledger, backend, rows, texts), status)
+    } catch (error) {
+      report(`backend ${name}: no archive of what it has not taken: ${messageOf(error)}`)
     }
   }
 
@@ -124,7 +174,9 @@ const rowCourier = (backend: string, writer: Writer<StreamRow>, options: Outboxe
     about: ({ n, at, of, amends, row }) => ({ n, at, points: of.length, amends, figures: figuresOf(row) }),
   }, options) as Courier<unknown>
 
-/** Its notes have a name of their own, which is none of a backend, so the books know nothing of them. */
+/** Notes of texts have a name of their own, which is none of a backend, so the books know nothing of them. */
+const textsOf = (backend: string): string => `${backend}/texts`
+
 const textCourier = (
   backend: string, writer: Writer<StreamText>, options: OutboxesOptions,
 ): Courier<unknown> => new Courier<StreamText>({
@@ -151,10 +203,11 @@ class Courier<Item> {
   private call: AbortController | null = null
   private over: string | null = null
   private fault = ''
+  private closed = false
 
   constructor(route: Route<Item>, options: OutboxesOptions) {
     const { backend, isOfRows, writer } = route
-    const name = isOfRows ? backend : `${backend}/texts`
+    const name = isOfRows ? backend : textsOf(backend)
     this.backend = backend
     this.isOfRows = isOfRows
     this.name = name
@@ -180,6 +233,7 @@ class Courier<Item> {
   }
 
   close(): void {
+    this.closed = true
     if (this.due !== null) clearImmediate(this.due)
     this.call?.abort()
   }
@@ -218,13 +272,14 @@ class Courier<Item> {
   }
 
   private again(): void {
-    this.due ??= setImmediate(() => {
+    if (!this.closed) this.due ??= setImmediate(() => {
       this.due = null
       this.read()
     })
   }
 
   private tell(event: OutboxEvent): void {
+    if (this.closed) return
     for (const effect of this.outbox.handle(event, monotonicMs(), wallMs())) this.carryOut(effect)
     const { fault } = this.outbox
     if (fault === this.fault) return

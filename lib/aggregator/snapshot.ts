@@ -74,17 +74,18 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open. */
 function backendRow(
-  { name, fault, textsEnded, ageMs, use }: OutboxView, standing: Readonly<Standing>, points: number,
-  state: string,
+  { name, fault, textsEnded, offline, archive, ageMs, use }: OutboxView, standing: Readonly<Standing>,
+  points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
   const why = fault || refusal
   const isOver = ended !== null && textsEnded && state === 'ended'
   return {
-    name, state: isOver ? 'ended' : fault !== '' ? 'retrying' : state,
+    name, state: isOver ? 'ended' : offline ? 'offline' : fault !== '' ? 'retrying' : state,
     pending: points - delivered - thinned - rejected, ...why === null ? {} : { fault: why },
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
-    ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs }, ...use === null ? {} : { use },
+    ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
+    ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
   }
 }
 

@@ -13,14 +13,14 @@ import { jsonlBackend } from './jsonl.ts'
 import type { Backend, BackendPlace } from './port.ts'
 
 export type {
-  Backend, BackendPlace, Capabilities, Cursor, Encoded, Outcome, StreamRow, StreamText, Writer,
+  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamRow, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */
 export type PlaceSettings = Pick<Settings, typeof PLACE_SETTINGS[number]>
 const PLACE_SETTINGS = [
-  'jsonlDir', 'cometUrl', 'workspace', 'tags', 'rankSeries', 'cometCalls', 'cometMetrics', 'cometParameters',
-  'cometOutput', 'cometOther',
+  'jsonlDir', 'cometUrl', 'workspace', 'tags', 'rankSeries', 'offline', 'cometCalls', 'cometMetrics',
+  'cometParameters', 'cometOutput', 'cometOther',
 ] as const
 
 /** They come by the environment only, since whoever starts an aggregator again has no flags. */
@@ -36,7 +36,7 @@ export interface PlacedRun {
 
 interface Kind {
   place: (run: PlacedRun) => BackendPlace
-  open: (place: BackendPlace) => Backend
+  open: (place: BackendPlace, dir: string) => Backend
 }
 
 /** Those that rows are sent to. `local` is always there, and needs none. */
@@ -49,11 +49,12 @@ const KINDS: Readonly<Record<string, Kind>> = {
   comet: {
     place: ({ settings }) => ({
       server: settings.cometUrl ?? '', workspace: settings.workspace ?? '', tags: settings.tags.join(','),
-      rankSeries: settings.rankSeries, calls: rateText(settings.cometCalls),
-      metric: rateText(settings.cometMetrics), parameter: rateText(settings.cometParameters),
-      output: rateText(settings.cometOutput), other: rateText(settings.cometOther),
+      rankSeries: settings.rankSeries, offline: settings.offline ? 'yes' : '',
+      calls: rateText(settings.cometCalls), metric: rateText(settings.cometMetrics),
+      parameter: rateText(settings.cometParameters), output: rateText(settings.cometOutput),
+      other: rateText(settings.cometOther),
     }),
-    open: (place) => cometBackend(place, process.env),
+    open: (place, dir) => cometBackend(place, dir, process.env),
   },
 }
 
@@ -72,9 +73,9 @@ export function choose(
   return { ...before, ...Object.fromEntries(fresh.map((name) => [name, KINDS[name]!.place(run)])) }
 }
 
-/** One of a newer version is left out: it stays pending. */
-export const openBackends = (chosen: Chosen): Backend[] => Object.entries(chosen)
-  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place))
+/** One of a newer version is left out: it stays pending. `dir`: the run directory. */
+export const openBackends = (chosen: Chosen, dir: string): Backend[] => Object.entries(chosen)
+  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, dir))
 
 /** As they are kept in the ledger's meta data, under `backends`. */
 export const writeChosen = (chosen: Chosen): string => JSON.stringify(chosen)

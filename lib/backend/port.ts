@@ -28,9 +28,25 @@ export interface Backend {
   status(picture: RunStatus): boolean
   /** What it has spent of its server's patience, and what went wrong beside rows and texts. */
   use?(): { used: number; max: number; windowMs: number; fault: string }
+  /** It is not to be called while the run lasts: all is left to the archive, and to `sync`. */
+  readonly offline?: boolean
+  readonly archive?: Archive
+  /** The run is over, and not all is delivered: tells that it is, as well as it can. */
+  leave?(status: string): Promise<void>
   /** This process goes: nothing more is sent. What was not ended stays open for whoever comes next. */
   close?(): void
 }
+
+/** What was not delivered, as a file that the tracker's own tools take. */
+export interface Archive {
+  /** Null: there is none. */
+  path(): string | null
+  write(leftovers: AsyncIterable<Leftover>, status: string): Promise<void>
+  /** All was delivered after all, and the file would bring it twice. */
+  remove(): void
+}
+
+export type Leftover = { row: StreamRow } | { text: StreamText }
 
 /** A row on its way to a backend. */
 export interface StreamRow {

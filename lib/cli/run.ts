@@ -35,6 +35,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--workspace <W>', 'Comet workspace of the project')
   .option('--tags <T,...>', 'tags of the experiment')
   .option('--rank-series <which>', 'ranks with series of their own in Comet: none, outliers or all')
+  .option('--offline', 'call no Comet server: write an archive, which sync or comet upload delivers')
   .option('--on-collision <how>', 'another run holds the key: fail, wait or rename')
   .option('--resume <RUN>', 'go on with a run instead of a new one')
   .option('--on-failure <how>', 'with --nproc, a worker failed: stop the others, or continue')
@@ -116,6 +117,7 @@ export function superviseOptions(
   if (raw.backend !== undefined) agentEnv.RANKZERO_BACKEND = get('backend').join(',')
   if (raw.workspace !== undefined) agentEnv.RANKZERO_WORKSPACE = get('workspace') ?? ''
   if (raw.tags !== undefined) agentEnv.RANKZERO_TAGS = get('tags').join(',')
+  if (raw.offline !== undefined) agentEnv.RANKZERO_OFFLINE = '1'
   if (raw.rankSeries !== undefined) agentEnv.RANKZERO_RANK_SERIES = get('rankSeries')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head

@@ -40,6 +40,7 @@ export const SettingsSchema = z.strictObject({
   cometUrl: text.nullable(),
   workspace: text.nullable(),
   tags: z.array(text),
+  offline: z.boolean(),
   rankSeries: z.enum(['none', 'outliers', 'all']),
   cometCalls: rate,
   cometMetrics: rate,

@@ -61,6 +61,8 @@ export interface Settings {
   /** null: the default one of the API key. */
   workspace: string | null
   tags: string[]
+  /** Backends that have archives are not called. */
+  offline: boolean
   /** Which ranks get series of their own at backends. */
   rankSeries: 'none' | 'outliers' | 'all'
   /** Budgets of the whole job. */
@@ -220,6 +222,10 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
   tags: {
     flag: '--tags', env: ['RANKZERO_TAGS', 'COMET_START_EXPERIMENT_TAGS'], form: 'names, separated by commas',
     shown: 'none', initial: () => [], read: readList, about: 'Tags of the experiment',
+  },
+  offline: {
+    flag: '--offline', env: ['RANKZERO_OFFLINE'], form: 'yes or no', shown: 'no', initial: () => false,
+    read: readFlag, about: 'Call no Comet server: what it would get is in an archive, and `sync` delivers it',
   },
   rankSeries: choice(['none', 'outliers', 'all'],
     'Ranks with series of their own in Comet, `<metric>/rank/<n>`; outliers: lowest, highest, not finite',

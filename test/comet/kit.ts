@@ -9,8 +9,8 @@ import type { RemoteDesk } from './process.ts'
 export const API_KEY = 'standInKey000000000000001'
 
 /**
- * Rows wait for all ranks: one that closes without a rank comes again, which is right, but not asked here. And
- * no budget, unless it is.
+ * Rows wait for all ranks: one that closes without a rank comes again, which is right, but not asked here.
+ * Nor are budgets, unless a test says so.
  */
 const PATIENT = {
   RANKZERO_SEAL_AFTER: '600', RANKZERO_JOIN_TIMEOUT: '600', RANKZERO_COMET_METRICS: '10000000/60',

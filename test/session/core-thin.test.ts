@@ -9,15 +9,17 @@ const points = fc.array(fc.record({
   value: fc.oneof(
     { weight: 8, arbitrary: fc.integer({ min: -9, max: 9 }) }, { weight: 1, arbitrary: fc.constant(NaN) }),
   spread: fc.nat(3),
-}), { maxLength: 400, size: 'max' }).map((all) => all.map(({ metric, values, value, spread }, n): Point => ({
-  n, values,
-  figures: { metric, value, min: value - spread, max: value + spread, odd: Number.isNaN(value) },
-})))
+}), { maxLength: 400, size: 'max' }).map((all) => all.map(({ values, spread, ...rest }, n): Point => {
+  const { value } = rest
+  const odd = Number.isNaN(value)
+  return { n, values, figures: { ...rest, min: value - spread, max: value + spread, odd } }
+}))
 
 const of = (list: readonly Point[], metric: string): Point[] =>
   list.filter(({ figures }) => figures.metric === metric)
 const finite = (list: readonly Point[]): Point[] => list.filter(({ figures }) => !figures.odd)
-const best = (list: readonly Point[], of: (point: Point) => number): number => Math.max(...finite(list).map(of))
+const best = (list: readonly Point[], figure: (point: Point) => number): number =>
+  Math.max(...finite(list).map(figure))
 
 describe('thinning', () => {
   test('keeps first, last, lowest, highest of each metric, in order, as far as allowed', () => {

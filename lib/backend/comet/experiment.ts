@@ -1,10 +1,11 @@
 import { monotonicMs, wallMs } from '../../clock.ts'
 import {
-  COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_TELL_MS, COMET_TICK_MS,
+  COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_LEAVE_MS, COMET_TELL_MS, COMET_TICK_MS,
 } from '../../limits-comet.ts'
 import type { RunStatus } from '../../record/run-status.ts'
 import type { Outcome } from '../port.ts'
 import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
+import { experimentJson } from './core-archive.ts'
 import { factsOf, failureText, tellings, type Facts } from './core-facts.ts'
 import { cometKey } from './core-names.ts'
 import { addRun, beat, getRun, report, type Handle, type Request } from './core-requests.ts'
@@ -20,6 +21,9 @@ export interface ExperimentOptions {
 
 /** It is to be tried again. */
 const isOpen = ({ is }: Outcome): boolean => is === 'later' || is === 'unsure' || is === 'wait'
+
+/** Comet's own name for what belongs to no project. */
+const projectOf = ({ project }: RunStatus): string => project === 'default' ? 'general' : project
 
 type Tried = { outcome: Outcome; got: Got }
 
@@ -68,7 +72,7 @@ export class Experiment {
 
   /** Says all that is left to say, then that it is over: nothing is sent after that. */
   async end(status: string, signal: AbortSignal): Promise<Outcome> {
-    if (this.picture !== null) this.picture = { ...this.picture, status }
+    this.over(status)
     const told = await this.tell(signal)
     if (isOpen(told)) return told
     const { handle, picture } = this
@@ -83,6 +87,33 @@ export class Experiment {
     const { outcome } = await this.send(beat(handle, false, wallMs()), 'end', signal, true)
     if (outcome.is === 'done') this.handle = null
     return outcome
+  }
+
+  /** How the run ended, which its picture says later. */
+  over(status: string): void {
+    if (this.picture !== null) this.picture = { ...this.picture, status }
+  }
+
+  facts(): Facts {
+    return this.picture === null ? new Map() : factsOf(this.picture, this.options.tags)
+  }
+
+  /** experiment.json of an archive. */
+  archiveHead(): string {
+    const { picture, options: { workspace, tags } } = this
+    if (picture === null) throw new Error('nothing is known of the run yet')
+    return experimentJson(this.key, workspace, projectOf(picture), tags, picture)
+  }
+
+  /** The end comes with what is missing; until then it does not look as if it ran. */
+  async leave(status: string): Promise<void> {
+    const { handle } = this
+    this.rest()
+    if (handle === null) return
+    this.over(status)
+    const signal = AbortSignal.timeout(COMET_LEAVE_MS)
+    await this.tell(signal)
+    await this.send(beat(handle, false, wallMs()), 'end', signal, true)
   }
 
   /** Silent from now on. */
@@ -105,8 +136,7 @@ export class Experiment {
       return { is: 'later', message: 'COMET_API_KEY is not set for this process: set it where rankzero runs' }
     }
     if (picture === null) return { is: 'later', message: 'nothing is known of the run yet' }
-    // Comet's own name for what belongs to no project.
-    const project = picture.project === 'default' ? 'general' : picture.project
+    const project = projectOf(picture)
     let tried = await this.send(addRun({ key, project, workspace }, wallMs()), 'logger/add/run', null)
     if (!('waitMs' in tried.got) && codeOf(tried.got) === EXISTS) {
       tried = await this.send(getRun(key, wallMs()), 'logger/get/run', null)
@@ -158,9 +188,9 @@ export class Experiment {
   }
 
   private async tellAll(signal: AbortSignal | null): Promise<Outcome> {
-    const { handle, picture, options: { tags } } = this
+    const { handle, picture } = this
     if (handle === null || picture === null) return { is: 'done' }
-    for (const { request, facts } of tellings(handle.key, factsOf(picture, tags), this.known, wallMs())) {
+    for (const { request, facts } of tellings(handle.key, this.facts(), this.known, wallMs())) {
       const { outcome } = await this.send(request, request.path.slice(1), signal)
       if ('message' in outcome) this.fault = outcome.message
       if (isOpen(outcome)) return outcome

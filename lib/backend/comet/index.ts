@@ -7,14 +7,18 @@
  * process and goes into requests only; all calls of the run share one budget.
  * At least once in an ambiguous failure, as identical bytes; an amendment is thinned, since Comet keeps both.
  */
-import { monotonicMs } from '../../clock.ts'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { monotonicMs, wallMs } from '../../clock.ts'
 import {
   COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH,
 } from '../../limits-comet.ts'
 import { Budget, burstOf, type Rate } from '../core-budget.ts'
 import type {
-  Backend, BackendPlace, Capabilities, Outcome, StreamRow, StreamText, Writer,
+  Archive, Backend, BackendPlace, Capabilities, Leftover, Outcome, StreamRow, StreamText, Writer,
 } from '../port.ts'
+import { writeArchive } from './archive.ts'
+import { factLines, metricLine, outputLine } from './core-archive.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
 import { metrics, metricsBody, output, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
@@ -24,7 +28,7 @@ import { Http } from './http.ts'
 const BUDGETS = ['calls', 'metric', 'parameter', 'output', 'other'] as const
 
 export function cometBackend(
-  place: BackendPlace, env: Readonly<Record<string, string | undefined>>,
+  place: BackendPlace, dir: string, env: Readonly<Record<string, string | undefined>>,
 ): Backend {
   const apiKey = env['COMET_API_KEY']?.trim() || null
   const rates = Object.fromEntries(BUDGETS.map((kind) => [kind, rateOf(place[kind])])) as Rates
@@ -51,6 +55,9 @@ export function cometBackend(
       pace: () => parts().budget.pace('metric', monotonicMs()),
     },
     texts: textWriter(() => parts().experiment, rates),
+    offline: place['offline'] === 'yes',
+    archive: archiveOf(() => parts().experiment, place, dir),
+    leave: (status) => parts().experiment.leave(status),
     close: () => lazy?.experiment.close(),
   }
 }
@@ -81,7 +88,7 @@ const can = (rate: Rate, batch: number): Omit<Capabilities, 'amends' | 'eager'> 
 })
 
 function rowWriter(experiment: () => Experiment, place: BackendPlace, rates: Rates): Writer<StreamRow> {
-  const choice = (place['rankSeries'] ?? 'none') as RankSeries
+  const choice = rankSeriesOf(place)
   return {
     can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none' },
     encode(row) {
@@ -106,6 +113,28 @@ function textWriter(experiment: () => Experiment, rates: Rates): Writer<StreamTe
     end: () => Promise.resolve({ is: 'done' }),
   }
 }
+
+function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: string): Archive {
+  const choice = rankSeriesOf(place)
+  const path = (): string => join(dir, `comet-${experiment().key}.zip`)
+  async function* lines(leftovers: AsyncIterable<Leftover>): AsyncGenerator<string> {
+    for (const line of factLines(experiment().facts(), wallMs())) yield line
+    for await (const one of leftovers) {
+      if ('text' in one) yield outputLine(lineOf(one.text))
+      else for (const value of metricsOf(one.row, choice)) yield metricLine(value) ?? ''
+    }
+  }
+  return {
+    path: () => existsSync(path()) ? path() : null,
+    write(leftovers, status) {
+      experiment().over(status)
+      return writeArchive(path(), experiment().archiveHead(), lines(leftovers))
+    },
+    remove: () => { rmSync(path(), { force: true }) },
+  }
+}
+
+const rankSeriesOf = (place: BackendPlace): RankSeries => (place['rankSeries'] ?? 'none') as RankSeries
 
 /** A row may have nothing to say in Comet: rank 0's view without rank 0. */
 const textsOf = (parts: readonly Uint8Array[]): string[] =>

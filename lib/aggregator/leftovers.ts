@@ -1,0 +1,33 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Backend, Leftover } from '../backend/index.ts'
+import { monotonicMs } from '../clock.ts'
+import type { Ledger } from '../ledger/index.ts'
+import { OUTBOX_SLICE_MS } from '../limits-outbox.ts'
+import { keptOf, type Standing } from '../session/core-standing.ts'
+import { readRows } from './row-reader.ts'
+import { readTexts } from './text-reader.ts'
+
+/** What a backend has not taken, to the end of the ledger; others have their turn meanwhile. */
+export async function* leftoversOf(
+  ledger: Ledger, { rows, texts }: Backend, standing: Readonly<Standing>, said: Readonly<Standing>,
+): AsyncGenerator<Leftover> {
+  if (rows === null) return
+  const { plan, settled } = standing
+  for await (const row of untilIdle(readRows(ledger, settled + 1, rows.can.ranks))) {
+    if ((rows.can.amends || !row.amends) && keptOf(plan, row.n, row.n) > 0) yield { row }
+  }
+  if (texts === undefined) return
+  for await (const text of untilIdle(readTexts(ledger, said.settled + 1))) yield { text }
+}
+
+async function* untilIdle<Item>(items: Generator<Item | 'busy' | 'idle', never>): AsyncGenerator<Item> {
+  let until = monotonicMs() + OUTBOX_SLICE_MS
+  for (;;) {
+    const { value } = items.next()
+    if (value === 'idle') return
+    if (value !== 'busy') yield value
+    if (monotonicMs() < until) continue
+    await setImmediate()
+    until = monotonicMs() + OUTBOX_SLICE_MS
+  }
+}

@@ -1,0 +1,87 @@
+/** Archives of backend comet: the vendor's own `comet upload` takes them, and so does `rankzero sync`. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { sleep, until, type Place } from '../scenario/harness.ts'
+import { cometPlace, expectWhole, script, train } from './kit.ts'
+import { spawnStandIn, type Spawned } from './process.ts'
+import { API_KEY, upload } from './vendor.ts'
+
+let place: Place
+let server: Spawned
+const cleanups: (() => void)[] = []
+afterEach(async () => {
+  place.dispose()
+  await server.close()
+  for (const clean of cleanups.splice(0)) clean()
+})
+
+async function begin(): Promise<void> {
+  server = await spawnStandIn({ knobs: { keys: [API_KEY] } })
+  place = cometPlace(server.url, { COMET_API_KEY: API_KEY })
+}
+
+/** With the vendor's client, in a directory of its own. */
+async function byVendor(archive: string): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'rz-comet-'))
+  cleanups.push(() => { rmSync(dir, { recursive: true }) })
+  const sent = await upload({ url: server.url, dir }, archive)
+  expect(sent.code, sent.stdout + sent.stderr).toBe(0)
+  expect(sent.stdout + sent.stderr).not.toMatch(/error|fail/i)
+}
+
+const CODE = `run.params({ lr: 0.1, list: [1, 2], opt: { name: 'adam' }, none: null })
+  for (let step = 0; step < 50; step++) run.log({ a: step + run.rank, odd: step === 7 ? NaN : 1 }, { step })
+  run.text('hello')`
+
+describe('an archive', () => {
+  it('of an offline run is taken whole by `comet upload`', async () => {
+    await begin()
+    const flags = ['--offline', '--tags', 'a,b', '--name', 'far away']
+    const done = await place.run(script(2, ...flags), { T_CODE: CODE })
+    expect(done.code, done.stderr).toBe(0)
+    expect(await server.desk.log()).toEqual([])
+    const [, { archive, ...shown }] = place.status().backends as [unknown, { archive: string }]
+    expect(shown).toMatchObject({ name: 'comet', state: 'offline', pending: 200 })
+    await byVendor(archive)
+    const { view } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({
+      name: 'far away', state: 'ended', offline: true, tags: ['a', 'b'], errors: [],
+      parameters: { 'lr': 0.1, 'list': [1, 2], 'opt/name': 'adam', 'none': null },
+      others: { 'rankzero status': 'finished' },
+    })
+    expect(view.output.map(({ output }) => output).sort()).toEqual(['rank 0: hello\n', 'rank 1: hello\n'])
+  }, 240_000)
+
+  it('has what a server that was lost does not have, and no more', async () => {
+    await begin()
+    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '30' })
+    for (let there = 0; there === 0; await sleep(100)) {
+      there = Object.keys((await server.desk.experiments())[0]?.metrics ?? {}).length
+    }
+    await server.desk.set({ down: true })
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end', 60_000, () => place.status().state === 'ended')
+    const { archive } = place.status().backends[1]!
+    await server.desk.set({ down: false })
+    await byVendor(archive!)
+    const { view, twice } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({ state: 'ended', resumed: 1 })
+    // Of the batch that was on its way, perhaps, the same once more.
+    expect(twice).toBeLessThanOrEqual(1000)
+  }, 240_000)
+
+  it('is delivered by `sync`, and gone then', async () => {
+    await begin()
+    const done = await place.run(script(2, '--offline'), { T_CODE: CODE })
+    expect(done.code, done.stderr).toBe(0)
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+    await expectWhole(server.desk, place)
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+    expect(place.status().backends[1]).toMatchObject({ state: 'ended', pending: 0 })
+    expect(place.status().backends[1]).not.toHaveProperty('archive')
+  }, 240_000)
+})
