@@ -289,14 +289,16 @@ export class Outbox {
     this.#keep(this.#waiting.filter((part) => part.n <= planned || !isRow(part) || kept.has(part)))
   }
 
-  /** Which of the rows that wait are sent: a decision, once they have waited for others to compare with. */
+  /**
+   * Which of the rows that wait are sent: a decision, once they have waited for others to compare with; all of
+   * them where none can be left out.
+   */
   #plan(now: number, out: OutboxEffect[]): boolean {
     if (this.#waiting.length === 0 || !this.#isOver()) return false
     if (now - this.#since < OUTBOX_THIN_MS && this.#finish === null) return false
     const kept = thin(this.#waiting.filter(isRow), this.#share())
     const last = kept.at(-1)?.n ?? 0
     const points = pointsOf(this.#waiting.filter(({ n }) => n <= last)) - pointsOf(kept) + this.#dropped
-    if (points === 0) return false
     const rest = this.#waiting.filter(({ n }) => n > last)
     this.#keep([...kept, ...rest])
     this.#dropped = 0

@@ -6,7 +6,7 @@ import { readRows } from '../../lib/aggregator/row-reader.ts'
 import type { Row } from '../../lib/aggregator/core-types.ts'
 import type { Ledger } from '../../lib/ledger/index.ts'
 import { AMEND_AFTER_MS, STREAM_ROWS } from '../../lib/limits-outbox.ts'
-import { applyNote, newStanding, type OutboxNote } from '../../lib/session/core-standing.ts'
+import { applyNote, keepOf, newStanding, type OutboxNote } from '../../lib/session/core-standing.ts'
 import { Desk, MemoryLedger } from './desk.ts'
 import { originOf, Sender } from './sender.ts'
 
@@ -142,7 +142,7 @@ describe('the row stream', () => {
 })
 
 /** What an outbox would have decided: ranges of rows, and what became of them. */
-type Fate = readonly [rows: number, as: 'delivered' | 'rejected' | 'thinned' | 'open']
+type Fate = readonly [rows: number, as: 'delivered' | 'rejected' | 'thinned' | 'open' | 'some' | 'some-open']
 
 function send(desk: Desk, fates: readonly Fate[]): OutboxNote[] {
   const stream = streamOf(desk.ledger)
@@ -150,15 +150,25 @@ function send(desk: Desk, fates: readonly Fate[]): OutboxNote[] {
   const standing = newStanding()
   for (const [count, as] of fates) {
     const parts = stream.slice(standing.settled, standing.settled + count)
-    if (parts.length === 0 || standing.open !== null) break
-    const points = parts.reduce((sum, { of }) => sum + of.length, 0)
-    const extent = { backend: 'jsonl', from: parts[0]!.n, to: parts.at(-1)!.n, points }
+    if (parts.length === 0 || standing.open !== null || standing.plan !== null) break
+    const pointsOf = (some: readonly Shown[]): number => some.reduce((sum, { of }) => sum + of.length, 0)
+    const [from, to] = [parts[0]!.n, parts.at(-1)!.n]
+    const kept = as.startsWith('some') ? parts.filter(({ n }) => n % 3 === 0 || n === to) : parts
+    const points = pointsOf(kept)
+    const extent = { backend: 'jsonl', from, to, points }
     const batch = standing.batches + 1
+    const leaves: OutboxNote = {
+      backend: 'jsonl', is: 'thinned', from, to, points: pointsOf(parts) - points, cause: 'budget',
+      keep: keepOf(from, kept),
+    }
     const begun: OutboxNote = { ...extent, is: 'batch', batch, digest: '', at: 0 }
     const made: OutboxNote[] = as === 'thinned' ? [{ ...extent, is: as, cause: 'late' }]
       : as === 'open' ? [begun, { backend: 'jsonl', is: 'again', batch }]
         : as === 'rejected' ? [begun, { backend: 'jsonl', is: as, batch, message: 'no' }]
-          : [begun, { backend: 'jsonl', is: as, batch, cursor: null }]
+          : as === 'some-open' ? [leaves]
+            : [...as === 'some' ? [leaves] : [], begun, {
+              backend: 'jsonl', is: 'delivered', batch, cursor: null,
+            }]
     for (const note of made) applyNote(standing, note)
     notes.push(...made)
   }
@@ -168,7 +178,7 @@ function send(desk: Desk, fates: readonly Fate[]): OutboxNote[] {
 
 describe('the books of a backend', () => {
   const fates = fc.array(fc.tuple(fc.integer({ min: 1, max: 9 }),
-    fc.constantFrom('delivered', 'delivered', 'rejected', 'thinned', 'open')), { maxLength: 12 })
+    fc.constantFrom('delivered', 'delivered', 'rejected', 'thinned', 'open', 'some', 'some', 'some-open')), { maxLength: 12 })
 
   const withJsonl = (desk: Desk): Desk => {
     desk.ledger.facts['backends'] = JSON.stringify({ jsonl: { file: '/x' } })

@@ -1,8 +1,10 @@
 /** Backend comet against the stand-in, with real processes: what arrives, whatever died or was ill. */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { kill, random, SEED, sleep, until, type Place } from '../scenario/harness.ts'
 import type { View } from './desk.ts'
-import { cometPlace, contentsOf, extremesOf, expectWhole, script, train, wantedOf } from './kit.ts'
+import { API_KEY, cometPlace, contentsOf, extremesOf, expectWhole, script, train, wantedOf } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
 
@@ -20,6 +22,19 @@ async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): P
   server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
   place = cometPlace(server.url, env)
 }
+
+const filesWith = (dir: string, text: string): string[] =>
+  readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => join(dir, name))
+    .filter((path) => statSync(path).isFile() && readFileSync(path).includes(text))
+
+/** Of all processes that there are. */
+const commandLines = (): string[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+  try {
+    return [readFileSync(`/proc/${pid}/cmdline`, 'utf8')]
+  } catch {
+    return []
+  }
+})
 
 const LIFE = `run.params({ lr: 0.1, opt: { name: 'adam', betas: [0.9, 0.99] }, seed: run.rank })
   for (let step = 0; step < 40; step++) {
@@ -162,6 +177,38 @@ describe('backend comet', () => {
     expect((await server.desk.calls(10_000, { kind: 'metric' })).worstItems).toBeLessThanOrEqual(400)
     expect((await server.desk.log()).filter(({ status }) => status === 429)).toEqual([])
   }, 240_000)
+
+  it('has its key in no file, no list of processes and no worker, even if the server repeats it', async () => {
+    const repeats = { kind: 'answer', status: 400, body: JSON.stringify({ msg: `${API_KEY} is unwelcome` }) } as const
+    await begin({ faults: [{ match: 'log-other', ...repeats }, { match: 'batch/logger/experiment/m', times: 1, ...repeats }] })
+    const job = place.start(script(2), { T_CODE: `for (let step = 0; step < 100; step++) {
+      run.log({ a: step }, { step })
+      await sleep(30)
+    }
+    if (JSON.stringify(process.env).includes('${API_KEY.slice(0, 12)}' + '${API_KEY.slice(12)}')) throw new Error('seen')` })
+    await place.one('aggregator')
+    await sleep(1500)
+    expect(commandLines().filter((line) => line.includes(API_KEY))).toEqual([])
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    expect(done.stdout + done.stderr).not.toContain(API_KEY)
+    expect(filesWith(place.root, API_KEY)).toEqual([])
+    expect(place.status().backends[1]!.rejected).toBeGreaterThan(0)
+    expect(place.status().backends[1]!.fault).toContain('(the API key) is unwelcome')
+  }, 120_000)
+
+  it('holds its key against a job of another project, since the server knows one of it', async () => {
+    await begin()
+    const first = place.start(train(1, '--key', 'shared', '--project', 'one'), { T_STEPS: '300', T_RATE: '50' })
+    await until('a trainer', 60_000, () => place.processes('trainer').length === 1)
+    const second = await place.run(train(1, '--key', 'shared', '--project', 'two'))
+    expect(second.code, second.stderr).toBe(75)
+    const local = await place.run(['run', '--key', 'shared', '--project', 'two', '--', 'true'])
+    expect(local.code, local.stderr).toBe(0)
+    const done = await first.ended
+    expect(done.code, done.stderr).toBe(0)
+    expect(await server.desk.experiments()).toHaveLength(1)
+  }, 120_000)
 
   it('tells how a job failed', async () => {
     await begin()

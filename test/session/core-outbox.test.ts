@@ -2,20 +2,26 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Outcome } from '../../lib/backend/index.ts'
 import {
-  OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS,
+  OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN, OUTBOX_SEND_MS, OUTBOX_THIN_MS,
+  OUTBOX_WINDOW_ROWS,
 } from '../../lib/limits-outbox.ts'
-import { Outbox, type OutboxEffect, type OutboxEvent } from '../../lib/session/core-outbox.ts'
+import { Outbox, type OutboxEffect, type OutboxEvent, type Part } from '../../lib/session/core-outbox.ts'
 import { applyNote, newStanding, type OutboxNote, type Standing } from '../../lib/session/core-standing.ts'
+import type { Figures } from '../../lib/session/core-thin.ts'
 
 const CAN = { rowsMax: 4, bytesMax: 40, ageMs: 100, amends: true }
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const bytesOf = (line: string): Uint8Array => new TextEncoder().encode(line)
 
 /** A row is its number; every fifth amends an earlier one. */
-const partOf = (n: number) =>
-  ({
-    n, data: bytesOf(`${n},`), values: 1, points: 1 + n % 3, amends: n % 5 === 0, at: 1000 * n, figures: null,
-  })
+const partOf = (n: number): Part => ({
+  n, data: bytesOf(`${n},`), values: 1, points: 1 + n % 3, amends: n % 5 === 0, at: 1000 * n, figures: null,
+})
+/** Of three metrics, whose values go up and down. */
+const figuresOf = (n: number): Figures => {
+  const value = (n * 37) % 101
+  return { metric: `m${n % 3}`, value, min: value - n % 7, max: value + n % 4, odd: false }
+}
 
 const pack = (parts: readonly Uint8Array[], at: number) => {
   const line = `${at}:${parts.map(text).join('')}`
@@ -34,13 +40,16 @@ class World {
   wall = 1_000_000
   total: number
   amends: boolean
+  /** How many values the backend can take; null: all. */
+  readonly pace: number | null
   outbox!: Outbox
   private effects: OutboxEffect[] = []
   private call: { effect: OutboxEffect & { call: number }; stored: boolean } | null = null
 
-  constructor(total: number, amends = true) {
+  constructor(total: number, amends = true, pace: number | null = null) {
     this.total = total
     this.amends = amends
+    this.pace = pace
     this.crash()
   }
 
@@ -65,13 +74,15 @@ class World {
 
   row(): void {
     const { next } = this.outbox
-    if (this.outbox.wants && next <= this.total) this.tell({ type: 'row', part: partOf(next) })
+    if (!this.outbox.wants || next > this.total) return
+    const figures = this.pace === null ? null : figuresOf(next)
+    this.tell({ type: 'row', part: { ...partOf(next), figures } })
   }
 
   pass(ms: number): void {
     this.now += ms
     this.wall += ms
-    this.tell({ type: 'tick' })
+    this.tell({ type: 'tick', ...this.pace === null ? {} : { pace: { now: this.pace, perMs: 0 } } })
   }
 
   /** Carries out the oldest effect, or answers the call that is open. */
@@ -222,6 +233,59 @@ describe('the outbox, whatever happens', () => {
         else if (one !== 'row') world.go(one)
       }
     }), { numRuns: 300 })
+  })
+})
+
+describe('an outbox whose backend cannot take all', () => {
+  const paces = fc.integer({ min: 1, max: 40 })
+  const worlds = fc.tuple(fc.nat(90), fc.array(step, { maxLength: 200, size: 'max' }), paces)
+
+  test('leaves rows out by decision, and never the first, last, lowest or highest of a metric', () => {
+    fc.assert(fc.property(worlds, ([total, steps, pace]) => {
+      const world = play(new World(total, false, pace), steps)
+      const standing = world.standing()
+      expect(standing).toEqual(world.outbox.standing)
+      expect(standing).toMatchObject({ open: null, plan: null, settled: total })
+      expect(standing.delivered + standing.thinned + standing.rejected).toBe(pointsOf(1, total))
+      const arrived = firsts(world).flatMap(({ line }) => rowsOf(line))
+      expect(arrived).toEqual([...new Set(arrived)].sort((a, b) => a - b))
+      if (standing.rejected > 0) return
+      for (const metric of ['m0', 'm1', 'm2']) {
+        const all = Array.from({ length: total }, (_, i) => i + 1)
+          .filter((n) => !partOf(n).amends && figuresOf(n).metric === metric)
+        const some = arrived.filter((n) => figuresOf(n).metric === metric)
+        expect([some[0], some.at(-1)]).toEqual([all[0], all.at(-1)])
+        for (const figure of [
+          (n: number) => figuresOf(n).value, (n: number) => -figuresOf(n).value,
+          (n: number) => -figuresOf(n).min, (n: number) => figuresOf(n).max,
+        ]) expect(Math.max(...some.map(figure))).toBe(Math.max(...all.map(figure)))
+      }
+    }), { numRuns: 1000 })
+  })
+
+  test('takes more than its window holds, while what it has decided is on its way', () => {
+    const total = 3 * OUTBOX_WINDOW_ROWS
+    const world = new World(total, false, 10)
+    world.row()
+    world.pass(OUTBOX_THIN_MS)
+    // Opened, so that it is not down.
+    for (let i = 0; i < 3; i++) world.go('done')
+    for (let turns = 0; world.outbox.next <= total; turns++) {
+      expect(turns).toBeLessThan(10)
+      while (world.outbox.wants && world.outbox.next <= total) world.row()
+      world.pass(1)
+    }
+    world.settle()
+    expect(world.standing()).toMatchObject({ settled: total, rejected: 0 })
+    expect(world.standing().delivered + world.standing().thinned).toBe(pointsOf(1, total))
+    expect(firsts(world).flatMap(({ line }) => rowsOf(line)).length).toBeLessThan(100)
+  })
+
+  test('sends all when it is not too much after all', () => {
+    const world = new World(30, false, 40)
+    world.settle()
+    expect(world.standing().delivered).toBe(pointsOf(1, 30) - [5, 10, 15, 20, 25, 30]
+      .reduce((sum, n) => sum + partOf(n).points, 0))
   })
 })
 

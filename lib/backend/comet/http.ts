@@ -45,10 +45,15 @@ export class Http {
     try {
       return await this.exchange(request, signal)
     } catch (error) {
-      // Nothing of the call itself: it has the key.
       const { cause } = error as { cause?: unknown }
-      return { code: errnoOf(error) || errnoOf(cause), message: messageOf(error) }
+      return { code: errnoOf(error) || errnoOf(cause), message: this.redacted(messageOf(error)) }
     }
+  }
+
+  /** Some servers and proxies repeat what they refuse. */
+  private redacted(text: string): string {
+    const { apiKey } = this.options
+    return apiKey === '' ? text : text.replaceAll(apiKey, '(the API key)')
   }
 
   close(): void {
@@ -75,7 +80,7 @@ export class Http {
     const answer = await undici.request(`${server}${request.path}`, {
       method: request.method, headers, body, signal, dispatcher: this.agent,
     })
-    const text = await textOf(answer.body)
+    const text = this.redacted(await textOf(answer.body))
     return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
   }
 }
