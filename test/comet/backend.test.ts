@@ -210,6 +210,17 @@ describe('backend comet', () => {
     expect(await server.desk.experiments()).toHaveLength(1)
   }, 120_000)
 
+  it('sends value by value where the server has no batches', async () => {
+    await begin({ missing: ['clientlib/batch/'] })
+    const done = await place.run(script(2), { T_CODE: `run.params({ lr: 0.1, list: [1, 2], none: null })
+      for (let step = 0; step < 20; step++) run.log({ a: step + run.rank, same: 1 }, { step })` })
+    expect(done.code, done.stderr).toBe(0)
+    const { view, twice } = await expectWhole(server.desk, place)
+    expect(twice).toBe(0)
+    expect(view).toMatchObject({ state: 'ended', parameters: { lr: 0.1, list: '[1,2]', none: 'null' } })
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  }, 120_000)
+
   it('tells how a job failed', async () => {
     await begin()
     const done = await place.run(train(2), { T_STEPS: '20', T_LEAVE: 'exit3' })

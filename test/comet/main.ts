@@ -21,7 +21,8 @@ export async function main(): Promise<void> {
       } catch (error) {
         answer = { error: String(error) }
       }
-      response.end(JSON.stringify(answer))
+      // A test may be busy for longer than a connection stays: the next question would find it closed.
+      response.setHeader('Connection', 'close').end(JSON.stringify(answer))
     })()
   })
   await new Promise<void>((done) => { control.listen(0, '127.0.0.1', done) })

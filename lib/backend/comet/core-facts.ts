@@ -7,7 +7,7 @@
 import { COMET_PARAMETERS_BATCH } from '../../limits-comet.ts'
 import type { RunStatus } from '../../record/run-status.ts'
 import { nameOf, textOf } from './core-names.ts'
-import { addTags, logOther, parameters, systemInfo, type Request } from './core-requests.ts'
+import { addTags, logOther, oneParameter, parameters, systemInfo, type Request } from './core-requests.ts'
 
 /** By kind and name, JSON each. */
 export type Facts = Map<string, string>
@@ -74,8 +74,11 @@ RunStatus['failed'][number]): string {
   return `${who} on ${host}: ${how}${step}${recovered ? ', recovered' : ''}${what}`
 }
 
-/** The requests that tell what is new, most wanted first. `now`: ms since the epoch. */
-export function tellings(key: string, facts: Facts, known: Facts, now: number): Telling[] {
+/**
+ * The requests that tell what is new, most wanted first. `now`: ms since the epoch; `singly`: the server has no
+ * batches.
+ */
+export function tellings(key: string, facts: Facts, known: Facts, now: number, singly = false): Telling[] {
   const fresh = [...facts].filter(([fact, value]) => known.get(fact) !== value)
   const of = (kind: typeof KINDS[number]): (readonly [string, string])[] =>
     fresh.filter(([fact]) => fact.startsWith(`${kind} `))
@@ -88,13 +91,14 @@ export function tellings(key: string, facts: Facts, known: Facts, now: number): 
   const tags = of('tag')
   if (tags.length > 0) out.push({ request: addTags(key, tags.map(([fact]) => bare(fact))), facts: tags })
   const params = of('param')
-  for (let at = 0; at < params.length; at += COMET_PARAMETERS_BATCH) {
-    const some = params.slice(at, at + COMET_PARAMETERS_BATCH)
+  const size = singly ? 1 : COMET_PARAMETERS_BATCH
+  for (let at = 0; at < params.length; at += size) {
+    const some = params.slice(at, at + size)
     const values = some.map(([fact, value]) => ({
       parameterName: bare(fact), parameterValue: JSON.parse(value) as unknown, step: null,
       source: 'manual' as const, context: null, timestamp: now,
     }))
-    out.push({ request: parameters(key, values), facts: some })
+    out.push({ request: singly ? oneParameter(key, values[0]!) : parameters(key, values), facts: some })
   }
   const nodes = of('node')
   if (nodes.length > 0) {

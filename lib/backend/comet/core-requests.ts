@@ -58,7 +58,7 @@ export const beat = ({ key, runId, projectId }: Handle, alive: boolean, now: num
   }, { signed: true })
 
 export const METRICS = `${C}batch/logger/experiment/metric`
-const PARAMETERS = `${C}batch/logger/experiment/parameter`
+export const PARAMETERS = `${C}batch/logger/experiment/parameter`
 
 export interface ParameterValue {
   parameterName: string
@@ -90,7 +90,8 @@ export const oneMetric = (key: string, value: object): Request =>
   post(`${A}write/experiment/metric`, { experimentKey: key, ...value }, { kind: 'metric' })
 
 export const oneParameter = (key: string, value: ParameterValue): Request => {
-  const { parameterName, parameterValue, timestamp } = value
+  const { parameterName, parameterValue: any, timestamp } = value
+  const parameterValue = typeof any === 'object' ? JSON.stringify(any) : any
   return post(`${A}write/experiment/parameter`, {
     experimentKey: key, parameterName, parameterValue, timestamp,
   }, { kind: 'parameter' })

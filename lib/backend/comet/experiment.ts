@@ -8,7 +8,7 @@ import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
 import { experimentJson } from './core-archive.ts'
 import { factsOf, failureText, tellings, type Facts } from './core-facts.ts'
 import { cometKey } from './core-names.ts'
-import { addRun, beat, getRun, report, type Handle, type Request } from './core-requests.ts'
+import { addRun, beat, getRun, PARAMETERS, report, type Handle, type Request } from './core-requests.ts'
 import type { Got, Http } from './http.ts'
 
 export interface ExperimentOptions {
@@ -39,6 +39,7 @@ export class Experiment {
   fault = ''
   private readonly options: ExperimentOptions
   private picture: RunStatus | null = null
+  private ended: string | null = null
   private handle: Handle | null = null
   private opening: Promise<Outcome> | null = null
   private known: Facts = new Map()
@@ -48,6 +49,8 @@ export class Experiment {
   private beating = false
   private tellAt = -Infinity
   private telling: Promise<Outcome> | null = null
+  /** The server has no batches of parameters. */
+  private singly = false
 
   constructor(options: ExperimentOptions) {
     this.options = options
@@ -58,7 +61,7 @@ export class Experiment {
   }
 
   status(picture: RunStatus): void {
-    this.picture = picture
+    this.picture = { ...picture, status: picture.status ?? this.ended }
   }
 
   /** Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. */
@@ -91,7 +94,8 @@ export class Experiment {
 
   /** How the run ended, which its picture says later. */
   over(status: string): void {
-    if (this.picture !== null) this.picture = { ...this.picture, status }
+    this.ended = status
+    if (this.picture !== null) this.status(this.picture)
   }
 
   facts(): Facts {
@@ -190,8 +194,13 @@ export class Experiment {
   private async tellAll(signal: AbortSignal | null): Promise<Outcome> {
     const { handle, picture } = this
     if (handle === null || picture === null) return { is: 'done' }
-    for (const { request, facts } of tellings(handle.key, this.facts(), this.known, wallMs())) {
-      const { outcome } = await this.send(request, request.path.slice(1), signal)
+    const told = tellings(handle.key, this.facts(), this.known, wallMs(), this.singly)
+    for (const { request, facts } of told) {
+      const { outcome, got } = await this.send(request, request.path.slice(1), signal)
+      if (request.path === PARAMETERS && 'status' in got && got.status === 404) {
+        this.singly = true
+        return this.tellAll(signal)
+      }
       if ('message' in outcome) this.fault = outcome.message
       if (isOpen(outcome)) return outcome
       // Refused for good: it is not told again, and the fault says why.

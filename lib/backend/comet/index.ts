@@ -15,12 +15,13 @@ import {
 } from '../../limits-comet.ts'
 import { Budget, burstOf, type Rate } from '../core-budget.ts'
 import type {
-  Archive, Backend, BackendPlace, Capabilities, Leftover, Outcome, StreamRow, StreamText, Writer,
+  Archive, Backend, BackendPlace, Capabilities, Leftover, StreamRow, StreamText, Writer,
 } from '../port.ts'
 import { writeArchive } from './archive.ts'
+import { Batches } from './batches.ts'
 import { factLines, metricLine, outputLine } from './core-archive.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
-import { metrics, metricsBody, output, outputBody, type Kind } from './core-requests.ts'
+import { metricsBody, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
 import { Experiment } from './experiment.ts'
 import { Http } from './http.ts'
@@ -39,6 +40,7 @@ export function cometBackend(
     lazy ??= make(place, apiKey, new Budget(rates, term <= 1, monotonicMs()))
     return lazy
   }
+  const batches = new Batches(() => parts().experiment)
   return {
     name: 'comet',
     domain: `comet ${serverOf(place, apiKey)} ${place['workspace'] ?? ''}`,
@@ -51,10 +53,10 @@ export function cometBackend(
     },
     use: () => ({ ...parts().budget.use('calls', monotonicMs()), fault: parts().experiment.fault }),
     rows: {
-      ...rowWriter(() => parts().experiment, place, rates),
-      pace: () => parts().budget.pace('metric', monotonicMs()),
+      ...rowWriter(() => parts().experiment, batches, place, rates),
+      pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
     },
-    texts: textWriter(() => parts().experiment, rates),
+    texts: textWriter(() => parts().experiment, batches, rates),
     offline: place['offline'] === 'yes',
     archive: archiveOf(() => parts().experiment, place, dir),
     leave: (status) => parts().experiment.leave(status),
@@ -87,7 +89,9 @@ const can = (rate: Rate, batch: number): Omit<Capabilities, 'amends' | 'eager'> 
   rowsMax: batch, valuesMax: Math.min(batch, burstOf(rate)), bytesMax: COMET_BATCH_BYTES, ageMs: COMET_AGE_MS,
 })
 
-function rowWriter(experiment: () => Experiment, place: BackendPlace, rates: Rates): Writer<StreamRow> {
+function rowWriter(
+  experiment: () => Experiment, batches: Batches, place: BackendPlace, rates: Rates,
+): Writer<StreamRow> {
   const choice = rankSeriesOf(place)
   return {
     can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none' },
@@ -98,18 +102,18 @@ function rowWriter(experiment: () => Experiment, place: BackendPlace, rates: Rat
     },
     pack: (parts) => encoder.encode(metricsBody(experiment().key, textsOf(parts))),
     open: () => experiment().open(),
-    write: (bytes, signal) => send(experiment(), metrics, bytes, '"metricName":', 'metrics', signal),
+    write: (bytes, signal) => batches.metrics(bytes, signal),
     end: (status, signal) => experiment().end(status, signal),
   }
 }
 
-function textWriter(experiment: () => Experiment, rates: Rates): Writer<StreamText> {
+function textWriter(experiment: () => Experiment, batches: Batches, rates: Rates): Writer<StreamText> {
   return {
     can: { ...can(rates.output, COMET_OUTPUT_BATCH), amends: true, eager: false },
     encode: (text) => ({ data: encoder.encode(JSON.stringify(lineOf(text))), values: 1 }),
     pack: (parts) => encoder.encode(outputBody(experiment().key, textsOf(parts))),
     open: () => experiment().open(),
-    write: (bytes, signal) => send(experiment(), output, bytes, '"stderr":', 'output', signal),
+    write: (bytes, signal) => batches.output(bytes, signal),
     end: () => Promise.resolve({ is: 'done' }),
   }
 }
@@ -139,13 +143,3 @@ const rankSeriesOf = (place: BackendPlace): RankSeries => (place['rankSeries'] ?
 /** A row may have nothing to say in Comet: rank 0's view without rank 0. */
 const textsOf = (parts: readonly Uint8Array[]): string[] =>
   parts.filter(({ length }) => length > 0).map((part) => decoder.decode(part))
-
-async function send(
-  experiment: Experiment, request: typeof metrics, bytes: Uint8Array, mark: string, what: string,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const body = decoder.decode(bytes)
-  const count = body.split(`{${mark}`).length - 1
-  if (count === 0) return { is: 'done' }
-  return (await experiment.send(request(body, count), what, signal)).outcome
-}
