@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { sleep, wallMs } from '../clock.ts'
+import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { RankzeroError } from '../errors.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
@@ -57,8 +57,9 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   let key = request.key
   let seen = ''
   let told = ''
+  const rest = new Rest()
   for (let suffix = 2, own = 0; ;) {
-    const got = tryKey(request, key)
+    const got = tryKey(request, key, rest)
     if ('hold' in got) return got.hold
     const { holder } = got
     // Two looks must agree: a candidate holds the lock for an instant while it looks, and a new holder needs
@@ -80,15 +81,34 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   }
 }
 
+/**
+ * How long a key has been without a beat: by the wall clock, or as long as we have looked ourselves. Where
+ * the clock was set back an hour after the last beat, the first alone would be an hour late.
+ */
+class Rest {
+  #beat = ''
+  #since = 0
+
+  isOver({ run, beat }: Holder): boolean {
+    const now = monotonicMs()
+    const mark = `${run} ${beat}`
+    if (mark !== this.#beat) this.#since = now
+    this.#beat = mark
+    return wallMs() - beat >= KEY_FREE_MS || now - this.#since >= KEY_FREE_MS
+  }
+}
+
 /** One look, without waiting. */
-function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder: Holder | null } {
+function tryKey(
+  request: KeyRequest, key: string, rest: Rest,
+): { hold: KeyHold } | { holder: Holder | null } {
   const base = join(request.lockDir, createHash('sha256').update(`${request.project}\0${key}`).digest('hex'))
   const lock = tryLock(`${base}.lock`)
   if (lock === null) return { holder: readJson<Holder>(`${base}.json`) }
   const last = lock.state()
   const holder = readJson<Holder>(`${base}.json`)
   const own = last['run'] === undefined || last['run'] === request.run
-  const rested = holder === null || wallMs() - holder.beat >= KEY_FREE_MS
+  const rested = holder === null || rest.isOver(holder)
   if (!own && last['ended'] !== '1' && !rested) {
     lock.release()
     return { holder }
