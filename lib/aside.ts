@@ -7,7 +7,7 @@
  * name lookup, too), so neither async fs nor a worker thread would do. One process at most per stuck path.
  * It does not make a dead disk writable, and gives no promise for the next call.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { errnoOf } from './errors.ts'
 import { DISK_ANSWER_MS, JSON_FILE_BYTES_MAX } from './limits.ts'
@@ -37,7 +37,11 @@ const asked = new Map<string, Promise<Answer | null>>()
 /** What a program says within `ms`; null: nothing. It is never waited for longer, whatever holds it. */
 export async function ask(argv: readonly string[], ms: number): Promise<Answer | null> {
   const what = argv.join('\0')
-  const answer = asked.get(what) ?? start(argv, what)
+  return within(asked.get(what) ?? start(argv, what), ms)
+}
+
+/** What is said within `ms`; null: nothing. */
+async function within<T>(answer: Promise<T>, ms: number): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<null>((resolve) => { timer = setTimeout(resolve, Math.max(0, ms), null) })
   try {
@@ -94,6 +98,72 @@ const reading = (path: string, own = false): string[] =>
 
 const contentOf = (answer: Answer | null): string | null =>
   answer === null ? null : answer.status === 0 ? answer.stdout : ''
+
+/**
+ * For each line that comes in: the file if it is another one than the last time (it is replaced, never
+ * written to), then a zero byte. Only a file that changed costs a process more.
+ */
+const WATCH = 'PATH=/usr/bin:/bin:$PATH; while read -r _; do'
+  + ' if ! [ /proc/self/fd/9 -ef "$1" ] && [ -f "$1" ] && command exec 9<"$1"; then head -c "$2" <&9; fi;'
+  + ' printf "\\0"; done'
+
+/** Looks at one file again and again by one process, which stays; it goes with us, or by `close`. */
+export class Watch {
+  readonly #path: string
+  #child: ChildProcess | null = null
+  #answer: Promise<string> | null = null
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Content if it changed since the last look, '' if not; null: no answer yet, the next look may have it. */
+  async look(ms: number): Promise<string | null> {
+    const text = await within(this.#answer ??= this.#ask(), ms)
+    if (text !== null) this.#answer = null
+    return text
+  }
+
+  close(): void {
+    if (this.#child?.pid === undefined) return
+    try {
+      // With a `head` that waits for the disk.
+      process.kill(-this.#child.pid, 'SIGKILL')
+    } catch {
+      // It has gone already.
+    }
+  }
+
+  #ask(): Promise<string> {
+    const { stdin, stdout } = this.#child ??= this.#start()
+    return new Promise((resolve) => {
+      let said = ''
+      const done = (): void => {
+        stdout!.off('data', heard).off('close', done)
+        resolve(said)
+      }
+      const heard = (text: string): void => {
+        said += text
+        if (!text.endsWith('\0')) return
+        said = said.slice(0, -1)
+        done()
+      }
+      stdout!.on('data', heard).on('close', done)
+      stdin!.write('\n')
+    })
+  }
+
+  #start(): ChildProcess {
+    const child = spawn('/bin/sh', ['-c', WATCH, 'rankzero', this.#path, String(JSON_FILE_BYTES_MAX)], {
+      stdio: ['pipe', 'pipe', 'ignore'], cwd: '/', detached: true,
+    })
+    child.unref()
+    child.on('error', () => {}).on('close', () => { this.#child = null })
+    for (const pipe of [child.stdin, child.stdout]) (pipe.on('error', () => {}) as Socket).unref()
+    child.stdout.setEncoding('utf8')
+    return child
+  }
+}
 
 /** Which of these paths give no answer, whether or not they are there. */
 export async function silentOf(paths: readonly string[], ms: number = DISK_ANSWER_MS): Promise<string[]> {

@@ -21,7 +21,8 @@ export const Entry = { origin: 1, batch: 2, skip: 3, facts: 4 } as const
 export type EntryType = (typeof Entry)[keyof typeof Entry]
 
 /**
- * First in each file: the file explains itself when nothing else is left. `ledger` acknowledged what came
+ * First in each file, which explains itself when nothing else is left, and again when the run gets known: the
+ * last one counts. `ledger` acknowledged what came
  * before, and `layouts` were defined there.
  */
 export interface OriginBody { origin: Origin; ledger: string | null; layouts?: Layout[] }

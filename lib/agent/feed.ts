@@ -37,6 +37,7 @@ export class Feed implements RecordSink {
    * all of it, only that node can say.
    */
   readonly #isPart: boolean
+  readonly #isForeign: boolean
   readonly #builder: BatchBuilder
   #layoutNames = 0
   #holeAt = -Infinity
@@ -54,6 +55,7 @@ export class Feed implements RecordSink {
     this.reader = reader
     this.shelf = shelf
     this.departure = shelf.facts?.departure ?? null
+    this.#isForeign = isForeign
     this.#isPart = isForeign && reader === null && this.departure === null
     this.#builder = new BatchBuilder(origin.instance)
   }
@@ -84,9 +86,14 @@ export class Feed implements RecordSink {
 
   /** The run that took it: no other head of this meeting may take it again, nor one after this agent. */
   joined(run: string): void {
-    // The shelf names its files' owner by the same object.
-    this.origin.run ??= run
     if (this.reader?.runId() === null) this.reader.setRun(run)
+    try {
+      // Another node's agent may be at work on its own files.
+      if (!this.#isForeign) this.shelf.joined(run)
+    } catch {
+      // A full disk: the journal says it, and so does each later file.
+    }
+    this.origin.run ??= run
   }
 
   /** What was built is void; the next unit starts elsewhere. */

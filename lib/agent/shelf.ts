@@ -102,6 +102,17 @@ export class Shelf {
     this.facts = facts
   }
 
+  /**
+   * The run that took it. Files that were begun before say so too: without the journal, which goes with the
+   * power, they would be offered to the next run. @throws the system's error.
+   */
+  joined(run: string): void {
+    if (this.origin.run !== null) return
+    this.origin.run = run
+    if (this.#open !== null) this.#write(this.#open.fd, this.#open.file, this.#whose())
+    else if (this.facts !== null) this.append([], this.facts)
+  }
+
   /** The first unit that ends at or after `seq`; null when nothing such is on disk. */
   covering(seq: number): StoredUnit | null {
     return this.#units.find((unit) => unit.last >= seq) ?? null
@@ -167,15 +178,19 @@ export class Shelf {
     this.#open = made
     this.#files.push(made.file)
     try {
-      this.#write(made.fd, made.file, encodeJsonEntry(this.origin.instance, Entry.origin, {
-        origin: this.origin, ledger: this.ledger, layouts: [...this.layouts.values()],
-      } satisfies OriginBody))
+      this.#write(made.fd, made.file, this.#whose())
       syncDirectory(dirname(path))
     } catch (error) {
       this.#delete(made.file)
       throw error
     }
     return made
+  }
+
+  #whose(): Uint8Array {
+    const { origin, ledger, layouts } = this
+    const body = { origin, ledger, layouts: [...layouts.values()] } satisfies OriginBody
+    return encodeJsonEntry(origin.instance, Entry.origin, body)
   }
 
   #write(fd: number, file: ShelfFile, bytes: Uint8Array): void {

@@ -17,7 +17,7 @@ import { FRAME_BYTES_MAX, SPOOL_FILE_BYTES } from '../limits.ts'
 import type { Departure, InstanceId, Origin } from '../record/index.ts'
 import { layoutsSchema, originSchema, peekBatch, schemas } from '../wire/index.ts'
 import {
-  Entry, entryAt, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody,
+  Entry, jsonOf, scanEntries, type FactsBody, type FoundEntry, type OriginBody,
 } from './core-spool.ts'
 import type { Notes } from './notes.ts'
 import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
@@ -157,8 +157,10 @@ export class Spool implements ShelfSpool {
 export function spooledRun(directory: string): string | null {
   for (const name of namesIn(directory)) {
     const instance = FILE.exec(name)?.[1]
-    const first = instance === undefined ? null : entryAt(instance, readIt(join(directory, name)), 0)
-    const run = first?.type === Entry.origin ? originOf(instance!, first.body)?.origin.run ?? null : null
+    if (instance === undefined) continue
+    const { entries } = scanEntries(instance, readIt(join(directory, name)))
+    const last = entries.findLast(({ type }) => type === Entry.origin)
+    const run = last === undefined ? null : originOf(instance, last.body)?.origin.run ?? null
     if (run !== null) return run
   }
   return null

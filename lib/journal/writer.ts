@@ -40,8 +40,8 @@ export interface WriterPlace {
   release(): void
 }
 
-/** Reports of losses and the end come through although the cap is reached. */
-const ABOVE_CAP: readonly Kind[] = [Kind.lost, Kind.refused, Kind.end]
+/** Who it is, reports of losses and the end come through although the cap is reached. */
+const ABOVE_CAP: readonly Kind[] = [Kind.open, Kind.lost, Kind.refused, Kind.end]
 const SCRATCH_BYTES = 64 * 1024
 
 export class Writer implements JournalWriter {

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { ask, parseJson, readAside } from '../aside.ts'
+import { ask, parseJson, Watch } from '../aside.ts'
 import { monotonicMs, sleep } from '../clock.ts'
 import {
   isInMemory, listJournals, openReader, pendingDirs, shmDir, type JournalReader,
@@ -14,33 +14,33 @@ import type { BackendStatus, RunStatus } from '../record/run-status.ts'
 
 /**
  * Until the session of the run has ended, at most `timeoutMs`; shows what is still on its way.
- * `runDir` null: no aggregator is known, so there is nothing to wait for.
+ * `runDir` null within the time that it is given: no aggregator is known, so there is nothing to wait for.
  */
 export async function awaitEnd(
   runDir: (ms: number) => Promise<string | null>, timeoutMs: number,
 ): Promise<RunStatus | null> {
-  const line = progress()
   const begun = monotonicMs()
   const left = (): number => timeoutMs - (monotonicMs() - begun)
-  let text = ''
+  const dir = await runDir(timeoutMs)
+  if (dir === null) return null
+  const line = progress()
+  const watch = new Watch(statusPath(dir))
   let status: RunStatus | null = null
-  for (;;) {
-    const dir = await runDir(left())
-    // At least a moment: a run that has ended by now is told as such.
-    const seen = dir === null ? null : await readAside(statusPath(dir), { ms: Math.max(left(), END_LOOK_MS) })
-    if (seen !== null && seen !== text) {
-      text = seen
-      status = parseJson<RunStatus>(text) ?? status
+  try {
+    for (;;) {
+      // At least a moment: a run that has ended by now is told as such.
+      const seen = await watch.look(Math.max(left(), END_LOOK_MS))
+      status = parseJson<RunStatus>(seen ?? '') ?? status
+      if (status?.state === 'ended' || left() <= 0) return status
+      const points = plural(status?.books.pending ?? 0, 'point')
+      const waited = Math.round((timeoutMs - left()) / 1000)
+      const what = seen === null ? 'its disk does not answer' : status?.state ?? 'no answer yet'
+      line.show(`rankzero: delivering (${what}, ${points} pending), ${waited} of ${timeoutMs / 1000} s`)
+      await sleep(END_POLL_MS)
     }
-    if (dir === null || status?.state === 'ended' || left() <= 0) {
-      line.clear()
-      return status
-    }
-    const points = plural(status?.books.pending ?? 0, 'point')
-    const waited = Math.round((timeoutMs - left()) / 1000)
-    const what = seen === null ? 'its disk does not answer' : status?.state ?? 'no answer yet'
-    line.show(`rankzero: delivering (${what}, ${points} pending), ${waited} of ${timeoutMs / 1000} s`)
-    await sleep(END_POLL_MS)
+  } finally {
+    line.clear()
+    watch.close()
   }
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { sleep, wallMs } from '../clock.ts'
+import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { RankzeroError } from '../errors.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { HOLDER_BEAT_MS, KEY_FREE_MS, LOCK_POLL_MS } from '../limits.ts'
@@ -59,8 +59,9 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   let key = request.key
   let seen = ''
   let told = ''
+  const rests: Rests = new Map()
   for (let suffix = 2, own = 0; ;) {
-    const got = tryKey(request, key)
+    const got = tryKey(request, key, rests)
     if ('hold' in got) return got.hold
     const { holder } = got
     // Two looks must agree: a candidate holds the lock for an instant while it looks, and a new holder needs
@@ -82,12 +83,40 @@ export async function acquireKey(request: KeyRequest): Promise<KeyHold> {
   }
 }
 
+/**
+ * How long a key has been without a beat: by the wall clock, or as long as we have looked ourselves. Where
+ * the clock was set back an hour after the last beat, the first alone would be an hour late.
+ */
+class Rest {
+  #beat = ''
+  #since = 0
+
+  isOver({ run, beat }: Holder): boolean {
+    const now = monotonicMs()
+    const mark = `${run} ${beat}`
+    if (mark !== this.#beat) this.#since = now
+    this.#beat = mark
+    return wallMs() - beat >= KEY_FREE_MS || now - this.#since >= KEY_FREE_MS
+  }
+}
+
+/** By lock, while it is waited for. */
+type Rests = Map<string, Rest>
+
+function restOf(rests: Rests, lock: string): Rest {
+  const rest = rests.get(lock) ?? new Rest()
+  rests.set(lock, rest)
+  return rest
+}
+
 /** One look, without waiting: all of its locks, or none. */
-function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder: Holder | null } {
+function tryKey(
+  request: KeyRequest, key: string, rests: Rests,
+): { hold: KeyHold } | { holder: Holder | null } {
   const locks: Lock[] = []
   // All in the same order, so that two that wait never wait for each other.
   for (const domain of [request.project, ...request.domains ?? []]) {
-    const got = tryLocked(request, domain, key)
+    const got = tryLocked(request, domain, key, rests)
     if ('holder' in got) {
       for (const { lock } of locks) lock.release()
       return got
@@ -104,7 +133,7 @@ function tryKey(request: KeyRequest, key: string): { hold: KeyHold } | { holder:
 interface Lock { lock: LockDb; base: string }
 
 function tryLocked(
-  { lockDir, run }: KeyRequest, domain: string, key: string,
+  { lockDir, run }: KeyRequest, domain: string, key: string, rests: Rests,
 ): Lock | { holder: Holder | null } {
   const base = join(lockDir, createHash('sha256').update(`${domain}\0${key}`).digest('hex'))
   const lock = tryLock(`${base}.lock`)
@@ -112,7 +141,7 @@ function tryLocked(
   const last = lock.state()
   const holder = readJson<Holder>(`${base}.json`)
   const own = last['run'] === undefined || last['run'] === run
-  const rested = holder === null || wallMs() - holder.beat >= KEY_FREE_MS
+  const rested = holder === null || restOf(rests, base).isOver(holder)
   if (own || last['ended'] === '1' || rested) return { lock, base }
   lock.release()
   return { holder }

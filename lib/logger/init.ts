@@ -11,7 +11,7 @@ import {
   ARGUMENT, formatOwner, headCandidates, identify, isAlone, isOwnedTuple, launchedBy, meetingId, parseOwner,
   SINGLE, TOO_LARGE, type Facts, type Identity, type Meeting,
 } from '../rank/index.ts'
-import { Kind, type Bodies, type Origin } from '../record/index.ts'
+import type { Bodies, Origin } from '../record/index.ts'
 import { cliOf } from '../spawn.ts'
 import { isSupervised, readFacts, withoutEndedRun } from './facts.ts'
 import { AgentKeeper } from './keeper.ts'
@@ -105,7 +105,6 @@ interface Opening {
 
 function openRun({ env, identity, origin, journal, cli, settings, options, say }: Opening): WorkerRun {
   warmUp()
-  journal.payload(Kind.open, openBody(identity, settings, options, say), wallMs())
   const now = wallMs()
   const supervised = isSupervised(env)
   // The supervisor starts one itself; else local rank 0 does, and the others only if it does not come to log.
@@ -119,7 +118,8 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
   }
   return new WorkerRun({
     rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node,
-    run: origin.run, exitTimeoutMs: settings.exitTimeoutMs, capture: options.capture === true, onEnd,
+    run: origin.run, open: openBody(identity, settings, options, say), onEnd,
+    exitTimeoutMs: settings.exitTimeoutMs, capture: options.capture === true,
     isSupervised: () => supervised && isSupervised(env),
   }, journal, keeper)
 }

@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer'
 import { wallMs } from '../clock.ts'
 import type { JournalWriter } from '../journal/index.ts'
 import { NAME_CODEPOINTS_MAX, RECORD_BYTES_MAX, REENTRANT_MAX, STEP_MAX } from '../limits.ts'
-import { Kind, REDUCES, type Reduce } from '../record/index.ts'
+import { Kind, REDUCES, type Bodies, type Reduce } from '../record/index.ts'
 import { cutText, jsonBytes, plain } from './plain.ts'
 import { causeOf, Refusals, type Cause } from './refusals.ts'
 import { Shapes, type Shape } from './shapes.ts'
@@ -32,6 +32,8 @@ export class Recorder {
   #nested: (() => void)[] = []
   #nestedLeft = REENTRANT_MAX
   #ended = false
+  /** Who we are, until a full disk has room for it. */
+  #open: Bodies['open'] | null = null
   /** The last step given, -1 before the first. */
   #given = -1
   #counter = 0
@@ -85,8 +87,15 @@ export class Recorder {
     })
   }
 
-  /** Writes the counted refusals, if any; called by the timer. */
+  /** Who this is: the first record, unless the disk is full. */
+  open(body: Bodies['open']): void {
+    this.#open = body
+    this.report()
+  }
+
+  /** Writes what was not written yet of who we are, and the counted refusals; called by the timer. */
   report(): void {
+    if (this.#open !== null && this.#journal.payload(Kind.open, this.#open, wallMs())) this.#open = null
     const report = this.refusals.report()
     if (report !== null && this.#payload(Kind.refused, report)) this.refusals.written()
   }

@@ -9,6 +9,7 @@ import { writeSync } from 'node:fs'
 import { sleep, sleepSync, monotonicMs, wallMs } from '../clock.ts'
 import type { JournalWriter } from '../journal/index.ts'
 import { EXIT_POLL_MS, LOGGER_TICK_MS, PROGRESS_AFTER_MS } from '../limits.ts'
+import type { Bodies } from '../record/index.ts'
 import { Capture } from './capture.ts'
 import type { AgentKeeper } from './keeper.ts'
 import { Recorder } from './recorder.ts'
@@ -21,6 +22,8 @@ export interface RunFacts {
   node: string
   /** From the environment; the agent may tell it later. */
   run: string | null
+  /** The first record. */
+  open: Bodies['open']
   exitTimeoutMs: number
   /** Whether what is printed is recorded. */
   capture: boolean
@@ -65,6 +68,7 @@ export class WorkerRun implements Run {
 
   constructor(facts: RunFacts, journal: JournalWriter, keeper: AgentKeeper) {
     const recorder = new Recorder(journal, () => this.#tell())
+    recorder.open(facts.open)
     this.rank = facts.rank
     this.worldSize = facts.worldSize
     this.localRank = facts.localRank

@@ -4,7 +4,8 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { encodeEntry, Entry, scanEntries, type FactsBody } from '../../lib/agent/core-spool.ts'
 import { Notes } from '../../lib/agent/notes.ts'
-import { Spool } from '../../lib/agent/spool.ts'
+import type { Shelf } from '../../lib/agent/shelf.ts'
+import { Spool, spooledRun } from '../../lib/agent/spool.ts'
 import { batchFrom, skipUnit, type Unit } from '../../lib/agent/unit.ts'
 import { SPOOL_FILE_BYTES } from '../../lib/limits.ts'
 import { Kind } from '../../lib/record/index.ts'
@@ -112,6 +113,27 @@ describe('spool', () => {
       expect(found!.load(stored)).toEqual(unit.type === 'BATCH' ? Buffer.from(unit.body) : unit.body)
     }
     expect(again.notes.lines).toEqual([])
+  })
+
+  test('files that were begun before the run was known say it once it is', () => {
+    const at = place()
+    const origin = originOf(at, { run: null })
+    const unit = batch(origin.instance, 1, 10)
+    const directory = join(at.options.dir, '.pending', at.options.meeting)
+    const read = (): Shelf => spoolAt(at).spool.recover(origin.node)[0]!
+    const open = spoolAt(at).spool.shelf({ ...origin })
+    open.append([unit], facts(10))
+    expect(spooledRun(directory)).toBeNull()
+    open.joined('R')
+    expect(read()).toMatchObject({ origin: { run: 'R' }, first: 1, last: 10, facts: facts(10) })
+    expect(spooledRun(directory)).toBe('R')
+    open.remove()
+
+    spoolAt(at).spool.shelf({ ...origin }).append([unit], facts(10))
+    const recovered = read()
+    recovered.joined('S')
+    recovered.acked(10, true)
+    expect(read()).toMatchObject({ origin: { run: 'S' }, last: 0, facts: facts(10) })
   })
 
   test('a file torn at any length gives a prefix; one flipped byte never gives a wrong point', () => {

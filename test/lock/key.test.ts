@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -59,6 +59,19 @@ describe('the lock of an experiment key', () => {
     expect(again.term).toBeGreaterThan(first.term)
     again.end()
   })
+
+  it('rests no longer when the clock was set back by an hour', async () => {
+    const dir = lockDir()
+    const first = await acquireKey(request(dir, 'a'))
+    first.release()
+    const [name] = readdirSync(dir).filter((one) => one.endsWith('.json'))
+    const path = join(dir, name!)
+    const { crc: _, ...holder } = JSON.parse(readFileSync(path, 'utf8')) as Holder & { crc: string }
+    writeFileSync(path, JSON.stringify({ ...holder, beat: holder.beat + 3_600_000 }))
+    const second = await acquireKey(request(dir, 'b', { onCollision: 'wait' }))
+    expect(second.key).toBe('k')
+    second.end()
+  }, 40_000)
 
   it('renames with the first free suffix', async () => {
     const dir = lockDir()

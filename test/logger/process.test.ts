@@ -1,6 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -287,6 +290,24 @@ describe('places and leftovers', () => {
       expect(err).toContain(`${when === 'meanwhile' ? 2500 : 2700} values before are lost, and counted`)
     }, 30_000)
   })
+
+  it('says who it is as soon as there is room, on a disk that took the header alone', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'rz', dir])
+    try {
+      mkdirSync(join(dir, '.pending'), { mode: 0o700 })
+      const filler = join(dir, 'filler')
+      expect(() => writeFileSync(filler, Buffer.alloc(1 << 20))).toThrow(/ENOSPC/)
+      truncateSync(filler, statSync(filler).size - 4096)
+      const env = { RANKZERO_SHM_DIR: '/proc/nowhere', HOME: '/proc/nowhere' }
+      const { code, err } = await train(['late', dir, join(dir, '.pending'), 'at the end'], env)
+      expect(code, err).toBe(0)
+      expect(err).not.toContain('no journal could be opened')
+      expect(bodies(Kind.open)).toEqual([{ source: 'single', project: 'p', config: { lr: 0.1 } }])
+      expect(bodies(Kind.end)).toEqual([{ exit: 0, logged: 2700, refused: 1 }])
+    } finally {
+      execFileSync('umount', ['-l', dir])
+    }
+  }, 30_000)
 
   it('ignores RANKZERO_RUN of an ended run, with one warning', async () => {
     mkdirSync(join(dir, 'old'))

@@ -1,6 +1,6 @@
 /** A Python worker whose journal finds no place at init(), as everything is full, and one later. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmdirSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Kind } from '../../lib/record/index.ts'
@@ -79,3 +79,22 @@ describe.each(['shared memory', 'a disk'])('everything is full until %s has room
     expect(done.stderr).toContain(`${when === 'meanwhile' ? 2500 : 2700} values before are lost, and counted`)
   }, 60_000)
 })
+
+it('a worker says who it is as soon as there is room, on a disk that took the header alone', () => {
+  const full = fullPlace()
+  const filler = join(full, 'filler')
+  truncateSync(filler, 0)
+  mkdirSync(join(full, '.pending'), { mode: 0o700 })
+  expect(() => writeFileSync(filler, Buffer.alloc(1 << 20))).toThrow(/ENOSPC/)
+  truncateSync(filler, statSync(filler).size - 4096)
+  const done = leave(TRAIN, {
+    HOME: '/proc/nowhere', RANKZERO_SHM_DIR: '/proc/nowhere', RANKZERO_DIR: full, T_ROOM: full,
+    T_WHEN: 'at the end',
+  })
+  expect(done.status, done.stderr).toBe(0)
+  expect(done.stderr).not.toContain('no journal could be opened')
+  expect(done.journals).toHaveLength(1)
+  const [left] = done.journals
+  expect(bodies(left!, Kind.open)).toEqual([{ source: 'single', project: 'p', config: { lr: 0.1 } }])
+  expect(left!.end).toEqual({ exit: 0, logged: 2700, refused: 1 })
+}, 60_000)

@@ -2,19 +2,26 @@
  * What a tracker may see of a run: rows that are closed in the ledger, each batch once, or again with the
  * same bytes; nothing is left out, and in the end each row stands there as the ledger has it.
  */
+import type { OutboxNote } from '../../lib/session/core-outbox.ts'
 import type { Row } from '../../lib/record/row.ts'
 import type { Laws } from './laws.ts'
 import type { LedgerFile } from './seams/ledger.ts'
 
 const SAME = 'the same batch, the same bytes'
+const COMMITTED = 'delivered ≤ committed'
+const COUNTED = 'a repeat is counted first'
 
 interface Stored { first: number; last: number; text: string }
+
+/** The last batch that a ledger has a note of. */
+interface Decided { from: number; to: number; sends: number; stored: number }
 
 /** Without what may change after a row has closed and no late point concerns it: who else logs the metric. */
 export const figuresOf = ({ expected: _, amended: __, ...figures }: Row): string => JSON.stringify(figures)
 
 export class DeliveryLaw {
   private readonly laws: Laws
+  private readonly decided = new Map<string, Decided>()
   private readonly stored = new Map<string, Stored[]>()
   /** The last line of each row, by run directory. */
   private readonly rows = new Map<string, Map<string, string>>()
@@ -23,10 +30,18 @@ export class DeliveryLaw {
     this.laws = laws
   }
 
+  /** An `outbox` note is durable. */
+  noted(ledger: string, note: OutboxNote): void {
+    const path = ledger.slice(0, ledger.lastIndexOf('/'))
+    if (note.is === 'batch') this.decided.set(path, { from: note.from, to: note.to, sends: 1, stored: 0 })
+    if (note.is === 'again') this.decided.get(path)!.sends++
+  }
+
   take(path: string, text: string, file: LedgerFile | undefined): void {
     const lines = text.trimEnd().split('\n')
     const numberOf = (line: string | undefined): number => Number(line?.split(' ', 1)[0])
     const batch = { first: numberOf(lines[0]), last: numberOf(lines.at(-1)), text }
+    this.wasDecided(path, batch)
     const all = this.stored.get(path) ?? []
     this.stored.set(path, all)
     const before = all.at(-1)
@@ -45,10 +60,20 @@ export class DeliveryLaw {
       const json = line.slice(line.indexOf(' ') + 1)
       const { metric, step } = JSON.parse(json) as Row
       if (file === undefined || !this.laws.seals.isSealed(file, metric, step)) {
-        this.laws.broken('delivered ≤ committed', `${path}: ${metric} step ${step} is not closed`)
+        this.laws.broken(COMMITTED, `${path}: ${metric} step ${step} is not closed`)
       }
       rows.set(`${metric} ${step}`, figuresOf(JSON.parse(json) as Row))
     }
+  }
+
+  private wasDecided(path: string, { first, last }: Stored): void {
+    const decided = this.decided.get(path)
+    const rows = `${path}: rows ${first}-${last}`
+    if (decided === undefined || decided.from !== first || decided.to !== last) {
+      return this.laws.broken(COMMITTED, `${rows} are sent, the ledger has no note of that`)
+    }
+    if (++decided.stored <= decided.sends) return
+    this.laws.broken(COUNTED, `${rows} came ${decided.stored} times, the ledger knows of ${decided.sends}`)
   }
 
   /** Differences between what was delivered and what the ledger has; '' when there is none. */

@@ -38,6 +38,8 @@ export class Disk {
   /** Whole things under a path: ledgers, journals. */
   readonly objects = new Map<string, unknown>()
   full = false
+  /** Bytes that it takes all the same before it says so. */
+  room = 0
   /** The next syncs fail, so many. */
   failSyncs = 0
   /** A sync takes so long, ms. */
@@ -61,8 +63,11 @@ export class Disk {
     return file
   }
 
-  append(file: File, data: Uint8Array, path: string): number {
-    if (this.full) throw new SystemError('ENOSPC', 'write', path)
+  /** How many bytes it took. */
+  append(file: File, all: Uint8Array, path: string): number {
+    const data = this.full ? all.subarray(0, this.room) : all
+    if (this.full) this.room -= data.length
+    if (data.length < Math.min(1, all.length)) throw new SystemError('ENOSPC', 'write', path)
     if (file.size + data.length > file.bytes.length) {
       const grown = Buffer.alloc(Math.max(256, 2 * (file.size + data.length)))
       file.bytes.copy(grown, 0, 0, file.size)

@@ -63,10 +63,11 @@ const APPLY: Partial<Record<Fault['knob'], Apply>> = {
     world.crash(victim, random)
     world.after(ms, null, () => { if (!victim.up) world.boot(victim) })
   },
-  'disk-full': ({ node, ms }, { world, plan }) => {
+  'disk-full': ({ node, ms, amount }, { world, plan }) => {
     const disk = plan.shared && ms % 2 === 0 ? world.shared : world.nodes[node]!.disk
     world.tell(world.nodes[node]!.name, 'disk is full')
     disk.full = true
+    disk.room = Math.floor(amount * 600)
     world.after(ms, null, () => { disk.full = false })
   },
   'disk-slow': ({ node, ms, amount }, { world, plan }) => {

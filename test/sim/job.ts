@@ -5,7 +5,7 @@
 import { runAgent } from '../../lib/agent/index.ts'
 import { runAggregator, type AggregatorOptions } from '../../lib/aggregator/index.ts'
 import { placeSettings } from '../../lib/backend/index.ts'
-import { BEAT_STALE_MS, LOGGER_TICK_MS } from '../../lib/limits.ts'
+import { AGENT_PATIENCE_MS, BEAT_STALE_MS, LOGGER_TICK_MS } from '../../lib/limits.ts'
 import { Kind, type Origin, type SupervisorEvent } from '../../lib/record/index.ts'
 import { Sender } from '../aggregator/sender.ts'
 import type { Laws } from './laws.ts'
@@ -32,6 +32,8 @@ export interface JobPlan {
   journalBytes: number
   spoolBytes: number
   exitTimeoutMs: number
+  sealAfterMs: number
+  joinTimeoutMs: number
   /** Rows go to a backend too. */
   backend: boolean
 }
@@ -57,7 +59,6 @@ export class Job {
   private readonly laws: Laws
   private readonly random: Random
   private supervisor: { process: Process; journal: Journal } | null = null
-  private startedAgents = new Map<Node, number>()
 
   constructor(plan: JobPlan, world: World, laws: Laws, random: Random) {
     this.plan = plan
@@ -149,6 +150,7 @@ export class Job {
     const weight = random.chance(0.5) ? random.below(5) : undefined
     journal.log(values, step, { weight, time })
     if (random.chance(0.1)) journal.log({ acc: this.number() }, step, { time })
+    if (step % 7 === 3) journal.log({ ...values, loss: step }, step, { time })
     if (random.chance(0.05)) journal.log({ epoch: rank }, Math.floor(step / 10), { time })
     if (random.chance(0.03)) journal.say(Kind.text, { line: `step ${step}` }, time)
     if (random.chance(0.02)) journal.say(Kind.params, { params: { step } }, time)
@@ -172,22 +174,24 @@ export class Job {
     this.world.after(this.random.between(1, 300), process, () => this.world.kill(process, null, exit))
   }
 
-  /** The logger's timer: an agent that gives no beat is started anew. */
+  /** The logger's timer: an agent that gives no beat is started anew, and first by a node's first rank. */
   private keep(life: Life): void {
     const { world } = this
-    const { process, journal } = life
+    const { process, journal, rank } = life
     const { node } = process
+    const patience = rank === 0 || this.nodeOf(rank - 1) !== node ? 0 : AGENT_PATIENCE_MS
+    const startedAt = { agent: -Infinity, own: world.wall(node) }
     const look = (): void => {
       const now = world.wall(node)
       const recent = (at: number): boolean => Math.abs(now - at) < BEAT_STALE_MS
-      const startedAt = this.startedAgents.get(node) ?? -Infinity
-      if (!this.plan.supervised && !recent(journal.beatAt) && !recent(startedAt)) {
-        this.startedAgents.set(node, now)
+      const known = recent(journal.beatAt) || recent(startedAt.agent)
+      if (!this.plan.supervised && !known && Math.abs(now - startedAt.own) >= patience) {
+        startedAt.agent = now
         this.startAgent(node)
       }
       world.after(LOGGER_TICK_MS * node.rate, process, look)
     }
-    world.after(this.random.below(50), process, look)
+    world.after(this.random.below(10), process, look)
   }
 
   // --- our own processes
@@ -212,9 +216,9 @@ export class Job {
       void runAggregator({
         meeting, run: null, fresh: false, adopt: false, closing: false, parent: plan.dir,
         lockDir: plan.lockDir, key: plan.key, project: null, name: null,
-        onCollision: plan.onCollision, sealAfterMs: 10_000, joinTimeoutMs: 30_000,
+        onCollision: plan.onCollision, sealAfterMs: plan.sealAfterMs, joinTimeoutMs: plan.joinTimeoutMs,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
-        settings: placeSettings({}), endMs: 60_000,
+        settings: placeSettings({}), endMs: 20_000,
         ...more,
         tell: (line) => {
           world.tell(process.name, `tells ${JSON.stringify(line)}`)

@@ -4,15 +4,18 @@
  * In: every frame, append, trim, removal and lock. Out: a Violation that names the law.
  * Invariants: it keeps its own account and asks nothing of the code under test but how bytes are read.
  */
-import { KEY_FREE_MS } from '../../lib/limits.ts'
+import { scanEntries } from '../../lib/agent/core-spool.ts'
 import type { SealBody } from '../../lib/aggregator/core-types.ts'
+import type { OutboxNote } from '../../lib/session/core-outbox.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
-import { decodeFrame, FRAME_TYPES, peekBatch } from '../../lib/wire/index.ts'
-import { createHash } from 'node:crypto'
+import { decodeFrame, FRAME_TYPES, peekBatch, type Hello } from '../../lib/wire/index.ts'
+import type { File } from './disk.ts'
 import type { Connection } from './net.ts'
 import type { Journal } from './seams/journal.ts'
 import type { LedgerFile } from './seams/ledger.ts'
 import { DeliveryLaw } from './delivery-law.ts'
+import { KeyLaw } from './key-law.ts'
+import { LivesLaw } from './lives-law.ts'
 import { SealLaw } from './seal-law.ts'
 import { spoolOf } from './words.ts'
 import type { Process, World } from './world.ts'
@@ -25,6 +28,8 @@ interface Account {
   final: Set<string>
   term: number
   session: SessionNote | null
+  /** Points that its skips say are lost, by instance. */
+  skipped: Map<string, number>
 }
 
 export class Laws {
@@ -33,6 +38,8 @@ export class Laws {
   shortReads = false
   readonly seals = new SealLaw(this)
   readonly delivery = new DeliveryLaw(this)
+  readonly keys: KeyLaw
+  readonly lives = new LivesLaw(this)
   /** How the tracker behind the backend does, as chances per call. */
   tracker = { busy: 0, fails: 0, hangs: 0, stores: 0 }
   /** Directory of the locks, and where the wall clock is no measure: then no key's rest is judged. */
@@ -45,10 +52,10 @@ export class Laws {
   /** Highest seq sent on a connection, by connection and instance. */
   private readonly sentTo = new WeakMap<Connection, Map<string, number>>()
   private readonly termsOf = new Map<Process, { ledger: string; term: number }>()
-  private readonly keysHeld = new Map<string, { run: string; until: () => number }>()
 
   constructor(world: World) {
     this.world = world
+    this.keys = new KeyLaw(this, world)
     world.whenShmGoes = (shm) => {
       for (const one of shm.objects.values()) this.gone.add(one as Journal)
     }
@@ -61,7 +68,9 @@ export class Laws {
   account(file: LedgerFile): Account {
     let account = this.accounts.get(file)
     if (account === undefined) {
-      account = { durable: new Map(), ended: new Set(), final: new Set(), term: 0, session: null }
+      account = {
+        durable: new Map(), ended: new Set(), final: new Set(), term: 0, session: null, skipped: new Map(),
+      }
       this.accounts.set(file, account)
     }
     return account
@@ -128,6 +137,8 @@ export class Laws {
       if (!account.durable.has(origin.instance)) account.durable.set(origin.instance, first - 1)
     } else if (kind === 'skip') {
       this.next(account, instance, body['from'] as number, body['to'] as number)
+      const points = Object.values(body['points'] as Record<string, number>).reduce((a, b) => a + b, 0)
+      account.skipped.set(instance, (account.skipped.get(instance) ?? 0) + points)
     } else if (kind === 'ended') {
       account.ended.add(instance)
       if (body['estimated'] !== true) this.endOf(account, instance, body['seq'] as number)
@@ -137,6 +148,8 @@ export class Laws {
         this.broken('term never falls', `term ${term} after ${account.term} in the ledger`)
       }
       account.term = term
+    } else if (kind === 'outbox') {
+      this.delivery.noted(file.path, body as unknown as OutboxNote)
     } else if (kind === 'conflict') {
       this.rivals(instance, body['holder'] as string)
     } else if (kind === 'seal') {
@@ -194,6 +207,10 @@ export class Laws {
       const { body } = decodeFrame(bytes) as { body: { instance: string; from: number; to: number } }
       this.inRow(connection, body.instance, body.from, body.to)
     }
+    if (type === FRAME_TYPES.HELLO) {
+      const { instances } = decodeFrame(bytes).body as Hello
+      this.lives.announced(connection, instances.map(({ origin }) => origin))
+    }
     if (type === FRAME_TYPES.END) {
       const { instance, seq } = decodeFrame(bytes).body as { instance: string; seq: number }
       const sent = this.sentTo.get(connection)?.get(instance) ?? 0
@@ -233,7 +250,8 @@ export class Laws {
   /** A frame of another term is on its way to a head: it must be refused in the same event. */
   expectRefusal(connection: Connection, bytes: Uint8Array): void {
     const file = this.writers.get(connection.listener!.process)
-    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO) return
+    // Who has hung up hears no refusal.
+    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || connection.over[0]) return
     if (decodeFrame(bytes).term !== this.account(file).term) this.refusalDue = connection
   }
 
@@ -248,7 +266,10 @@ export class Laws {
     if (file === undefined) return this.broken(law, `${process.name} answers without a ledger`)
     const account = this.account(file)
     const frame = decodeFrame(bytes)
-    if (frame.type === 'WELCOME') this.begin(connection, frame.body.instances)
+    if (frame.type === 'WELCOME') {
+      this.begin(connection, frame.body.instances)
+      this.lives.welcomed(connection, frame.body.instances)
+    }
     if (frame.term !== account.term && process.role === 'aggregator') {
       const terms = `${frame.term}, its ledger has ${account.term}`
       this.broken('term never falls', `${process.name} speaks under term ${terms}`)
@@ -306,39 +327,8 @@ export class Laws {
     return safe
   }
 
-  // --- locks and keys
+  // --- after every event
 
-  advanced(path: string, before: Record<string, string>, after: Record<string, string>, term: number): void {
-    const { run, ended } = after
-    if (run === undefined) return
-    const held = this.keysHeld.get(path)
-    const other = held !== undefined && held.run !== run
-    if (other && before['ended'] !== '1' && !this.clocksLie) {
-      const rested = this.world.now - held.until()
-      // Its last beat may have been a second before.
-      if (rested < KEY_FREE_MS - 1500) {
-        const until = `that run ${held.run} had until ${rested} ms ago`
-        this.broken('one holder per key', `run ${run} takes the key ${until}`)
-      }
-    }
-    const process = this.world.current!
-    const until = (): number => process.alive ? this.world.now : process.diedAt
-    if (ended === '0') this.keysHeld.set(path, { run, until })
-    if (ended === '1') this.endedKey(run)
-    this.world.mix(term)
-  }
-
-  /** A key is free for others only when the end of its session is in the ledger. */
-  private endedKey(run: string): void {
-    const file = this.ledgers.find(({ path }) => path.includes(run))
-    const session = file === undefined ? null : this.account(file).session
-    if (session !== null && session.state !== 'ended') {
-      const state = `while its session is ${session.state}`
-      this.broken('one holder per key', `the key of run ${run} is freed ${state}`)
-    }
-  }
-
-  /** After every event: who is live under a key holds it. */
   check(): void {
     if (this.refusalDue !== null) {
       const { process } = this.refusalDue.listener!
@@ -347,34 +337,24 @@ export class Laws {
       if (process.alive) this.broken('other terms are refused', what)
     }
     for (const [process, file] of this.writers) {
-      if (!process.alive) {
-        this.writers.delete(process)
-        continue
-      }
-      const { session } = this.account(file)
-      if (session === null || !session.explicit || !['live', 'draining'].includes(session.state)) continue
-      const disk = this.lockDir.startsWith('/shared') ? this.world.shared : process.node.disk
-      const name = this.keyName(session.project, session.key)
-      const holder = disk.locks.get(`${this.lockDir}/${name}.lock`)?.holder
-      if (holder !== process && this.oneWriterNow(file, process)) {
-        const key = `without its key '${session.key}'`
-        this.broken('one holder per key', `${process.name} is ${session.state} ${key}`)
-      }
+      if (process.alive) this.keys.check(process, file)
+      else this.writers.delete(process)
     }
+    if (this.spooled.size > 0) this.wholeSpool()
   }
 
-  private readonly names = new Map<string, string>()
+  /** Spool files that the present event wrote to, by whom. */
+  readonly spooled = new Map<string, { file: File; process: Process }>()
 
-  private keyName(project: string, key: string): string {
-    const text = `${project}\0${key}`
-    const known = this.names.get(text) ?? createHash('sha256').update(text).digest('hex')
-    this.names.set(text, known)
-    return known
-  }
-
-  private oneWriterNow(file: LedgerFile, process: Process): boolean {
-    const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
-    return disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))?.holder === process
+  /** Whoever lives to see a write fail takes back what is half there. */
+  private wholeSpool(): void {
+    for (const [path, { file, process }] of this.spooled) {
+      const instance = path.split('/').at(-1)!.slice(0, 32)
+      const bytes = file.bytes.subarray(0, file.size)
+      if (!process.alive || scanEntries(instance, bytes).damaged === 0) continue
+      this.broken('no torn write stays', `${process.name} left half an entry in ${path}`)
+    }
+    this.spooled.clear()
   }
 
   delivered(path: string, text: string): void {

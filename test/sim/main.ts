@@ -4,12 +4,14 @@
  * In: flags. Out: a line of JSON with --json, words otherwise; exit status 1 when a law was broken.
  */
 import { parseArgs } from 'node:util'
+import { HANGS, walkTogether, type Broken, type Totals } from './jobs.ts'
 import { KNOBS, type Knob } from './knobs.ts'
-import { planOf, Scenario, type Outcome, type Plan } from './scenario.ts'
+import { planOf, Scenario } from './scenario.ts'
 import { shrink } from './shrink.ts'
 
 const { values: flags } = parseArgs({ options: {
   seed: { type: 'string', default: '1' }, seeds: { type: 'string', default: '1' },
+  stride: { type: 'string', default: '1' }, jobs: { type: 'string', default: '1' },
   knobs: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' },
   transcript: { type: 'boolean' }, raw: { type: 'boolean' }, list: { type: 'string' },
   deadline: { type: 'string' }, 'keep-going': { type: 'boolean' },
@@ -25,11 +27,10 @@ const seconds = (): number => {
   return s + ns / 1e9
 }
 
-interface Totals { seeds: number; events: number; simulated: number; synced: number }
-
 async function main(): Promise<number> {
-  const from = Number(flags.seed)
-  const least = Number(flags.seeds)
+  const jobs = Number(flags.jobs)
+  if (jobs > 1) return together(jobs)
+  const [from, least, stride] = [Number(flags.seed), Number(flags.seeds), Number(flags.stride)]
   const limit = flags.seconds === undefined ? 0 : Number(flags.seconds)
   const last = flags.deadline === undefined ? Infinity : Number(flags.deadline)
   let broken = 0
@@ -37,7 +38,8 @@ async function main(): Promise<number> {
   const totals: Totals = { seeds: 0, events: 0, simulated: 0, synced: 0 }
   for (let n = 0; listed ? n < listed.length : n < least || seconds() < limit; n++) {
     if (seconds() > last) break
-    const seed = listed ? listed[n]! : from + n
+    const seed = listed ? listed[n]! : from + n * stride
+    process.send?.(seed)
     const plan = planOf(seed, knobs)
     const outcome = await new Scenario(plan, flags.transcript === true).run()
     totals.seeds++
@@ -52,11 +54,25 @@ async function main(): Promise<number> {
       say(`${seed} ${law}: ${message.split('\n').slice(0, 2).join(' ')}`)
       continue
     }
-    await report(plan, outcome)
+    await report(seed, outcome.violation, totals)
     return 1
   }
   summary(totals)
   return broken > 0 ? 1 : 0
+}
+
+/** The same walk by several processes. */
+async function together(jobs: number): Promise<number> {
+  const from = Number(flags.seed)
+  const seeds = Math.ceil(Number(flags.seeds) / jobs)
+  const same = (['knobs', 'seconds', 'deadline'] as const).flatMap((name) =>
+    flags[name] === undefined ? [] : [`--${name}`, flags[name]])
+  if (flags['keep-going'] === true) same.push('--keep-going')
+  const { seed, violation, ...totals } = await walkTogether(jobs, (n) =>
+    ['--json', '--seed', `${from + n}`, '--stride', `${jobs}`, '--seeds', `${seeds}`, ...same])
+  if (violation !== null) await report(seed, violation, totals)
+  else summary(totals)
+  return violation === null ? 0 : 1
 }
 
 function summary(totals: Totals): void {
@@ -67,20 +83,21 @@ function summary(totals: Totals): void {
     + `${took.toFixed(1)} s, ${(1000 * took / seeds).toFixed(1)} ms a seed`)
 }
 
-async function report(plan: Plan, outcome: Outcome): Promise<void> {
-  const { law, message } = outcome.violation!
+async function report(seed: number, { law, message }: Broken, totals: Totals): Promise<void> {
   const limits = flags.knobs === undefined ? '' : ` --knobs ${flags.knobs}`
-  const again = `npm run sim -- --seed ${plan.seed}${limits}`
+  const again = `npm run sim -- --seed ${seed}${limits}`
   if (flags.json === true) {
-    return say(JSON.stringify({ seed: plan.seed, violation: { law, message }, again, seconds: seconds() }))
+    return say(JSON.stringify({ ...totals, seed, violation: { law, message }, again, seconds: seconds() }))
   }
+  if (law === HANGS) return say(`${law}: ${message}\nagain: ${again}`)
+  const plan = planOf(seed, knobs)
   const small = flags.raw === true ? plan : await shrink(plan, law)
   const shown = await new Scenario(small, true).run()
   say(shown.transcript.slice(-400).join('\n'))
   const { faults, knobs: used, ...rest } = small
   say(`\nplan: ${JSON.stringify(rest)}\nknobs: ${used.join(',')}`)
   for (const fault of faults) say(`fault: ${JSON.stringify(fault)}`)
-  say(`\nseed ${plan.seed} breaks '${law}': ${shown.violation?.message ?? message}\nagain: ${again}`)
+  say(`\nseed ${seed} breaks '${law}': ${shown.violation?.message ?? message}\nagain: ${again}`)
 }
 
 const say = (text: string): void => { process.stdout.write(`${text}\n`) }

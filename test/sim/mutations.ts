@@ -28,6 +28,13 @@ const LAST = 'a journal goes last'
 const TRUTH = 'truthful end'
 const WRITER = 'one aggregator writes a ledger'
 const WIRE = 'no gap on the wire'
+const SAME = 'the same batch, the same bytes'
+const TRACKER = 'the tracker has the rows'
+const COUNTED = 'a repeat is counted first'
+const SETTLED = 'the older life is settled first'
+
+const OUTBOX = 'lib/session/core-outbox.ts'
+const TRACKED = ['backend', 'backend-busy', 'backend-fails', 'backend-hangs', 'backend-stores'] as const
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -39,7 +46,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'applied and acknowledged although the commit failed', file: 'lib/aggregator/commit.ts',
     find: '      this.failed(error)\n      return false\n', replace: '      this.failed(error)\n',
-    laws: [ACK], knobs: ['disk-full'],
+    laws: [ACK, BOOKS], knobs: ['disk-full'],
   },
   {
     what: 'off by one in admit: an overlap is taken', file: 'lib/aggregator/core-admit.ts',
@@ -66,7 +73,7 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'reserved only, so nothing is known after a restart', file: 'lib/aggregator/intake.ts',
     find: 'return Math.max(this.reserved.get(instance) ?? 0, this.state.acked(instance))',
     replace: 'return this.reserved.get(instance) ?? 0',
-    laws: [GAP, LIVE], knobs: ['kill-aggregator'],
+    laws: [GAP, LIVE, ONCE], knobs: ['kill-aggregator'],
   },
   {
     what: 'END is taken before the last record', file: 'lib/aggregator/intake.ts',
@@ -185,7 +192,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: "a dead holder's key does not rest", file: 'lib/lock/key.ts',
-    find: 'wallMs() - holder.beat >= KEY_FREE_MS', replace: 'wallMs() >= holder.beat',
+    find: 'wallMs() - beat >= KEY_FREE_MS', replace: 'wallMs() >= beat',
     laws: [KEY], knobs: ['second-run', 'kill-aggregator', 'kill-agent', 'term'],
   },
   {
@@ -212,17 +219,116 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a run is minted anew for what another one has in part', file: 'lib/agent/feed.ts',
-    find: '    this.origin.run ??= run\n', replace: '',
+    find: '      if (!this.#isForeign) this.shelf.joined(run)\n    } catch {\n'
+      + '      // A full disk: the journal says it, and so does each later file.\n    }\n'
+      + '    this.origin.run ??= run\n',
+    replace: '    } catch {}\n',
     laws: [ONCE], knobs: ['delay', 'loss', 'stop', 'reset'],
   },
   {
     what: 'an end that is still to come makes a new head too late', file: 'lib/aggregator/open.ts',
     find: 'at > begun && at <= now', replace: 'at > begun',
-    laws: [LIVE, ONCE], knobs: ['clock-jump', 'elastic', 'replay'],
+    laws: [LIVE, ONCE], knobs: ['clock-jump', 'elastic'],
   },
   {
     what: "another node's spool is taken for all of it", file: 'lib/agent/feed.ts',
     find: 'this.#isPart = isForeign && reader === null', replace: 'this.#isPart = false && isForeign',
     laws: [END, ONCE], knobs: ['term', 'kill-aggregator', 'short-reads'],
+  },
+  {
+    what: 'a key rests by the wall clock alone', file: 'lib/lock/key.ts',
+    find: 'wallMs() - beat >= KEY_FREE_MS || now', replace: 'wallMs() - beat >= KEY_FREE_MS || -now',
+    laws: [LIVE, ONCE], knobs: ['clock-jump', 'kill-aggregator', 'second-run'],
+  },
+  {
+    what: 'a younger life is announced before the older is settled', file: 'lib/agent/core-uplink.ts',
+    find: "line.state === 'new' && !this.#held(line)", replace: "line.state === 'new'",
+    laws: [SETTLED], knobs: ['replay', 'delay', 'kill-agent', 'stop'],
+  },
+  {
+    what: 'a younger life is taken in before one looks whether the older is dead', file: 'lib/agent/shift.ts',
+    find: '    for (const feed of this.#feeds.values()) this.#checkDeath(feed, now)\n    const run = reader',
+    replace: '    const run = reader',
+    laws: [SETTLED], knobs: ['replay', 'delay', 'kill-agent', 'stop'],
+  },
+  {
+    what: "an heir's points are lost", file: 'lib/aggregator/core-state.ts',
+    find: 'for (const { data, from } of held) this.take(member, this.options.decode(data), from, at)',
+    replace: '', laws: [BOOKS, ROWS], knobs: ['elastic', 'replay', 'oneway'],
+  },
+  {
+    what: 'of two values of one step the first is kept', file: 'lib/aggregator/core-merge.ts',
+    find: 'seq < data[place + SEQ]!', replace: 'seq > data[place + SEQ]!',
+    laws: [TRACKER], knobs: ['backend'],
+  },
+  {
+    what: '… and where they came with other metrics', file: 'lib/aggregator/core-merge.ts',
+    find: 'seqAt(found) > seqAt(other)', replace: 'seqAt(found) < seqAt(other)',
+    laws: [TRACKER], knobs: ['backend'],
+  },
+  {
+    what: 'a skip is not booked', file: 'lib/aggregator/core-state.ts',
+    find: '    member.lostSkipped += sumOf(points)\n', replace: '', laws: [BOOKS], knobs: ['damage'],
+  },
+  {
+    what: 'a failed rank is forgotten', file: 'lib/session/core-status.ts',
+    find: "  if (failed.some((failure) => !failure.recovered)) return 'failed'\n", replace: '',
+    laws: [TRUTH], knobs: ['kill-trainer'],
+  },
+  {
+    what: 'open rows are forgotten at the drain', file: 'lib/aggregator/core-state.ts',
+    find: '[...sealsAll(this.catalogue, now), ...this.amends(now)]', replace: 'this.amends(now)',
+    laws: [BOOKS, ROWS], knobs: ['kill-trainer', 'power', 'kill-agent'],
+  },
+  {
+    what: 'a torn write stays in the spool', file: 'lib/agent/shelf.ts',
+    find: '      if (fstatSync(fd).size > file.bytes) ftruncateSync(fd, file.bytes)\n', replace: '',
+    laws: ['no torn write stays'], knobs: ['disk-full', 'small-journal', 'term', 'kill-aggregator'],
+  },
+  {
+    what: 'a batch is sent before its note is durable', file: OUTBOX,
+    find: "    this.#commit({ is: 'batch', batch, ...extent(parts)",
+    replace: "    out.push({ do: 'send', call: 0, batch, bytes })\n"
+      + "    this.#commit({ is: 'batch', batch, ...extent(parts)",
+    laws: ['delivered ≤ committed'], knobs: TRACKED,
+  },
+  {
+    what: 'a repeat is not counted', file: OUTBOX,
+    find: '    if (this.#unsure) {\n', replace: '    if (this.#unsure && batch < 0) {\n',
+    laws: [COUNTED], knobs: TRACKED,
+  },
+  {
+    what: 'what the aggregator before may have sent counts as unsent', file: OUTBOX,
+    find: 'this.#unsure = standing.open !== null', replace: 'this.#unsure = false',
+    laws: [COUNTED], knobs: [...TRACKED, 'kill-aggregator'],
+  },
+  {
+    what: 'an answer that leaves it open counts as yes', file: OUTBOX,
+    find: "if (outcome.is === 'later' || outcome.is === 'unsure') return",
+    replace: "if (outcome.is === 'later') return",
+    laws: [SAME, TRACKER], knobs: TRACKED,
+  },
+  {
+    what: 'the last row of a batch is sent again with the next', file: OUTBOX,
+    find: 'standing.settled = open.to\n', replace: 'standing.settled = open.to - 1\n',
+    laws: [SAME], knobs: TRACKED,
+  },
+  {
+    what: 'rows of the open batch are passed over', file: OUTBOX,
+    find: 'return this.standing.settled + this.#waiting.length + 1',
+    replace: 'return (this.standing.open?.to ?? this.standing.settled) + this.#waiting.length + 1',
+    laws: [SAME, TRACKER, BOOKS], knobs: TRACKED,
+  },
+  {
+    what: 'rows that wait behind a delivered batch are forgotten', file: OUTBOX,
+    find: 'gone < this.#waiting.length && this.#waiting[gone]!.n <= settled; gone++',
+    replace: 'gone < this.#waiting.length; gone++',
+    laws: [BOOKS, TRACKER, LIVE], knobs: TRACKED,
+  },
+  {
+    what: 'a pause that the server asked for is cut short', file: OUTBOX,
+    find: 'this.#askedUntil = now + Math.min(asked, OUTBOX_RETRY_AFTER_MS_MAX)',
+    replace: 'this.#askedUntil = now',
+    laws: ['a pause that was asked for'], knobs: TRACKED,
   },
 ]

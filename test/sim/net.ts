@@ -39,6 +39,11 @@ export interface Connection {
   held: [Uint8Array[], Uint8Array[]]
 }
 
+/** A frame that was sent once. */
+interface Past { bytes: Uint8Array; job: string }
+
+const jobOf = ({ name }: Process): string => name.slice(0, name.indexOf(':') + 1)
+
 const PORTS = 40_000
 /** Frames on their way before a dealer calls itself full. */
 const PIPE = 72
@@ -47,7 +52,7 @@ export class Net {
   readonly connections = new Set<Connection>()
   knobs: NetKnobs = forgetful()
   /** Frames that were sent once, by way, for ghosts. */
-  private readonly past: [Uint8Array[], Uint8Array[]] = [[], []]
+  private readonly past: [Past[], Past[]] = [[], []]
   private readonly world: World
   private readonly random: Random
   private readonly laws: Laws
@@ -152,7 +157,7 @@ export class Net {
     if (from === undefined || connection.over[way]) return
     this.laws.sent(connection, way, bytes)
     this.tell(connection, way, bytes)
-    if (this.past[way].length < 300) this.past[way].push(bytes)
+    if (this.past[way].length < 300) this.past[way].push({ bytes, job: jobOf(from) })
     if (this.random.chance(this.knobs.loss)) return
     this.carry(connection, way, bytes)
     if (this.random.chance(this.knobs.duplicate)) this.carry(connection, way, bytes)
@@ -263,9 +268,12 @@ export class Net {
   ghost(): void {
     const living = [...this.connections].filter(({ up, over }) => up && !over[0] && !over[1])
     const way = this.random.chance(0.7) ? 1 : 0
-    if (living.length === 0 || this.past[way].length === 0) return
+    if (living.length === 0) return
     const connection = this.random.pick(living)
-    const bytes = aged(this.random.pick(this.past[way]), this.random)
+    // Another job has another secret.
+    const past = this.past[way].filter(({ job }) => job === jobOf(connection.dealer))
+    if (past.length === 0) return
+    const bytes = aged(this.random.pick(past).bytes, this.random)
     this.world.tell('network', `an old frame appears: ${inWords(bytes)}`)
     const receiver = way === 1 ? connection.dealer : connection.listener!.process
     this.world.after(1, receiver, () => this.arrive(connection, way, bytes))

@@ -23,9 +23,16 @@ export class PictureLaw {
       const sum = `admitted ${admitted} + lost ${lost} + pending ${pending}`
       laws.broken(law, `${path}: logged ${logged} ≠ ${sum}`)
     }
+    const dir = path.slice(0, path.lastIndexOf('/') + 1)
+    const ledger = laws.ledgers.find((one) => one.path.startsWith(dir))
+    const account = ledger && laws.account(ledger)
     for (const one of members) {
       const journal = laws.journals.get(one.instance)
       if (journal === undefined) continue
+      const skipped = account?.skipped.get(one.instance) ?? 0
+      if (one.lost < skipped) {
+        laws.broken(law, `${one.instance}: ${one.lost} points are shown as lost, ${skipped} were skipped`)
+      }
       const truth = journal.sender.logged + journal.lost
       if (one.admitted > truth) laws.broken(law, `${one.instance}: admitted ${one.admitted} of ${truth}`)
     }

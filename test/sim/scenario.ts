@@ -16,6 +16,7 @@ import { Random } from './random.ts'
 import { forgetAll, whenPainted } from './seams/fs.ts'
 import type { Journal } from './seams/journal.ts'
 import { readLedger, type LedgerFile } from './seams/ledger.ts'
+import { JOIN_TIMEOUT_MS, SEAL_AFTER_MS } from '../../lib/limits.ts'
 import { audit } from '../../lib/aggregator/audit.ts'
 import { installGlobals } from './globals.ts'
 import { judge } from './verdict.ts'
@@ -32,6 +33,9 @@ export interface Plan {
   steps: number
   pace: number
   supervised: boolean
+  /** Settings: longer than a run waits for its end, or not. */
+  sealAfterMs: number
+  joinTimeoutMs: number
   key: string | null
   journalBytes: number
   spoolBytes: number
@@ -47,19 +51,24 @@ const TROUBLE_MS = 20_000
 
 /**
  * Liveness: so long (ms) after the last fault and the last trainer, all that rankzero's own processes can do
- * is done: an agent gives a head that takes nothing 60 s, an aggregator waits 30 s for ranks that never came
- * and, when a node is gone for good, MEMBER_SILENT_MS for it (90 s here: bundle.js).
+ * is done: an agent gives a head that takes nothing HEAD_PATIENCE_MS, an aggregator waits JOIN_TIMEOUT_MS for
+ * ranks that never came and, when a node is gone for good, MEMBER_SILENT_MS for it (shorter here: bundle.js).
  */
-export const QUIET_MS = 150_000
-export const QUIET_AFTER_POWER_MS = 250_000
+export const QUIET_MS = 100_000
+export const QUIET_AFTER_POWER_MS = 150_000
 /** … `sync` has as long again; a user runs it so long after nobody of ours was left on a node. */
 const SYNC_AFTER_MS = 20_000
 
 export function planOf(seed: number, knobs: readonly Knob[]): Plan {
   const random = new Random(seed, 2)
-  // A scenario with every trouble at once finds less than one with a few.
-  const share = knobs.length > 8 ? 0.3 : 0.8
-  const active = knobs.filter(() => random.chance(share))
+  // A scenario with every trouble at once finds less than one with a few; and most mistakes show in small
+  // runs, of which many more can be walked.
+  const wide = knobs.length > 8
+  const share = wide ? 0.3 : 0.8
+  const drawn = knobs.filter(() => random.chance(share))
+  // Rows on their way to a tracker cost as much as all the rest, and have laws and mutations of their own.
+  const tracked = !wide || random.chance(0.4)
+  const active = tracked ? drawn : drawn.filter((knob) => !knob.startsWith('backend'))
   const has = (knob: Knob): boolean => active.includes(knob)
   const nodes = random.chance(0.5) ? 1 : random.between(2, 3)
   const rate = (): number => has('clock-rate') ? 1 + (random.next() - 0.5) * 0.02 : 1
@@ -68,8 +77,11 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
     seed, knobs: active, nodes, shared: nodes > 1,
     offsets: Array.from({ length: nodes }, () => nodes > 1 ? Math.round((random.next() - 0.5) * 2000) : 0),
     rates: Array.from({ length: nodes }, rate),
-    ranks: random.between(nodes, 4), steps: random.between(5, 40), pace: random.pick([20, 80, 200]),
-    supervised, key: has('second-run') || random.chance(0.2) ? 'k' : null,
+    ranks: random.between(nodes, 4),
+    steps: wide && random.chance(0.8) ? random.between(2, 12) : random.between(5, 40),
+    pace: random.pick([20, 80, 200]),
+    supervised, sealAfterMs: SEAL_AFTER_MS, joinTimeoutMs: JOIN_TIMEOUT_MS,
+    key: has('second-run') || random.chance(0.2) ? 'k' : null,
     journalBytes: has('small-journal') ? random.between(2000, 6000) : 2 ** 20,
     // Less than a batch: the spool takes nothing.
     spoolBytes: has('small-spool') ? 50_000 : 2 ** 20,
@@ -88,15 +100,25 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
   const trouble = Math.min(TROUBLE_MS, 2 * plan.steps * plan.pace + 3000)
   for (const knob of active) {
     for (let n = COUNTS[knob] ?? 0; n > 0 && random.chance(0.75); n--) {
+      // A record is damaged while there is one.
+      const within = knob === 'damage' ? plan.steps * plan.pace : trouble
       plan.faults.push({
-        at: Math.round(random.next() * trouble), knob, node: random.below(nodes), other: random.below(nodes),
+        at: Math.round(random.next() * within), knob, node: random.below(nodes), other: random.below(nodes),
         ms: random.pick([100, 1000, 3000, 6000, 12_000]), steps: random.below(40), amount: random.next(),
       })
     }
   }
   plan.faults.sort((a, b) => a.at - b.at)
+  plan.sealAfterMs = random.pick([SEAL_AFTER_MS, SEAL_AFTER_MS, 60_000])
+  plan.joinTimeoutMs = random.pick([JOIN_TIMEOUT_MS, JOIN_TIMEOUT_MS, 60_000])
   return plan
 }
+
+/** Knobs that keep none of our own processes from its work, and let no rank come back without rank 0. */
+const OWN_WORK: readonly Knob[] = ['clock-jump', 'elastic', 'kill-trainer', 'clock-rate', 'short-reads']
+
+/** Its directory is named for it. */
+const runOf = ({ path }: LedgerFile): string => path.split('/').at(-2)!
 
 /** Faults of a kind in one scenario, at most; knobs that are not here are on all the time. */
 const COUNTS: Partial<Record<Knob, number>> = {
@@ -151,7 +173,7 @@ export class Scenario {
       name: '', meeting: '', key: plan.key, onCollision: 'wait', supervised: plan.supervised,
       worldSize: plan.ranks, steps: plan.steps, pace: plan.pace, startAt: 0, nodes: world.nodes, dir, lockDir,
       journalBytes: plan.journalBytes, spoolBytes: plan.spoolBytes, exitTimeoutMs: 10_000,
-      backend: plan.tracker !== null,
+      backend: plan.tracker !== null, sealAfterMs: plan.sealAfterMs, joinTimeoutMs: plan.joinTimeoutMs,
     }
     const add = (more: Partial<JobPlan>, n: number): void => {
       const job: JobPlan = { ...base, meeting: world.random.hex(16), ...more }
@@ -186,7 +208,10 @@ export class Scenario {
     await world.run(quiet + SYNC_AFTER_MS, () => this.atRest)
     if (!this.isAbandoned) await world.run(quiet + limit, () => this.atRest)
     const synced = world.violation === null && (this.isAbandoned || (this.atRest && this.targets.length > 0))
-    if (synced) await this.sync(limit)
+    if (synced) {
+      this.mayNeedSync()
+      await this.sync(limit)
+    }
     if (world.violation === null) this.end()
     enter(null)
     return {
@@ -254,13 +279,23 @@ export class Scenario {
         job.run = run
         const { nodes } = job.plan
         const served = world.alive('aggregator').length > 0
-        if (!served) job.startAggregator(nodes[0]!, { run, key: null })
+        if (!served) job.startAggregator(nodes[0]!, { run, key: null, closing: true })
         nodes.forEach((node, i) =>
           world.after(300 + 100 * i, null, () => job.startAgent(node, !served && i === 0)))
         const begun = world.now
         await world.run(begun + limit, () => world.now > begun + 2000 && this.atRest)
       }
     }
+  }
+
+  /** A job that is only restarted, on nodes whose clocks may be set, is delivered by its own agents. */
+  private mayNeedSync(): void {
+    const { faults, knobs, net } = this.plan
+    const quiet = net.loss + net.duplicate + net.reorder + net.delay === 0
+    if (!quiet || knobs.some((knob) => !OWN_WORK.includes(knob)) || faults.length === 0) return
+    const why = this.waiting.map(({ path }) => path).join(' ')
+    const message = `nobody hindered our agents, and yet sync is needed: ${why}`
+    this.world.caught(null, new Violation('liveness', message))
   }
 
   private get targets(): { job: Job; meeting: string; run: string | null }[] {
@@ -270,10 +305,18 @@ export class Scenario {
       found.set(`${meeting} ${run}`, { job, meeting, run })
     }
     for (const file of this.open) {
-      if (file.meta['meeting'] !== undefined) add(file.meta['meeting'], file.path.split('/').at(-2)!)
+      if (file.meta['meeting'] !== undefined) add(file.meta['meeting'], runOf(file))
     }
-    for (const { run, sender: { origin } } of this.waiting) add(origin.meeting, run)
+    for (const { run, sender: { origin: { meeting } } } of this.waiting) {
+      // As `sync --all` does: what knows no run is offered to the runs of its meeting, the oldest first.
+      const runs = run === null ? this.runsOf(meeting) : [run]
+      for (const one of runs.length > 0 ? runs : [null]) add(meeting, one)
+    }
     return [...found.values()]
+  }
+
+  private runsOf(meeting: string): string[] {
+    return this.laws.ledgers.filter(({ meta }) => meta['meeting'] === meeting).map(runOf).sort()
   }
 
   private who(): string {

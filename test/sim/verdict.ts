@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { audit, points, rows } from '../../lib/aggregator/replay.ts'
 import type { Audit } from '../../lib/aggregator/core-types.ts'
-import { Kind, type Origin } from '../../lib/record/index.ts'
+import { Kind, type Departure, type Origin } from '../../lib/record/index.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 import { difference, expectedPoints, expectedRows } from '../aggregator/oracle.ts'
 import { Sender } from '../aggregator/sender.ts'
@@ -23,6 +23,8 @@ interface Contents {
   ranges: Map<string, Range[]>
   joined: Map<string, { origin: Origin; first: number; offset: number }>
   rejected: Set<string>
+  /** How they left, as their agents saw it. */
+  departures: Map<string, Departure>
 }
 
 const broken = (law: string, message: string): never => { throw new Violation(law, message) }
@@ -43,7 +45,9 @@ export function judge(scenario: Scenario): void {
 }
 
 function contentsOf(file: LedgerFile): Contents {
-  const content: Contents = { ranges: new Map(), joined: new Map(), rejected: new Set() }
+  const content: Contents = {
+    ranges: new Map(), joined: new Map(), rejected: new Set(), departures: new Map(),
+  }
   const offsets = new Map<string, number>()
   const add = (instance: string, range: Range): void => {
     const list = content.ranges.get(instance) ?? []
@@ -58,6 +62,8 @@ function contentsOf(file: LedgerFile): Contents {
     const body = entry.body as Record<string, unknown> & { instance: string }
     if (entry.kind === 'skip') {
       add(body.instance, { first: Number(body['from']), last: Number(body['to']), kind: 'skip', file })
+    } else if (entry.kind === 'ended') {
+      content.departures.set(body.instance, body['departure'] as Departure)
     } else if (entry.kind === 'conflict') {
       content.rejected.add(body.instance)
     } else if (entry.kind === 'joined') {
@@ -217,9 +223,20 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
   const { status } = laws.account(files.at(-1)![0]).session!
   const well = job.current.length >= job.worldSize && job.current.every((life) => life.well)
   const rivals = plan.faults.some(({ knob }) => knob === 'rival' || knob === 'clock-jump')
-  if (files.length > 1 || rivals || power) return
+  // A launcher that starts a rank twice makes rivals too.
+  const twice = files.some(([, { rejected }]) => rejected.size > 0)
+  if (files.length > 1 || rivals || power || twice) return
   // Nobody saw how it went when the end record is damaged.
   if (job.current.some(({ journal: { damaged, sender } }) => damaged.has(sender.seq))) return
   if (well && status !== 'finished') broken('truthful end', `all went well, the session says ${status}`)
+  // Told by the ledger itself, with none of the code that judges by it.
+  const [[, { departures }]] = files as [[LedgerFile, Contents]]
+  const died = job.current.find(({ well, journal: { sender } }) => {
+    const { signal = null, cause } = departures.get(sender.instance) ?? {}
+    return !well && signal !== null && cause !== 'node-lost'
+  })
+  if (died !== undefined && !['failed', 'killed'].includes(status!)) {
+    broken('truthful end', `rank ${died.rank} died of a signal, the session says ${status}`)
+  }
   if (!well && status === 'finished') broken('truthful end', 'finished, but a rank did not end well')
 }

@@ -67,6 +67,9 @@ export interface Process {
   /** ms that calls of the present event took. */
   spent: number
   busyUntil: number
+  /** The longest time (ms) that it did nothing: its disk was slow, or it was stopped. */
+  heldUp: number
+  stoppedAt: number
   readonly deferred: Event[]
   readonly handlers: Map<string, Set<(...args: never[]) => void>>
   /** The kernel's work when it is gone. */
@@ -183,6 +186,7 @@ export class World {
     }
     if (process !== null && process.spent > 0) {
       process.busyUntil = this.now + process.spent
+      process.heldUp = Math.max(process.heldUp, process.spent)
       process.spent = 0
     }
     this.current = null
@@ -227,7 +231,8 @@ export class World {
     const process: Process = {
       pid, node, role, name: `${name}#${pid}`, started: Math.floor(this.now / 10) + 1, bornAt: this.now,
       alive: true, stopped: false, exit: null, signal: null, diedAt: Infinity, steps: 0, dieAt: 0, spent: 0,
-      busyUntil: 0, deferred: [], handlers: new Map(), cleanups: new Set(), reaped: false,
+      busyUntil: 0, heldUp: 0, stoppedAt: 0,
+      deferred: [], handlers: new Map(), cleanups: new Set(), reaped: false,
     }
     this.processes.set(pid, process)
     this.tell(process.name, 'starts')
@@ -251,6 +256,7 @@ export class World {
   kill(process: Process, signal: string | null, exit: number | null = null): void {
     if (!process.alive) return
     process.alive = false
+    if (process.stopped) process.heldUp = Math.max(process.heldUp, this.now - process.stoppedAt)
     process.signal = signal
     process.exit = exit
     process.diedAt = this.now
@@ -274,12 +280,14 @@ export class World {
   stop(process: Process): void {
     if (!process.alive || process.stopped) return
     process.stopped = true
+    process.stoppedAt = this.now
     this.tell(process.name, 'is stopped')
   }
 
   resume(process: Process): void {
     if (!process.stopped) return
     process.stopped = false
+    process.heldUp = Math.max(process.heldUp, this.now - process.stoppedAt)
     this.tell(process.name, 'goes on')
     for (const event of process.deferred.splice(0)) {
       event.at = this.now

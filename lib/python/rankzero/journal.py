@@ -22,8 +22,8 @@ from .place import Place, close_map
 from .ring import Ring
 from .segments import Segments
 
-ABOVE_CAP = (Kind.lost, Kind.refused, Kind.end)
-"""Reports of losses and the end come through although the cap is reached."""
+ABOVE_CAP = (Kind.open, Kind.lost, Kind.refused, Kind.end)
+"""Who it is, reports of losses and the end come through although the cap is reached."""
 VALUES_MARK = Kind.values << 48
 _COMMIT = struct.Struct("<I")
 _DOUBLE = struct.Struct("<d")

@@ -40,6 +40,8 @@ class Recorder(Run):
         self._nested: List[Callable[[], None]] = []
         self._nested_left = REENTRANT_MAX
         self._ended = False
+        self._open: Optional[Dict[str, Any]] = None
+        """Who we are, until a full disk has room for it."""
         self._silent = False
         self._given = -1
         """The last step given, -1 before the first."""
@@ -308,6 +310,8 @@ class Recorder(Run):
         return False
 
     def _write_report(self) -> None:
+        if self._open is not None and self._journal.payload(Kind.open, self._open):
+            self._open = None
         report = self._refusals.report()
         if report is not None and self._payload(Kind.refused, report):
             self._refusals.written()

@@ -26,6 +26,8 @@ class RunFacts(NamedTuple):
     node: str
     run: Optional[str]
     """From the environment; the agent may tell it later."""
+    open: Dict[str, Any]
+    """The first record."""
     exit_timeout_ms: int
     is_supervised: Callable[[], bool]
     """Whether a live supervisor waits for us, so that we need not."""
@@ -75,6 +77,8 @@ def _is_running() -> bool:
 class WorkerRun(Recorder):
     def __init__(self, facts: RunFacts, journal: Journal, keeper: AgentKeeper, capture: bool) -> None:
         super().__init__(journal)
+        self._open = facts.open
+        self._write_report()
         self.rank = facts.rank
         self.world_size = facts.world_size
         self.local_rank = facts.local_rank

@@ -10,7 +10,7 @@ from . import hooks
 from .agent import AgentKeeper, KeeperOptions, cli_of
 from .aside import read_aside
 from .errors import RankzeroError
-from .format import Kind, json_bytes
+from .format import json_bytes
 from .journal import Journal, now_ms
 from .late import open_journal
 from .limits import AGENT_PATIENCE_MS, BEAT_STALE_MS, RECORD_BYTES_MAX
@@ -142,13 +142,13 @@ def _start(options: Dict[str, Any]) -> Run:
     journal = open_journal(JournalOptions(origin, env, settings.overflow_cap, local_world, say=say))
     owner = Owner(facts.pid, identity.rank, identity.world_size, identity.local_rank, meeting.meeting)
     os.environ["RANKZERO_OWNER"] = format_owner(owner)
-    journal.payload(Kind.open, _open_body(identity, settings, options["config"], say))
-    return _open_run(env, identity, origin, journal, cli, settings, bool(options["capture"]), say)
+    body = _open_body(identity, settings, options["config"], say)
+    return _open_run(env, identity, origin, journal, cli, settings, body, bool(options["capture"]), say)
 
 
 def _open_run(
     env: Dict[str, str], identity: Identity, origin: Dict[str, Any], journal: Journal,
-    cli: Optional[List[str]], settings: Settings, capture: bool, say: Say,
+    cli: Optional[List[str]], settings: Settings, body: Dict[str, Any], capture: bool, say: Say,
 ) -> WorkerRun:
     supervised = _is_supervised(env)
     # The supervisor starts one itself; else local rank 0 does, the others only if it does not come to log.
@@ -162,7 +162,7 @@ def _open_run(
         os.environ.pop("RANKZERO_OWNER", None)
 
     run = WorkerRun(RunFacts(
-        identity.rank, identity.world_size, identity.local_rank, origin["node"], origin["run"],
+        identity.rank, identity.world_size, identity.local_rank, origin["node"], origin["run"], body,
         settings.exit_timeout_ms, lambda: supervised and _is_supervised(env), on_end,
     ), journal, keeper, capture)
     hooks.watch(run)

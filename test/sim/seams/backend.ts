@@ -4,15 +4,26 @@
  */
 import type { Backend, Outcome } from '../../../lib/backend/port.ts'
 import { jsonLine } from '../../../lib/record/row.ts'
-import { context, step } from '../context.ts'
+import { context, me, step } from '../context.ts'
+
+/** What a busy tracker asks for, ms. */
+const PAUSE_MS = 700
 
 export function jsonlBackend(path: string): Backend {
+  let askedUntil = -Infinity
   const answer = async (store: () => void, signal: AbortSignal | null): Promise<Outcome> => {
     const { world, laws } = context()
     step()
     const { busy, fails, hangs, stores } = laws.tracker
+    const now = world.monotonic(me().node)
+    if (now < askedUntil) {
+      laws.broken('a pause that was asked for', `the tracker is called ${askedUntil - now} ms early`)
+    }
     const luck = world.random.next()
-    if (luck < busy) return { is: 'later', message: '429', afterMs: 700 }
+    if (luck < busy) {
+      askedUntil = now + PAUSE_MS
+      return { is: 'later', message: '429', afterMs: PAUSE_MS }
+    }
     if (luck < busy + fails) return { is: 'unsure', message: '503' }
     const hung = luck < busy + fails + hangs
     if (!hung || world.random.chance(0.5)) store()

@@ -1,5 +1,5 @@
 /** node:fs as the code under test sees it: the present process's files, each call a step where it may die. */
-import { diskOf, me, step } from '../context.ts'
+import { context, diskOf, me, step } from '../context.ts'
 import { SystemError, type Disk, type File } from '../disk.ts'
 
 interface Opened { disk: Disk; file: File | null; path: string }
@@ -47,6 +47,7 @@ export function writeSync(fd: number, bytes: Uint8Array, from = 0): number {
   const { disk, file, path } = descriptor(fd)
   // Short writes are allowed, and a kill may come between them.
   const most = bytes.length - from > 64 ? Math.ceil((bytes.length - from) * 0.7) : bytes.length - from
+  if (path.endsWith('.spool')) context().laws.spooled.set(path, { file, process: me() })
   return disk.append(file, bytes.subarray(from, from + most), path)
 }
 
@@ -136,7 +137,8 @@ export function writeFileSync(path: string, text: string): void {
   const disk = diskOf(path)
   const file = disk.files.get(path) ?? disk.create(path)
   file.size = 0
-  disk.append(file, Buffer.from(text), path)
+  const bytes = Buffer.from(text)
+  if (disk.append(file, bytes, path) < bytes.length) throw new SystemError('ENOSPC', 'write', path)
 }
 
 /** Only diaries are appended to: they tell the transcript. */

@@ -153,7 +153,7 @@ class SimLock implements LockDb {
     step()
     if (this.#disk.full) throw failed(this.path, 'ENOSPC')
     const term = Math.max(this.#lock.term, above) + 1
-    context().laws.advanced(this.path, { ...this.#lock.state }, state, term)
+    context().laws.keys.advanced(this.path, { ...this.#lock.state }, state, term)
     this.#lock.state = { ...state }
     this.#lock.term = term
     step()
