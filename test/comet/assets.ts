@@ -47,8 +47,9 @@ export const REMOTE_BATCH_FIELDS: Shape = {
 
 /** References of an artifact, many a call (comet.md 1.6). */
 export function storeRemoteBatch({ fields, experiment, world }: Call): object {
-  for (const item of fields['remoteArtifactAssetRequests']) {
-    world.artifactVersion(item.artifactVersionId)
+  const items = fields['remoteArtifactAssetRequests']
+  for (const { artifactVersionId } of items) world.artifactVersion(artifactVersionId)
+  for (const item of items) {
     experiment.addAsset({
       assetId: item.assetId ?? world.newId(), fileName: item.fileName ?? 'file', type: item.type ?? 'asset',
       bytes: null, link: item.link, step: item.step ?? null, epoch: item.epoch ?? null,

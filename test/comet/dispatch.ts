@@ -2,14 +2,14 @@
 import type { IncomingMessage } from 'node:http'
 import { createHash } from 'node:crypto'
 import { jsonOf, partsOf, unpacked, type Part } from './body.ts'
-import type { Budgets, Knobs } from './knobs.ts'
+import type { Budgets, Kind, Knobs } from './knobs.ts'
 import { keyStart, type Entry } from './log.ts'
 import type { Experiment, World } from './model.ts'
-import { CODE, Refusal } from './refusals.ts'
 import { oddities } from './oddities.ts'
+import { CODE, Refusal } from './refusals.ts'
 import type { Call, Route } from './route.ts'
-import { REST_ROUTES } from './routes-rest.ts'
 import { READ_ROUTES } from './routes-read.ts'
+import { REST_ROUTES } from './routes-rest.ts'
 import { SDK_ROUTES } from './routes-sdk.ts'
 import { fromQuery, wrongWith } from './shapes.ts'
 
@@ -32,6 +32,12 @@ function routeOf(method: string, path: string, missing: readonly string[]): Foun
   const route = fits.find((one) => one.method === method)
   if (!route) throw new Refusal(405, `/${path} takes ${fits[0]!.method}, not ${method}`)
   return { route, star: patterns.get(route)!.exec(path)![1] }
+}
+
+/** What a request counts as, before anything else is known of it; a path that is not there is a call too. */
+export const kindOf = (method: string, path: string): Kind | null => {
+  const route = ROUTES.find((one) => one.method === method && patterns.get(one)!.test(path))
+  return route === undefined ? 'other' : route.kind
 }
 
 /** Throws unless it is a key of the server; its start goes into the log either way. */
@@ -69,7 +75,6 @@ export function dispatch({ request, url, wire }: Arrived, entry: Entry, state: {
 }): ReturnType<Route['run']> {
   const { world, knobs, budgets } = state
   const { route, star } = routeOf(request.method!, url.pathname.slice(1), knobs.missing)
-  entry.kind = route.kind
   if (knobs.bodyBytesMax !== null && wire.length > knobs.bodyBytesMax) {
     throw new Refusal(413, `a body of ${wire.length} bytes; ${knobs.bodyBytesMax} at most`)
   }

@@ -11,7 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import { readAll } from './body.ts'
 import { deskOf, type Desk } from './desk.ts'
-import { dispatch } from './dispatch.ts'
+import { dispatch, kindOf } from './dispatch.ts'
 import { Budgets, defaults, Faults, type Knobs, type Rule } from './knobs.ts'
 import { RequestLog, type Entry } from './log.ts'
 import { World } from './model.ts'
@@ -58,6 +58,8 @@ export class StandIn {
 
   async listen(): Promise<void> {
     const server = createServer((request, response) => { void this.#handle(request, response) })
+    // A connection that this end closes while a request is on its way is a fault that nobody asked for.
+    server.keepAliveTimeout = KEPT_MS
     server.on('connection', (socket) => {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
@@ -101,6 +103,7 @@ export class StandIn {
     // Bases are joined by hand in many clients: an empty segment is no other path.
     url.pathname = url.pathname.replace(/\/{2,}/g, '/')
     const entry = this.log.begin(request.method ?? '?', url.pathname)
+    entry.kind = kindOf(entry.method, entry.path.slice(1))
     const wire = await readAll(request)
     if (!wire) return this.#finish(entry, 'cut')
     entry.bytes = wire.length
@@ -168,6 +171,7 @@ export class StandIn {
   }
 }
 
+const KEPT_MS = 600_000
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const BYTES_TYPE = { 'Content-Type': 'application/octet-stream' }
 

@@ -11,7 +11,7 @@ export interface Entry {
   /** The start of the key that came with it; never the whole. */
   key: string | null
   experiment: string | null
-  /** What it counts as for budgets; null: free, or unknown. */
+  /** What it counts as for budgets; null: free. */
   kind: string | null
   /** Bytes of the body on the wire, and points, lines or values in it. */
   bytes: number

@@ -5,7 +5,7 @@ export const CODE = {
   noSuchKey: 90_212, noSuchWorkspace: 90_219, noProjectName: 98_219, longProjectName: 1_341_241,
   noWriteAccess: 90_210, noSuchRun: 90_211, keyNotGiven: 90_998, exists: 90_999,
   noArtifactVersion: 624_523, artifactVersionExists: 90_399, artifactState: 90_410,
-  artifactImmutable: 90_401, noModel: 42_008, experimentLimit: 7_000_020,
+  artifactImmutable: 90_401, experimentLimit: 7_000_020,
 } as const
 
 /** Assets of which an experiment holds only so many (comet.md 1.9), with the codes of comet-wire.md 1. */

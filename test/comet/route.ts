@@ -20,7 +20,7 @@ export interface Route {
   method: 'GET' | 'POST' | 'PUT'
   /** `clientlib/…` or `api/rest/v2/…`; `*` stands for one name. */
   path: string
-  /** Where the API key must be: `apiKey` in the body, the header Authorization, or nowhere. */
+  /** Where the API key must be: `apiKey` in the body (or the header), the header Authorization, nowhere. */
   auth: 'none' | 'body' | 'header'
   /** Where the fields are. `loose`: a body that need not be JSON nor of any shape. */
   form: 'json' | 'query' | 'multipart' | 'loose'
@@ -35,6 +35,9 @@ export interface Route {
 
 /** The answer of most writes (comet.md 1.2). */
 export const SAVED = { msg: 'saved', code: 200, data: null, sdk_error_code: 0 }
+
+/** Of what should be a list; its shape is looked at later. */
+export const lengthOf = (list: unknown): number => Array.isArray(list) ? list.length : 0
 
 /** A value with its time and the number of its request. */
 export function writeOf({ entry }: Call, value: unknown, item: Record<string, any>): Write {

@@ -1,8 +1,8 @@
-/** Artifacts and the model registry (comet.md 1.6, 1.7). */
-import type { World } from './model.ts'
+/** Artifacts (comet.md 1.6). */
 import { REMOTE_BATCH_FIELDS, storeRemoteBatch } from './assets.ts'
+import type { World } from './model.ts'
 import { CODE, refuse } from './refusals.ts'
-import { SAVED, type Call, type Route } from './route.ts'
+import type { Call, Route } from './route.ts'
 import type { Shape } from './shapes.ts'
 
 const NAME_MAX = 100
@@ -48,13 +48,6 @@ function describe({ artifact, version }: ReturnType<World['artifactVersion']>): 
   }
 }
 
-function register(call: Call): object {
-  const name: string = call.fields['registryModelName']
-  const models = [...call.world.experiments.values()].flatMap(({ assets }) => [...assets.values()])
-  if (!models.some(({ type }) => type === 'model-element')) refuse('no model to register', CODE.noModel)
-  return { ...SAVED, registryModelId: name }
-}
-
 export const ARTIFACT_ROUTES = (
   post: (path: string, fields: Shape, run: Route['run']) => Route,
   get: (path: string, fields: Shape, run: Route['run']) => Route,
@@ -68,10 +61,6 @@ export const ARTIFACT_ROUTES = (
     ...post('', REMOTE_BATCH_FIELDS, storeRemoteBatch),
     path: 'clientlib/rest/v2/write/artifact/assets/remote/batch',
   },
-  post('registry-model', {
-    experimentModelId: 'str', registryModelName: 'str', description: 'str?', isPublic: 'bool?',
-    version: 'str?', comment: 'str?', stages: 'list?',
-  }, register),
   {
     ...get('artifacts/version', {
       artifactId: 'str?', versionId: 'str', experimentKey: 'str?', consumerExperimentKey: 'str?',

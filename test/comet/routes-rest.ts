@@ -2,7 +2,7 @@
 import { REST_ASSET_FIELDS, storeAsset } from './assets.ts'
 import { ARTIFACT_ROUTES } from './routes-artifacts.ts'
 import { CODE, refuse } from './refusals.ts'
-import { SAVED, writeOf, type Call, type Route } from './route.ts'
+import { lengthOf, SAVED, writeOf, type Call, type Route } from './route.ts'
 import type { Shape, Type } from './shapes.ts'
 
 const OF = { experimentKey: 'str' } as const
@@ -120,7 +120,7 @@ function html({ experiment, fields }: Call): object {
 const OUTPUT = post('experiment/output', {
   ...OF, runContext: 'str?', context: 'str?',
   outputLines: [{ output: 'str', stderr: 'bool?', localTimestamp: 'int?', offset: 'int?' }],
-}, output, { kind: 'output', items: (fields) => fields['outputLines']?.length ?? 0 })
+}, output, { kind: 'output', items: ({ outputLines }) => lengthOf(outputLines) })
 
 const SYSTEM_TEXTS =
   'user pythonVersion pythonVersionVerbose osType os osRelease machine processor ip hostname executable'

@@ -2,7 +2,7 @@
 import { ASSET_FIELDS, storeAsset, VISUAL_FIELDS } from './assets.ts'
 import type { Experiment } from './model.ts'
 import { CODE, refuse } from './refusals.ts'
-import { SAVED, writeOf, type Call, type Route } from './route.ts'
+import { lengthOf, SAVED, writeOf, type Call, type Route } from './route.ts'
 import type { Shape } from './shapes.ts'
 
 const HANDSHAKE = { apiKey: 'str', local_timestamp: 'int', libVersion: 'str' } as const
@@ -81,7 +81,7 @@ function parameterBatch(call: Call): object {
 
 /** A run and its key in the body, as the hand-shake's followers have them. */
 const RUN = { apiKey: 'str', runId: 'str', experimentKey: 'str' } as const
-const itemsOf = (fields: Record<string, any>): number => fields['values']?.length ?? 0
+const itemsOf: Route['items'] = ({ values }) => lengthOf(values)
 
 const get = (path: string, run: Route['run']): Route =>
   ({ method: 'GET', path: `clientlib/${path}`, auth: 'none', form: 'query', fields: {}, kind: null, run })
@@ -127,7 +127,7 @@ export const SDK_ROUTES: Route[] = [
   }, parameterBatch, { auth: 'header', kind: 'parameter', items: itemsOf }),
   upload('asset/upload', ASSET_FIELDS, 'asset'), upload('git-patch/upload', ASSET_FIELDS, 'git-patch'),
   upload('visualizations/upload', VISUAL_FIELDS, 'image'),
-  post('notification/experiment', {}, () => SAVED, { auth: 'none', form: 'loose' }),
-  post('notify/event', {}, () => SAVED, { auth: 'none', form: 'loose' }),
-  post('log/add', {}, () => SAVED, { auth: 'none', form: 'loose' }),
+  post('notification/experiment', {}, () => SAVED, { auth: 'header', form: 'loose' }),
+  post('notify/event', {}, () => SAVED, { auth: 'header', form: 'loose' }),
+  post('log/add', {}, () => SAVED, { auth: 'header', form: 'loose' }),
 ]

@@ -135,18 +135,18 @@ describe('refused, with the code of the sheet', () => {
 
 describe('unwell on demand', () => {
   it('429 by budget: points and calls in a sliding window; nothing of it is stored', async () => {
-    await start({ knobs: { budgets: { metric: { max: 3, windowMs: 60_000 } } } })
+    await start({ knobs: { budgets: { metric: { max: 3, windowMs: 600_000 } } } })
     await addRun()
     expect((await batch([point(1), point(2)])).status).toBe(200)
     const { status, headers } = await batch([point(3), point(4)])
     const waits = ['Retry-After-Custom', 'Retry-After'].map((name) => Number(headers.get(name)))
-    expect([status, waits[0]! > 59, waits[1]]).toEqual([429, true, 0])
+    expect([status, waits[0]! > 500, waits[1]]).toEqual([429, true, 0])
     expect((await batch([point(5)])).status).toBe(200)
     expect(storedSteps()).toEqual([1, 2, 5])
     expect(standIn.desk.experiment(KEY)!.throttled).toBe(true)
-    const calls = standIn.desk.calls(60_000, { kind: 'metric' })
+    const calls = standIn.desk.calls(600_000, { kind: 'metric' })
     expect(calls).toEqual({ total: 3, items: 5, worst: 3, worstItems: 5 })
-    expect(standIn.desk.budgets()['metric']).toEqual({ max: 3, windowMs: 60_000, used: 3, refused: 1 })
+    expect(standIn.desk.budgets()['metric']).toEqual({ max: 3, windowMs: 600_000, used: 3, refused: 1 })
   })
 
   it('by rule: before and after storing, so often, with headers', async () => {
@@ -171,6 +171,7 @@ describe('unwell on demand', () => {
       [429, 'answer', false], [0, 'reset', false], [0, 'reset after', true], [503, 'answer after', true],
       [0, 'hang', false], [200, null, true],
     ])
+    expect(standIn.desk.calls(60_000, { kind: 'metric' }).total).toBe(told.length)
   })
 
   it('over IPv6 as well', async () => {
