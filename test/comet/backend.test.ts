@@ -28,7 +28,7 @@ const filesWith = (dir: string, text: string): string[] =>
     .filter((path) => statSync(path).isFile() && readFileSync(path).includes(text))
 
 /** Of all processes that there are. */
-const commandLines = (): string[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+const commandLines = (): string[] => readdirSync('/proc').flatMap((pid) => {
   try {
     return [readFileSync(`/proc/${pid}/cmdline`, 'utf8')]
   } catch {
@@ -178,14 +178,18 @@ describe('backend comet', () => {
     expect((await server.desk.log()).filter(({ status }) => status === 429)).toEqual([])
   }, 240_000)
 
-  it('has its key in no file, no list of processes and no worker, even if the server repeats it', async () => {
-    const repeats = { kind: 'answer', status: 400, body: JSON.stringify({ msg: `${API_KEY} is unwelcome` }) } as const
-    await begin({ faults: [{ match: 'log-other', ...repeats }, { match: 'batch/logger/experiment/m', times: 1, ...repeats }] })
+  it('has its key in no file, process list or worker, even if the server repeats it', async () => {
+    const body = JSON.stringify({ msg: `${API_KEY} is unwelcome` })
+    const repeats = { kind: 'answer', status: 400, body } as const
+    await begin({ faults: [
+      { match: 'log-other', ...repeats }, { match: 'batch/logger/experiment/m', times: 1, ...repeats },
+    ] })
     const job = place.start(script(2), { T_CODE: `for (let step = 0; step < 100; step++) {
       run.log({ a: step }, { step })
       await sleep(30)
     }
-    if (JSON.stringify(process.env).includes('${API_KEY.slice(0, 12)}' + '${API_KEY.slice(12)}')) throw new Error('seen')` })
+    const key = '${API_KEY.slice(0, 12)}' + '${API_KEY.slice(12)}'
+    if (JSON.stringify(process.env).includes(key)) throw new Error('seen')` })
     await place.one('aggregator')
     await sleep(1500)
     expect(commandLines().filter((line) => line.includes(API_KEY))).toEqual([])
@@ -199,7 +203,8 @@ describe('backend comet', () => {
 
   it('holds its key against a job of another project, since the server knows one of it', async () => {
     await begin()
-    const first = place.start(train(1, '--key', 'shared', '--project', 'one'), { T_STEPS: '300', T_RATE: '50' })
+    const one = train(1, '--key', 'shared', '--project', 'one')
+    const first = place.start(one, { T_STEPS: '300', T_RATE: '50' })
     await until('a trainer', 60_000, () => place.processes('trainer').length === 1)
     const second = await place.run(train(1, '--key', 'shared', '--project', 'two'))
     expect(second.code, second.stderr).toBe(75)

@@ -2,7 +2,7 @@
  * What a tracker may see of a run: rows that are closed in the ledger, each batch once, or again with the
  * same bytes; nothing is left out, and in the end each row stands there as the ledger has it.
  */
-import type { OutboxNote } from '../../lib/session/core-outbox.ts'
+import type { OutboxNote } from '../../lib/session/core-standing.ts'
 import type { Row } from '../../lib/record/row.ts'
 import type { Laws } from './laws.ts'
 import type { LedgerFile } from './seams/ledger.ts'

@@ -6,7 +6,7 @@
  */
 import { scanEntries } from '../../lib/agent/core-spool.ts'
 import type { SealBody } from '../../lib/aggregator/core-types.ts'
-import type { OutboxNote } from '../../lib/session/core-outbox.ts'
+import type { OutboxNote } from '../../lib/session/core-standing.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
 import { decodeFrame, FRAME_TYPES, peekBatch, type Hello } from '../../lib/wire/index.ts'
 import type { File } from './disk.ts'

@@ -75,8 +75,8 @@ RunStatus['failed'][number]): string {
 }
 
 /**
- * The requests that tell what is new, most wanted first. `now`: ms since the epoch; `singly`: the server has no
- * batches.
+ * The requests that tell what is new, most wanted first. `now`: ms since the epoch; `singly`: the server has
+ * no batches.
  */
 export function tellings(key: string, facts: Facts, known: Facts, now: number, singly = false): Telling[] {
   const fresh = [...facts].filter(([fact, value]) => known.get(fact) !== value)
