@@ -55,10 +55,14 @@ export function statusText(status: ShownStatus, now: number): string {
     + section(metricTable(status.metrics), status.metrics.length, 'metrics') + paramsText(status.params)
 }
 
-function backendLine({ name, state, pending, fault, ...rare }: BackendStatus): string {
+function backendLine({ name, state, pending, fault, ageMs, use, archive, ...rare }: BackendStatus): string {
   const more = (['rejected', 'thinned', 'resent'] as const).filter((what) => rare[what] !== undefined)
     .map((what) => `, ${count(rare[what]!)} ${what}`).join('')
-  return `${name} ${paint(state)}, ${count(pending)} pending${more}`
+  const age = ageMs === undefined ? '' : `, the oldest for ${duration(ageMs)}`
+  const spent = use === undefined ? ''
+    : `, ${count(use.used)} of ${count(use.max)} calls in ${duration(use.windowMs)}`
+  const file = archive === undefined ? '' : `; they are in ${archive}`
+  return `${name} ${paint(state)}, ${count(pending)} pending${age}${more}${spent}${file}`
     + `${fault === undefined ? '' : `; ${style('red', fault)}`}`
 }
 

@@ -290,8 +290,8 @@ export class Outbox {
   }
 
   /**
-   * Which of the rows that wait are sent: a decision, once they have waited for others to compare with. All of
-   * them, where none can be left out.
+   * Which of the rows that wait are sent: a decision, once they have waited for others to compare with. All,
+   * where none can be left out.
    */
   #plan(now: number, out: OutboxEffect[]): boolean {
     if (this.#waiting.length === 0 || !this.#isOver()) return false
