@@ -50,3 +50,10 @@ export const COMET_TELL_MS = 2000
 export const COMET_LEAVE_MS = 3000
 /** Lines of an archive are written in pieces of so many characters. */
 export const COMET_ARCHIVE_CHARS = 64 * KiB
+/** Points that Comet keeps of one series, and the most bytes that it answers with when asked for them. */
+export const COMET_SERIES_POINTS = 15_000
+export const COMET_SERIES_BYTES_MAX = 16 * MiB
+/** `sync` reads so many series back, each again for so long (ms) as it lacks something: reads lag behind. */
+export const COMET_VERIFY_SERIES = 100
+export const COMET_VERIFY_MS = 20_000
+export const COMET_VERIFY_PAUSE_MS = 1000

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Backend, Leftover } from '../backend/index.ts'
+import type { Backend, Leftover, StreamRow } from '../backend/index.ts'
 import { monotonicMs } from '../clock.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { OUTBOX_SLICE_MS } from '../limits-outbox.ts'
-import { keptOf, type Standing } from '../session/core-standing.ts'
+import { Gone, keptOf, type OutboxNote, type Standing } from '../session/core-standing.ts'
 import { readRows } from './row-reader.ts'
 import { readTexts } from './text-reader.ts'
 
@@ -18,6 +18,22 @@ export async function* leftoversOf(
   }
   if (texts === undefined) return
   for await (const text of untilIdle(readTexts(ledger, said.settled + 1))) yield { text }
+}
+
+/** What it has taken, as the notes say. */
+export async function* sentTo(
+  ledger: Ledger, { name, rows }: Backend, { settled }: Readonly<Standing>,
+): AsyncGenerator<StreamRow> {
+  const gone = new Gone()
+  for (const entry of ledger.entries()) {
+    if (entry.type !== 'note' || entry.kind !== 'outbox') continue
+    if ((entry.body as OutboxNote).backend === name) gone.note(entry.body as OutboxNote)
+  }
+  gone.seal()
+  for await (const row of untilIdle(readRows(ledger, 1, rows?.can.ranks))) {
+    if (row.n > settled) return
+    if (!gone.has(row.n)) yield row
+  }
 }
 
 async function* untilIdle<Item>(items: Generator<Item | 'busy' | 'idle', never>): AsyncGenerator<Item> {

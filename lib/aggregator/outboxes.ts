@@ -17,7 +17,7 @@ import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
-import { leftoversOf } from './leftovers.ts'
+import { leftoversOf, sentTo } from './leftovers.ts'
 import { readRows } from './row-reader.ts'
 import { readTexts } from './text-reader.ts'
 
@@ -39,6 +39,8 @@ export interface OutboxView {
   fault: string
   /** Texts are not points: how they stand only shows in whether everything is delivered. */
   textsEnded: boolean
+  /** What it took and does not show. */
+  missing: string | null
   offline: boolean
   /** What it has not taken, as a file. */
   archive: string | null
@@ -52,6 +54,9 @@ export class Outboxes {
   private readonly couriers: Courier<unknown>[] = []
   private readonly backends: readonly Backend[]
   private readonly options: OutboxesOptions
+  private verifying = false
+  /** What was looked for in vain, by backend. */
+  private readonly missing = new Map<string, string>()
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
     this.options = options
@@ -73,7 +78,7 @@ export class Outboxes {
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         textsEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        offline: this.isOffline(backend), archive: backend.archive?.path() ?? null,
+        missing: this.missing.get(name) ?? null, offline: this.isOffline(backend), archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
         use: 'used' in use && own.length > 0 ? use : null,
       }
@@ -96,7 +101,7 @@ export class Outboxes {
 
   /** Something waits to be sent, so what is shown of it changes with time. */
   get isBehind(): boolean {
-    return this.couriers.some(({ outbox: { waitsSince } }) => waitsSince !== null)
+    return this.verifying || this.couriers.some(({ outbox: { waitsSince } }) => waitsSince !== null)
   }
 
   /**
@@ -133,15 +138,32 @@ export class Outboxes {
    */
   private async leave(backend: Backend, status: string): Promise<void> {
     const { name, archive } = backend
-    if (this.isDone(backend)) return archive?.remove()
     const { ledger, state, report } = this.options
     try {
+      if (this.isDone(backend)) {
+        archive?.remove()
+        if (this.options.closing) await this.verify(backend)
+        return
+      }
       if (!this.isOffline(backend)) await backend.leave?.(status)
       const [rows, texts] = [state.standing(name), state.standing(textsOf(name))]
       await archive?.write(leftoversOf(ledger, backend, rows, texts), status)
     } catch (error) {
-      report(`backend ${name}: no archive of what it has not taken: ${messageOf(error)}`)
+      report(`backend ${name}: ${messageOf(error)}`)
     }
+  }
+
+  /** For `sync`: whoever says that all is there has looked. */
+  private async verify(backend: Backend): Promise<void> {
+    const { name, verify } = backend
+    if (verify === undefined) return
+    const { ledger, state, report } = this.options
+    this.verifying = true
+    const missing = await verify(sentTo(ledger, backend, state.standing(name)))
+    this.verifying = false
+    if (missing === null) return report(`backend ${name} has all that it took`)
+    this.missing.set(name, missing)
+    report(`backend ${name}: ${missing}`)
   }
 
   /** Rows are told of the end, and so the backend, when its texts are there. */

@@ -74,7 +74,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open. */
 function backendRow(
-  { name, fault, textsEnded, offline, archive, ageMs, use }: OutboxView, standing: Readonly<Standing>,
+  { name, fault, textsEnded, missing, offline, archive, ageMs, use }: OutboxView, standing: Readonly<Standing>,
   points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
@@ -86,6 +86,7 @@ function backendRow(
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
     ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
     ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
+    ...missing === null ? {} : { missing },
   }
 }
 

@@ -31,6 +31,8 @@ export interface Backend {
   /** It is not to be called while the run lasts: all is left to the archive, and to `sync`. */
   readonly offline?: boolean
   readonly archive?: Archive
+  /** Reads back what it was sent; what of it is not there, in a sentence, or null. */
+  verify?(sent: AsyncIterable<StreamRow>): Promise<string | null>
   /** The run is over, and not all is delivered: tells that it is, as well as it can. */
   leave?(status: string): Promise<void>
   /** This process goes: nothing more is sent. What was not ended stays open for whoever comes next. */

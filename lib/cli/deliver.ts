@@ -53,7 +53,7 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
     return {
       run: now?.run ?? run, dir, meeting, state: state ?? now?.state ?? 'none', status: now?.status ?? null,
       delivered: (now?.books.admitted ?? 0) - admitted, sent: Math.max(0, sentOf(now) - sentOf(before)),
-      pending: pendingOf(now), lost: now?.books.lost ?? 0,
+      pending: pendingOf(now), lost: now?.books.lost ?? 0, ...missingOf(now),
     }
   }
   const refused = target.key !== null && before !== null && before.reason !== null
@@ -85,6 +85,12 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
 const pendingOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .filter(({ name }) => name !== 'local')
   .reduce((sum, { pending }) => sum + pending, status?.books.pending ?? 0)
+
+const missingOf = (status: RunStatus | null): { error?: string } => {
+  const lacking = (status?.backends ?? []).filter(({ missing }) => missing !== undefined)
+  return lacking.length === 0 ? {}
+    : { error: lacking.map(({ name, missing }) => `${name}: ${missing}`).join('; ') }
+}
 
 const sentOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .filter(({ name }) => name !== 'local')

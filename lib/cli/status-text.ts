@@ -55,14 +55,15 @@ export function statusText(status: ShownStatus, now: number): string {
     + section(metricTable(status.metrics), status.metrics.length, 'metrics') + paramsText(status.params)
 }
 
-function backendLine({ name, state, pending, fault, ageMs, use, archive, ...rare }: BackendStatus): string {
+function backendLine({ name, state, pending, fault, ageMs, use, archive, missing, ...rare }: BackendStatus): string {
   const more = (['rejected', 'thinned', 'resent'] as const).filter((what) => rare[what] !== undefined)
     .map((what) => `, ${count(rare[what]!)} ${what}`).join('')
   const age = ageMs === undefined ? '' : `, the oldest for ${duration(ageMs)}`
   const spent = use === undefined ? ''
     : `, ${count(use.used)} of ${count(use.max)} calls in ${duration(use.windowMs)}`
   const file = archive === undefined ? '' : `; they are in ${archive}`
-  return `${name} ${paint(state)}, ${count(pending)} pending${age}${more}${spent}${file}`
+  const lacks = missing === undefined ? '' : `; ${style('red', missing)}`
+  return `${name} ${paint(state)}, ${count(pending)} pending${age}${more}${spent}${file}${lacks}`
     + `${fault === undefined ? '' : `; ${style('red', fault)}`}`
 }
 

@@ -65,7 +65,8 @@ Example:
       const one = await deliver(place, target)
       process.stdout.write(flags.json === true ? `${JSON.stringify(one)}\n` : line(printableAll(one)))
       if (one.remedy !== undefined) say(`to do: ${one.remedy}`)
-      if (one.state !== 'live' && (one.pending > 0 || one.state !== 'ended')) exit(EXIT.pending)
+      const isWhole = one.pending === 0 && one.state === 'ended' && one.error === undefined
+      if (one.state !== 'live' && !isWhole) exit(EXIT.pending)
     }
   })
 

@@ -60,6 +60,8 @@ export interface BackendStatus {
   /** How long (ms) the oldest row waits to be sent. */
   ageMs?: number
   /** Calls of the last window, and how many the budget allows. */
+  /** What it took and does not show, as `sync` has looked. */
+  missing?: string
   /** File with what it has not taken, for its tracker's own tools. */
   archive?: string
   use?: { used: number; max: number; windowMs: number }

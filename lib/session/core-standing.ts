@@ -93,6 +93,36 @@ export function applyNote(standing: Standing, note: OutboxNote): void {
   }
 }
 
+/** Which rows never went out: thinned, or refused. Asked for in order. */
+export class Gone {
+  private readonly ranges: { from: number; to: number }[] = []
+  private batch: { from: number; to: number } | null = null
+  private at = 0
+
+  note(note: OutboxNote): void {
+    const { ranges } = this
+    if (note.is === 'batch') this.batch = note
+    else if (note.is === 'rejected' && this.batch !== null) ranges.push(this.batch)
+    else if (note.is === 'thinned' && note.cause === 'late') ranges.push(note)
+    else if (note.is === 'thinned' && note.cause === 'budget') {
+      let at = note.from
+      for (const [i, count] of note.keep.entries()) {
+        if (i % 2 === 0 && count > 0) ranges.push({ from: at, to: at + count - 1 })
+        at += count
+      }
+    }
+  }
+
+  seal(): void {
+    this.ranges.sort((a, b) => a.from - b.from)
+  }
+
+  has(n: number): boolean {
+    while (this.at < this.ranges.length && this.ranges[this.at]!.to < n) this.at++
+    return n >= (this.ranges[this.at]?.from ?? Infinity)
+  }
+}
+
 /** How many of the rows `from` to `to` a plan keeps; all of those beyond it. */
 export function keptOf(plan: Plan | null, from: number, to: number): number {
   if (plan === null || from > to) return Math.max(0, to - from + 1)

@@ -153,6 +153,21 @@ describe('backend comet', () => {
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
   }, 180_000)
 
+  it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {
+    const lie = { kind: 'answer', status: 200, body: '{"msg":"saved"}' } as const
+    await begin({ readLagMs: 1500, faults: [{ match: 'batch/logger/experiment/metric', times: 1, ...lie }] })
+    const answers = [[4, /read back, 5 series lack points: a has \d+ of 30 steps/], [0, /, 0 lost\n$/]] as const
+    for (const [code, said] of answers) {
+      const done = await place.run(script(2, '--offline'), { T_CODE: `
+        for (let step = 0; step < 30; step++) run.log({ a: step + run.rank }, { step })` })
+      expect(done.code, done.stderr).toBe(0)
+      const synced = await place.run(['sync', 'latest'])
+      expect(synced.code, synced.stdout + synced.stderr).toBe(code)
+      expect(synced.stdout).toMatch(said)
+    }
+    expect(place.status().backends[1]).not.toHaveProperty('missing')
+  }, 240_000)
+
   it('stays within its budgets, and keeps first, last, lowest and highest of each metric', async () => {
     const budgets = { metric: { max: 400, windowMs: 10_000 }, calls: { max: 60, windowMs: 10_000 } }
     await begin({ budgets }, { RANKZERO_COMET_METRICS: '400/10', RANKZERO_COMET_CALLS: '60/10' })

@@ -4,6 +4,7 @@
  * In: who and what. Out: method, path below the server's root, body. Invariant: no request has the API key
  * but where `signed` puts it, in the body, as these calls want it.
  */
+import { COMET_SERIES_BYTES_MAX } from '../../limits-comet.ts'
 import type { OutputLine } from './core-values.ts'
 
 export type Kind = 'metric' | 'parameter' | 'output' | 'other'
@@ -17,6 +18,8 @@ export interface Request {
   kind: Kind
   count: number
   gzip?: true
+  /** Of the answer; more is left out. */
+  bytesMax?: number
   /** The body is an object, and the key becomes a field of it. */
   signed?: true
 }
@@ -112,9 +115,10 @@ export const systemInfo = (key: string, pairs: readonly { key: string; value: st
     experimentKey: key, logAdditionalSystemInfoList: pairs,
   })
 
-export const read = (what: string, key: string): Request => ({
-  method: 'GET', path: `${A}experiment/${what}?experimentKey=${encodeURIComponent(key)}`, body: null,
-  kind: 'other', count: 1,
-})
+export const readMetric = (key: string, name: string): Request => {
+  const query = new URLSearchParams({ experimentKey: key, metricName: name })
+  const path = `${A}experiment/metrics/get-metric?${query.toString()}`
+  return { method: 'GET', path, body: null, kind: 'other', count: 1, bytesMax: COMET_SERIES_BYTES_MAX }
+}
 
 export type { OutputLine }

@@ -80,18 +80,18 @@ export class Http {
     const answer = await undici.request(`${server}${request.path}`, {
       method: request.method, headers, body, signal, dispatcher: this.agent,
     })
-    const text = this.redacted(await textOf(answer.body))
+    const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX))
     return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
   }
 }
 
 /** As much as an answer of these calls may have. */
-async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+async function textOf(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
   const parts: Buffer[] = []
   let bytes = 0
   for await (const part of body) {
     bytes += part.length
-    if (bytes <= COMET_ANSWER_BYTES_MAX) parts.push(part)
+    if (bytes <= bytesMax) parts.push(part)
   }
   return Buffer.concat(parts).toString()
 }

@@ -25,6 +25,7 @@ import { metricsBody, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
 import { Experiment } from './experiment.ts'
 import { Http } from './http.ts'
+import { verify } from './verify.ts'
 
 const BUDGETS = ['calls', 'metric', 'parameter', 'output', 'other'] as const
 
@@ -59,6 +60,7 @@ export function cometBackend(
     texts: textWriter(() => parts().experiment, batches, rates),
     offline: place['offline'] === 'yes',
     archive: archiveOf(() => parts().experiment, place, dir),
+    verify: (sent) => verify(parts().experiment, sent, rankSeriesOf(place)),
     leave: (status) => parts().experiment.leave(status),
     close: () => lazy?.experiment.close(),
   }
