@@ -230,6 +230,23 @@ describe('backend comet', () => {
     expect(await server.desk.experiments()).toHaveLength(1)
   }, 120_000)
 
+  it('keeps out of an experiment that a run is in whose locks it does not see', async () => {
+    await begin()
+    const flags = ['--key', 'shared', '--exit-timeout', '5']
+    const first = place.start(train(1, ...flags), { T_STEPS: '600', T_RATE: '50' })
+    for (let there = 0; there === 0; await sleep(100)) {
+      there = Object.keys((await server.desk.experiments())[0]?.others ?? {}).length
+    }
+    const elsewhere = { RANKZERO_LOCK_DIR: join(place.root, 'other'), RANKZERO_DIR: join(place.root, 'there') }
+    const second = await place.run(train(1, ...flags), { ...elsewhere, T_STEPS: '7' })
+    expect(second.code, second.stderr).toBe(0)
+    expect(second.stderr).toMatch(/14 to comet/)
+    expect((await first.ended).code).toBe(0)
+    const { view } = await expectWhole(server.desk, place)
+    expect(view.others['rankzero run']).toBe(place.runs()[0])
+    expect(view.resumed).toBe(0)
+  }, 120_000)
+
   it('sends value by value where the server has no batches', async () => {
     await begin({ missing: ['clientlib/batch/'] })
     const done = await place.run(script(2), { T_CODE: `run.params({ lr: 0.1, list: [1, 2], none: null })

@@ -20,14 +20,24 @@ export interface Telling {
 
 const KINDS = ['other', 'tag', 'param', 'node'] as const
 
+/** Whose experiment it is; told first. */
+const OWNER = 'rankzero run'
+
+/** Of what the server answers when asked for the others. Null: nobody's, as far as known. */
+export function ownerOf(others: Readonly<Record<string, unknown>> | null): string | null {
+  const values = Array.isArray(others?.['values']) ? others['values'] as Record<string, unknown>[] : []
+  const owner = values.find(({ name }) => name === OWNER)?.['valueCurrent']
+  return typeof owner === 'string' ? owner : null
+}
+
 export function factsOf(picture: RunStatus, tags: readonly string[]): Facts {
   const facts: Facts = new Map()
   const set = (kind: typeof KINDS[number], name: string, value: unknown): void => {
     facts.set(`${kind} ${nameOf(name)}`, JSON.stringify(value) ?? 'null')
   }
+  set('other', OWNER, picture.run)
   set('other', 'Name', textOf(picture.name))
   set('other', 'Created from', 'rankzero')
-  set('other', 'rankzero run', picture.run)
   set('other', 'rankzero ranks', picture.ranks)
   if (picture.status !== null) set('other', 'rankzero status', picture.status)
   for (const tag of tags) set('tag', tag, true)

@@ -115,6 +115,10 @@ export const systemInfo = (key: string, pairs: readonly { key: string; value: st
     experimentKey: key, logAdditionalSystemInfoList: pairs,
   })
 
+export const readOf = (what: 'metadata' | 'log-other', key: string): Request => ({
+  method: 'GET', path: `${A}experiment/${what}?experimentKey=${key}`, body: null, kind: 'other', count: 1,
+})
+
 export const readMetric = (key: string, name: string): Request => {
   const query = new URLSearchParams({ experimentKey: key, metricName: name })
   const path = `${A}experiment/metrics/get-metric?${query.toString()}`

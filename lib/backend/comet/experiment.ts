@@ -1,14 +1,17 @@
 import { monotonicMs, wallMs } from '../../clock.ts'
 import {
-  COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_LEAVE_MS, COMET_TELL_MS, COMET_TICK_MS,
+  COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_HELD_RETRY_MS, COMET_LEAVE_MS, COMET_TELL_MS,
+  COMET_TICK_MS,
 } from '../../limits-comet.ts'
 import type { RunStatus } from '../../record/run-status.ts'
 import type { Outcome } from '../port.ts'
 import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
 import { experimentJson } from './core-archive.ts'
-import { factsOf, failureText, tellings, type Facts } from './core-facts.ts'
+import { factsOf, failureText, ownerOf, tellings, type Facts } from './core-facts.ts'
 import { cometKey } from './core-names.ts'
-import { addRun, beat, getRun, PARAMETERS, report, type Handle, type Request } from './core-requests.ts'
+import {
+  addRun, beat, getRun, PARAMETERS, readOf, report, type Handle, type Request,
+} from './core-requests.ts'
 import type { Got, Http } from './http.ts'
 
 export interface ExperimentOptions {
@@ -143,6 +146,8 @@ export class Experiment {
     const project = projectOf(picture)
     let tried = await this.send(addRun({ key, project, workspace }, wallMs()), 'logger/add/run', null)
     if (!('waitMs' in tried.got) && codeOf(tried.got) === EXISTS) {
+      const holder = await this.holder(key, picture.run)
+      if (holder !== null) return { is: 'later', message: holder, afterMs: COMET_HELD_RETRY_MS }
       tried = await this.send(getRun(key, wallMs()), 'logger/get/run', null)
     }
     const { outcome, got } = tried
@@ -156,6 +161,21 @@ export class Experiment {
     await this.beat()
     this.timer = setInterval(() => void this.tick(), COMET_TICK_MS)
     return { is: 'done' }
+  }
+
+  /**
+   * Locks do not reach every machine: another run that is in this experiment now, in a sentence. One that is
+   * over has left its key, and so has one that nobody knows the owner of.
+   */
+  private async holder(key: string, run: string): Promise<string | null> {
+    const [others, about] = [
+      await this.send(readOf('log-other', key), 'log-other', null),
+      await this.send(readOf('metadata', key), 'metadata', null),
+    ].map(({ got }) => 'status' in got && got.status === 200 ? got.body : null)
+    const owner = ownerOf(others ?? null)
+    if (owner === null || owner === run || about?.['running'] !== true) return null
+    return `experiment ${key} is in use by run ${owner}, on a machine whose locks are not seen here: `
+      + 'give another --key, or wait until that run is over'
   }
 
   private async tick(): Promise<void> {
