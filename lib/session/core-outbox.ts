@@ -281,12 +281,15 @@ export class Outbox {
    * again if it never comes to the decision.
    */
   #compact(): void {
-    const planned = this.standing.plan?.to ?? 0
-    const rows = this.#waiting.filter((part): part is Row => part.n > planned && isRow(part))
+    // A decision that is not applied yet needs its rows.
+    if (this.#doing === 'commit') return
+    const { plan, open } = this.standing
+    const decided = Math.max(plan?.to ?? 0, open?.to ?? 0)
+    const rows = this.#waiting.filter((part): part is Row => part.n > decided && isRow(part))
     if (!this.#isOpen || valuesOf(rows) <= this.#share()) return
     const kept = new Set<Part>(thin(rows, this.#share()))
     this.#dropped += pointsOf(rows) - pointsOf([...kept])
-    this.#keep(this.#waiting.filter((part) => part.n <= planned || !isRow(part) || kept.has(part)))
+    this.#keep(this.#waiting.filter((part) => part.n <= decided || !isRow(part) || kept.has(part)))
   }
 
   /**

@@ -263,17 +263,19 @@ describe('an outbox whose backend cannot take all', () => {
     }), { numRuns: 1000 })
   })
 
-  test('takes more than its window holds, while what it has decided is on its way', () => {
+  test.each([2, 3, 4, 5, 6])('takes more than its window holds, while a batch is on its way (%i)', (steps) => {
     const total = 3 * OUTBOX_WINDOW_ROWS
     const world = new World(total, false, 10)
-    world.row()
+    for (let i = 0; i < CAN.rowsMax; i++) world.row()
     world.pass(OUTBOX_THIN_MS)
     // Opened, so that it is not down.
-    for (let i = 0; i < 3; i++) world.go('done')
+    for (let i = 0; i < steps; i++) world.go('done')
     for (let turns = 0; world.outbox.next <= total; turns++) {
       expect(turns).toBeLessThan(10)
       while (world.outbox.wants && world.outbox.next <= total) world.row()
       world.pass(1)
+      // What is decided becomes durable, what is called does not answer.
+      world.go('hang')
     }
     world.settle()
     expect(world.standing()).toMatchObject({ settled: total, rejected: 0 })
