@@ -18,7 +18,7 @@ const cache = resolve(here, '../../.cache')
 const venv = join(cache, 'venv')
 const python = join(venv, 'bin/python')
 const APT_MS = 300_000
-const PIP_MS = 300_000
+const PIP_MS = 900_000
 const HOROVOD_MS = 1_200_000
 const LOG_LINES_SHOWN = 30
 
