@@ -78,7 +78,8 @@ export class Outboxes {
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         textsEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        missing: this.missing.get(name) ?? null, offline: this.isOffline(backend), archive: backend.archive?.path() ?? null,
+        missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
+        archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
         use: 'used' in use && own.length > 0 ? use : null,
       }

@@ -74,8 +74,8 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open. */
 function backendRow(
-  { name, fault, textsEnded, missing, offline, archive, ageMs, use }: OutboxView, standing: Readonly<Standing>,
-  points: number, state: string,
+  { name, fault, textsEnded, missing, offline, archive, ageMs, use }: OutboxView,
+  standing: Readonly<Standing>, points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
   const why = fault || refusal

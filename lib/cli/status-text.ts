@@ -55,7 +55,9 @@ export function statusText(status: ShownStatus, now: number): string {
     + section(metricTable(status.metrics), status.metrics.length, 'metrics') + paramsText(status.params)
 }
 
-function backendLine({ name, state, pending, fault, ageMs, use, archive, missing, ...rare }: BackendStatus): string {
+function backendLine(
+  { name, state, pending, fault, ageMs, use, archive, missing, ...rare }: BackendStatus,
+): string {
   const more = (['rejected', 'thinned', 'resent'] as const).filter((what) => rare[what] !== undefined)
     .map((what) => `, ${count(rare[what]!)} ${what}`).join('')
   const age = ageMs === undefined ? '' : `, the oldest for ${duration(ageMs)}`

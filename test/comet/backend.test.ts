@@ -156,7 +156,8 @@ describe('backend comet', () => {
   it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {
     const lie = { kind: 'answer', status: 200, body: '{"msg":"saved"}' } as const
     await begin({ readLagMs: 1500, faults: [{ match: 'batch/logger/experiment/metric', times: 1, ...lie }] })
-    const answers = [[4, /read back, 5 series lack points: a has \d+ of 30 steps/], [0, /, 0 lost\n$/]] as const
+    const lacks = /read back, 5 series lack points: a has \d+ of 30 steps/
+    const answers = [[4, lacks], [0, /, 0 lost\n$/]] as const
     for (const [code, said] of answers) {
       const done = await place.run(script(2, '--offline'), { T_CODE: `
         for (let step = 0; step < 30; step++) run.log({ a: step + run.rank }, { step })` })
@@ -237,7 +238,8 @@ describe('backend comet', () => {
     for (let there = 0; there === 0; await sleep(100)) {
       there = Object.keys((await server.desk.experiments())[0]?.others ?? {}).length
     }
-    const elsewhere = { RANKZERO_LOCK_DIR: join(place.root, 'other'), RANKZERO_DIR: join(place.root, 'there') }
+    const [locks, runs] = [join(place.root, 'other'), join(place.root, 'there')]
+    const elsewhere = { RANKZERO_LOCK_DIR: locks, RANKZERO_DIR: runs }
     const second = await place.run(train(1, ...flags), { ...elsewhere, T_STEPS: '7' })
     expect(second.code, second.stderr).toBe(0)
     expect(second.stderr).toMatch(/14 to comet/)

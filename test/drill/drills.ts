@@ -37,6 +37,7 @@ const link = (name: string, fault: Fault): Drill => one(name, fault, { hosts: 2,
 
 /** One fault each: the rows of the table that is reported. */
 export const DRILLS: readonly Drill[] = [
+  one('none', FAULTS.none),
   one('kill-worker', FAULTS.killWorker), one('stop-worker', FAULTS.stopWorker),
   one('kill-agent', FAULTS.killAgent), one('stop-agent', FAULTS.stopAgent),
   one('kill-aggregator', FAULTS.killAggregator), one('stop-aggregator', FAULTS.stopAggregator),

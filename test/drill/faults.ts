@@ -230,7 +230,11 @@ const clock: Fault = {
   },
 }
 
+/** What is measured without any. */
+const none: Fault = { name: 'none', strike: async () => null }
+
 export const FAULTS = {
+  none,
   killWorker: killOf('worker'), stopWorker: stopOf('worker'),
   killAgent: killOf('agent'), stopAgent: stopOf('agent'),
   killAggregator: killOf('aggregator'), stopAggregator: stopOf('aggregator'),

@@ -8,7 +8,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { getHeapStatistics } from 'node:v8'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import { RankzeroError } from '../../lib/errors.ts'
 import { random } from '../scenario/harness.ts'
@@ -46,6 +47,9 @@ const HANG_MS = 30_000
 const SHARED_BYTES = 8 << 20
 const MINIMISE_STEPS_MAX = 600
 
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
 export const intOf = (random: Random, below: number): number => Math.floor(random() * below)
 export const pick = <T>(random: Random, from: readonly T[]): T => from[intOf(random, from.length)]!
 
@@ -75,8 +79,11 @@ export function fuzz(target: Target, seed: number, ms: number): Report {
     Atomics.add(words, 0, 1)
     Atomics.store(words, 1, Math.min(input.length, watched.length))
     let { answer, broken } = judge(target, input)
-    // What only costs too much must do so again: the first time may have paid for the garbage of others.
-    if (broken !== null && isCost(broken)) ({ answer, broken } = judge(target, input))
+    // What only costs too much must do so again, on a clean heap: garbage of others may have been its cost.
+    if (broken !== null && isCost(broken)) {
+      collect()
+      ;({ answer, broken } = judge(target, input))
+    }
     Atomics.store(words, 1, -1)
     report.executions++
     if (broken !== null && !told.has(answer)) {

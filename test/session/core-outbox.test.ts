@@ -263,7 +263,7 @@ describe('an outbox whose backend cannot take all', () => {
     }), { numRuns: 1000 })
   })
 
-  test.each([2, 3, 4, 5, 6])('takes more than its window holds, while a batch is on its way (%i)', (steps) => {
+  test.each([2, 3, 4, 5, 6])('takes more than its window holds, a batch on its way (%i)', (steps) => {
     const total = 3 * OUTBOX_WINDOW_ROWS
     const world = new World(total, false, 10)
     for (let i = 0; i < CAN.rowsMax; i++) world.row()

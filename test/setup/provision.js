@@ -19,7 +19,7 @@ const venv = join(cache, 'venv')
 const python = join(venv, 'bin/python')
 const APT_MS = 300_000
 /** 40 s by themselves; five minutes were seen beside twenty other processes. */
-const PIP_MS = 600_000
+const PIP_MS = 900_000
 const HOROVOD_MS = 1_200_000
 const LOG_LINES_SHOWN = 30
 /** Of Python packages: what tests and launchers use, the type check, the vendor's client of test/comet. */

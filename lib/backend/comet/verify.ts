@@ -7,7 +7,7 @@ import { readMetric } from './core-requests.ts'
 import { metricsOf, type RankSeries } from './core-values.ts'
 import type { Experiment } from './experiment.ts'
 
-/** Counts the steps of each series as the server shows them. A sentence about those that lack some, or null. */
+/** Counts the steps of each series as the server shows them. A sentence if some lack any, or null. */
 export async function verify(
   experiment: Experiment, sent: AsyncIterable<StreamRow>, choice: RankSeries,
 ): Promise<string | null> {
