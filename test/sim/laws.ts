@@ -6,6 +6,7 @@
  */
 import { scanEntries } from '../../lib/agent/core-spool.ts'
 import type { SealBody } from '../../lib/aggregator/core-types.ts'
+import type { Departure } from '../../lib/record/index.ts'
 import type { OutboxNote } from '../../lib/session/core-outbox.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
 import { decodeFrame, FRAME_TYPES, peekBatch, type Hello } from '../../lib/wire/index.ts'
@@ -114,7 +115,7 @@ export class Laws {
   private oneWriter(file: LedgerFile, process: Process): void {
     const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
     const fence = disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))
-    if (fence?.holder === process) return
+    if (fence?.holder === process || (process.leaseLost && fence?.holder === null)) return
     this.broken('one aggregator writes a ledger', `${process.name} writes ${file.path} without its lock`)
   }
 
@@ -141,6 +142,10 @@ export class Laws {
       account.skipped.set(instance, (account.skipped.get(instance) ?? 0) + points)
     } else if (kind === 'ended') {
       account.ended.add(instance)
+      const { cause } = body['departure'] as Departure
+      if (cause === 'node-lost' && body['estimated'] !== true) {
+        this.broken('books balanced', `${instance} went with its node, and is not said to be estimated`)
+      }
       if (body['estimated'] !== true) this.endOf(account, instance, body['seq'] as number)
     } else if (kind === 'term') {
       const term = body['term'] as number
