@@ -290,6 +290,7 @@ export class Scenario {
         job.meeting = meeting
         job.run = run
         const nodes = job.plan.nodes.filter(({ up }) => up)
+        if (nodes.length === 0) continue
         const served = world.alive('aggregator').length > 0
         if (!served) job.startAggregator(nodes[0]!, { run, key: null, closing: true })
         nodes.forEach((node, i) =>
