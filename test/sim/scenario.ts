@@ -289,8 +289,9 @@ export class Scenario {
         world.tell('user', `runs sync for ${run ?? meeting}`)
         job.meeting = meeting
         job.run = run
-        const nodes = job.plan.nodes.filter(({ up }) => up)
-        if (nodes.length === 0) continue
+        const up = world.nodes.filter((node) => node.up)
+        const own = up.filter((node) => job.plan.nodes.includes(node))
+        const nodes = own.length > 0 ? own : up.slice(0, 1)
         const served = world.alive('aggregator').length > 0
         if (!served) job.startAggregator(nodes[0]!, { run, key: null, closing: true })
         nodes.forEach((node, i) =>
