@@ -12,7 +12,7 @@ import { Sender } from '../aggregator/sender.ts'
 import { figuresOf } from './delivery-law.ts'
 import type { Job, Life } from './job.ts'
 import type { Laws } from './laws.ts'
-import { losesPower, type Plan, type Scenario } from './scenario.ts'
+import { losesPower, type Scenario } from './scenario.ts'
 import type { Journal } from './seams/journal.ts'
 import { readLedger, type LedgerFile } from './seams/ledger.ts'
 import { Violation } from './world.ts'
@@ -229,7 +229,7 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
   const rivals = plan.faults.some(({ knob }) => knob === 'rival' || knob === 'clock-jump')
   // A launcher that starts a rank twice makes rivals too.
   const twice = files.some(([, { rejected }]) => rejected.size > 0)
-  if (files.length > 1 || rivals || power || twice || isMisordered(job, plan, files[0]![1])) return
+  if (files.length > 1 || rivals || power || twice || isMisordered(job, files[0]![1])) return
   // Nobody saw how it went when the end record is damaged.
   if (job.current.some(({ journal: { damaged, sender } }) => damaged.has(sender.seq))) return
   if (well && status !== 'finished') broken('truthful end', `all went well, the session says ${status}`)
@@ -246,11 +246,11 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
 }
 
 /** A first round trip of seconds says little of a clock: lives on two nodes may then be in disorder. */
-function isMisordered({ lives }: Job, { net }: Plan, { joined }: Contents): boolean {
+function isMisordered({ lives }: Job, { joined }: Contents): boolean {
   const started = ({ journal: { sender } }: Life): number => {
     const found = joined.get(sender.instance)
     return found === undefined ? NaN : found.origin.startedAt + found.offset
   }
-  return net.delay > 0 && lives.some((life, i) => lives.slice(0, i).some((before) => before.rank === life.rank
+  return lives.some((life, i) => lives.slice(0, i).some((before) => before.rank === life.rank
     && before.process.node !== life.process.node && started(before) >= started(life)))
 }
