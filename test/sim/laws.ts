@@ -256,9 +256,10 @@ export class Laws {
 
   /** A frame of another term is on its way to a head: it must be refused in the same event. */
   expectRefusal(connection: Connection, bytes: Uint8Array): void {
-    const file = this.writers.get(connection.listener!.process)
-    // Who has hung up hears no refusal.
-    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || connection.over[0]) return
+    const { process } = connection.listener!
+    const file = this.writers.get(process)
+    // Who has hung up hears no refusal; who lost its lease knows of the other term from its next transaction on.
+    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || connection.over[0] || process.leaseLost) return
     if (decodeFrame(bytes).term !== this.account(file).term) this.refusalDue = connection
   }
 
@@ -277,7 +278,8 @@ export class Laws {
       this.begin(connection, frame.body.instances)
       this.lives.welcomed(connection, frame.body.instances)
     }
-    if (frame.term !== account.term && process.role === 'aggregator') {
+    const mayBeLate = process.leaseLost && frame.type === 'WELCOME'
+    if (frame.term !== account.term && process.role === 'aggregator' && !mayBeLate) {
       const terms = `${frame.term}, its ledger has ${account.term}`
       this.broken('term never falls', `${process.name} speaks under term ${terms}`)
     }
