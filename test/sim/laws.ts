@@ -258,8 +258,9 @@ export class Laws {
   expectRefusal(connection: Connection, bytes: Uint8Array): void {
     const { process } = connection.listener!
     const file = this.writers.get(process)
-    // Who has hung up hears no refusal; who lost its lease knows of the other term from its next transaction on.
-    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || connection.over[0] || process.leaseLost) return
+    // Who has hung up hears no refusal; who lost its lease knows of the other term from a transaction.
+    const isLate = process.leaseLost || connection.over[0]
+    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || isLate) return
     if (decodeFrame(bytes).term !== this.account(file).term) this.refusalDue = connection
   }
 
@@ -278,8 +279,8 @@ export class Laws {
       this.begin(connection, frame.body.instances)
       this.lives.welcomed(connection, frame.body.instances)
     }
-    const mayBeLate = process.leaseLost && frame.type === 'WELCOME'
-    if (frame.term !== account.term && process.role === 'aggregator' && !mayBeLate) {
+    // Who lost its lease may say what is durable, under its own term, until a transaction fails.
+    if (frame.term !== account.term && process.role === 'aggregator' && !process.leaseLost) {
       const terms = `${frame.term}, its ledger has ${account.term}`
       this.broken('term never falls', `${process.name} speaks under term ${terms}`)
     }
