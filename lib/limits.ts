@@ -321,6 +321,8 @@ export const STOP_GRACE_MS = 10_000
 export const WATCH_INTERVAL_MS = 500
 /** srun ends its step at the second Ctrl-C within this time (ms). */
 export const SRUN_SURE_MS = 1000
+/** An srun that was interrupted and leaves within this time (ms) was told twice, whatever we heard of it. */
+export const SRUN_END_MS = 5000
 /** A signal to our process group has reached the others of it after this (ms), also on a busy machine. */
 export const CANARY_MS = 150
 /** A task that its launcher stops waits no longer (ms) for delivery: Open MPI kills 2 s after its notice. */

@@ -23,6 +23,11 @@ export class Adopter {
     this.#options = options
   }
 
+  /** The run whose lock was seen held from here, by another node. */
+  get proved(): string | null {
+    return this.#adoption.proved
+  }
+
   /** Whether a head of `run` is to be started here now; `last`: the run that this node's last head served. */
   due(now: number, run: string | null, live: boolean, last: string | undefined): boolean {
     if (now - this.#lookedAt < FENCE_LOOK_MS) return false

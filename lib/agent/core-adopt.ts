@@ -29,6 +29,10 @@ export class Adoption {
   #proved: string | null = null
   #silentSince: number | null = null
 
+  get proved(): string | null {
+    return this.#proved
+  }
+
   /** `random` in [0, 1): of many nodes one comes first. */
   constructor(random: () => number) {
     this.#patienceMs = ADOPT_AFTER_MS + random() * ADOPT_SPREAD_MS

@@ -56,6 +56,10 @@ export class HeadKeeper {
     const { live } = this.#uplink.core
     const there = live || this.alive()
     const adopt = this.#adopter.due(now, run, live, this.#seeker.local?.run) ? run : null
+    const { proved } = this.#adopter
+    if (proved !== null) {
+      this.#notes.once(`sees the lock of run ${proved} on another node: takes it over if that node is gone`)
+    }
     const here = (this.#mayStart || this.#seeker.isNamed) && (there || this.#seeker.mayStart(now))
     if (!this.#starter.due(now, there, wanted && (here || adopt !== null))) return
     this.#notes.say(adopt === null ? 'starts an aggregator: none answers'

@@ -153,7 +153,8 @@ function enter(rank: Rank, member: Member): void {
   insert(rank, member)
   const open = others.filter((life) => life.ended === null || life.state === 'suspect')
   if (open.length === 0) {
-    if (others.some((life) => overlap(member, life))) member.state = 'suspect'
+    // By the ledger alone: what beats tell is not there when this is read again.
+    if (others.some((life) => recordsOverlap(member, life))) member.state = 'suspect'
   } else if (open.every((life) => isOlder(member, life) && life.acked < life.first)) {
     // Found in the same scan: none has logged yet, so the one that started first holds the rank.
     for (const life of open) life.state = 'suspect'
@@ -165,16 +166,20 @@ function enter(rank: Rank, member: Member): void {
 
 const older = (a: Member, b: Member): Member => (isOlder(a, b) ? a : b)
 
-/**
- * Proof that the older was alive when the younger was: by its records, exact on one node, or by its agent's
- * beats.
- */
-function overlap(a: Member, b: Member): boolean {
+/** Proof that the older was alive when the younger was: by its records, exact on one node … */
+function recordsOverlap(a: Member, b: Member): boolean {
   const first = older(a, b)
   const second = first === a ? b : a
   const sameNode = first.origin.bootId === second.origin.bootId
-  if (lastSign(first) > second.started + (sameNode ? 0 : RANK_OVERLAP_MS)) return true
-  return first.soft !== null && first.soft.alive && first.soft.at > second.started + RANK_OVERLAP_MS
+  return lastSign(first) > second.started + (sameNode ? 0 : RANK_OVERLAP_MS)
+}
+
+/** … or by its agent's beats. */
+function overlap(a: Member, b: Member): boolean {
+  if (recordsOverlap(a, b)) return true
+  const { soft } = older(a, b)
+  const second = older(a, b) === a ? b : a
+  return soft !== null && soft.alive && soft.at > second.started + RANK_OVERLAP_MS
 }
 
 /** Time of the last thing it did, in the aggregator's clock. */

@@ -1,5 +1,5 @@
 /** What COMMAND's exit means, and whether a signal is passed on. Pure. */
-import { SRUN_SURE_MS } from '../limits.ts'
+import { SRUN_END_MS, SRUN_SURE_MS } from '../limits.ts'
 import { isSlurmStep } from '../rank/launchers.ts'
 import type { Env } from '../rank/index.ts'
 import type { Failure } from '../record/run-status.ts'
@@ -84,6 +84,10 @@ export function isSrunsQuestion(
 ): boolean {
   return signal === 'SIGINT' && launcher === 'srun' && now - lastAt > SRUN_SURE_MS
 }
+
+/** Two signals may reach a busy process as one, or late: that srun ends then says that it was told. */
+export const wasSrunsAnswer = (outcome: Outcome, now: number, askedAt: number): boolean =>
+  isFailure(outcome) && now - askedAt <= SRUN_END_MS
 
 /** Inside a batch system's step or under mpirun, where everyone is signalled by the one above. */
 export function isManaged(env: Env): boolean {

@@ -53,8 +53,8 @@ export class EventLog {
     this.timer.unref()
   }
 
-  note(event: SupervisorEvent): void {
-    this.journal.payload(Kind.event, event, wallMs())
+  note(event: SupervisorEvent, at: number = wallMs()): void {
+    this.journal.payload(Kind.event, event, at)
   }
 
   /** Null until the agent knows it. */

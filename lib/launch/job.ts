@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { jsonAside } from '../aside.ts'
 import { statusPath } from '../backend/local.ts'
-import { monotonicMs } from '../clock.ts'
+import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
 import { RUN_NAME_POLL_MS, STOPPED_WAIT_MS } from '../limits.ts'
@@ -12,7 +12,9 @@ import type { Endpoint, RunStatus } from '../record/run-status.ts'
 import { Console, consoleDir, type ConsoleMode } from './console.ts'
 import { childEnv, commandLine, freePort, pythonDir, workerEnv } from './command.ts'
 import { launcherOf, remoteHint } from './core-command.ts'
-import { isFailure, isManaged, isSrunsQuestion, outcomeOf, statusOf, type Exit } from './core-outcome.ts'
+import {
+  isFailure, isManaged, isSrunsQuestion, outcomeOf, statusOf, wasSrunsAnswer, type Exit,
+} from './core-outcome.ts'
 import { startAgent, watchDaemons, type DaemonPlace } from './daemons.ts'
 import { EventLog } from './events.ts'
 import { awaitDelivered, awaitEnd, report, reportLeft } from './finish.ts'
@@ -83,7 +85,8 @@ export class Job {
   private named: string | null
   /** What others left here before this job. */
   private readonly before: ReadonlySet<string>
-  private intAt = -Infinity
+  /** When srun was interrupted and asked back. */
+  private askedAt = -Infinity
   private readonly launcher: string | null
 
   constructor(
@@ -134,13 +137,12 @@ export class Job {
     })
   }
 
-  heard({ signal, passOn, again }: Heard): void {
-    const now = monotonicMs()
-    const question = !passOn && isSrunsQuestion(signal, this.launcher, now, this.intAt)
-    if (signal === 'SIGINT') this.intAt = now
-    if (question) return
-    this.signal ??= signal
-    this.log?.note({ type: 'signal', signal })
+  heard({ signal, passOn, again, at }: Heard): void {
+    if (!passOn && isSrunsQuestion(signal, this.launcher, at, this.askedAt)) {
+      this.askedAt = at
+      return
+    }
+    this.ends(signal, signal === 'SIGINT' && this.askedAt > 0 ? this.askedAt : at)
     if (passOn) this.workers?.terminate()
     if (again) this.workers?.killLater()
   }
@@ -150,6 +152,10 @@ export class Job {
     const exits = await this.workers!.done
     await this.console?.finish()
     const outcome = outcomeOf(exits)
+    if (this.signal === null && wasSrunsAnswer(outcome, wallMs(), this.askedAt)) {
+      this.failedBefore = null
+      this.ends('SIGINT', this.askedAt)
+    }
     const code = statusOf(outcome, constants.signals)
     try {
       this.log?.note({ type: 'command-exit', ...outcome })
@@ -182,6 +188,12 @@ export class Job {
   private patienceMs(): number {
     const { env, exitTimeoutMs } = this.options
     return this.signal !== null && isManaged(env) ? Math.min(exitTimeoutMs, STOPPED_WAIT_MS) : exitTimeoutMs
+  }
+
+  /** Somebody outside ends the job. */
+  private ends(signal: NodeJS.Signals, at: number): void {
+    this.signal ??= signal
+    this.log?.note({ type: 'signal', signal }, at)
   }
 
   private left(exit: Exit): void {

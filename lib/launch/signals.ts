@@ -1,3 +1,4 @@
+import { wallMs } from '../clock.ts'
 import { Canary } from './canary.ts'
 import { isManaged, passesOn } from './core-outcome.ts'
 import { terminalFacts, underNohup } from './processes.ts'
@@ -12,6 +13,8 @@ export interface Heard {
   passOn: boolean
   /** Not the first one. */
   again: boolean
+  /** When it came, before anybody was asked about it. */
+  at: number
 }
 
 /** We never leave before COMMAND: every signal that would end us is heard instead. Returns what undoes it. */
@@ -25,11 +28,12 @@ export function listen(
   let count = 0
   const onSignal = async (signal: NodeJS.Signals): Promise<void> => {
     const again = count++ > 0
+    const at = wallMs()
     const now = terminalFacts()
     const terminal = before.terminal || now.terminal
     const ours = passesOn({ signal, mode, terminal, foreground: now.foreground, managed })
     const passOn = ours && !(await canary?.fellOf(signal))
-    heard({ signal, passOn, again })
+    heard({ signal, passOn, again, at })
   }
   const ignore = (): void => {}
   const nohup = underNohup()

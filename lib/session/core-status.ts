@@ -60,7 +60,7 @@ function statusOf(ends: Ends, all: readonly Failure[]): FinalStatus {
   const signalAt = Math.min(...seen.map(({ event, at }) =>
     event.type === 'signal' && at >= begun ? at : Infinity))
   // A launcher that stops the tasks of a failed one signals their supervisors too.
-  const failedFirst = failed.some((one) => !one.recovered && one.at < signalAt && one.signal !== 'SIGTERM')
+  const failedFirst = failed.some((one) => !one.recovered && one.at < signalAt && !isToldToGo(one))
   if ((signalAt < Infinity && !failedFirst) || allToldToGo(ends)) return 'killed'
   if (failed.some((failure) => !failure.recovered)) return 'failed'
   // A command that failed before any rank could log is a failed run; after a restart it would have exited
@@ -75,10 +75,17 @@ function statusOf(ends: Ends, all: readonly Failure[]): FinalStatus {
   return well < Math.max(worldSize, last.length) ? 'partial' : 'finished'
 }
 
+/** The signal that it left by may have been seen later at its supervisor, on a busy machine. */
+const isToldToGo = ({ signal, error }: Pick<Failure, 'signal' | 'error'>): boolean =>
+  isTellingSignal(signal) || error?.type === 'KeyboardInterrupt'
+
+const isTellingSignal = (signal: string | null): boolean =>
+  signal !== null && ['SIGTERM', 'SIGINT', 'SIGHUP'].includes(signal)
+
 /** Somebody stopped the whole job past its supervisor, as scancel does: each rank left by such a signal. */
 function allToldToGo(ends: Ends): boolean {
   return ends.last.length >= Math.max(1, ends.facts.worldSize) && ends.last.every((member) =>
-    ['SIGTERM', 'SIGINT', 'SIGHUP'].includes(ends.left(member)?.signal ?? ''))
+    isTellingSignal(ends.left(member)?.signal ?? null))
 }
 
 interface Placed {

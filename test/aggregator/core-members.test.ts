@@ -53,6 +53,17 @@ describe('the lives of a rank', () => {
     }
   })
 
+  test('who joins after an end is taken as the ledger alone tells, whatever beats said', () => {
+    const desk = new Desk()
+    const [old, young] = [life('a', 1000).log({ loss: 1 }, 0), life('b', 5000).log({ loss: 2 }, 0)]
+    desk.join(old).take(old)
+    const beat = { instance: old.instance, alive: true, logged: 1, lost: 0, backlog: 0 }
+    desk.state.heard([beat], 5000 + RANK_OVERLAP_MS + 1)
+    desk.end(old).join(young).take(young).decide()
+    expect(states(desk)).toEqual(['1 ended', '2 live'])
+    expect([...points(desk.ledger)].filter(({ rejected }) => rejected !== undefined)).toEqual([])
+  })
+
   test('a HELLO that comes twice joins once', () => {
     const desk = new Desk()
     const sender = life('a', 1000)

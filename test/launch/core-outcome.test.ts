@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
-  howItFailed, isManaged, isSrunsQuestion, outcomeOf, passesOn, statusOf, type Exit, type SignalFacts,
+  howItFailed, isManaged, isSrunsQuestion, outcomeOf, passesOn, statusOf, wasSrunsAnswer,
+  type Exit, type SignalFacts,
 } from '../../lib/launch/core-outcome.ts'
 
 const left = (rank: number, exit: number | null, signal: string | null = null, stopped = false): Exit =>
@@ -48,6 +49,14 @@ test('one Ctrl-C is a question to srun, two within a second are not', () => {
   expect(isSrunsQuestion('SIGINT', 'srun', 5000, 4500)).toBe(false)
   expect(isSrunsQuestion('SIGINT', 'mpirun', 5000, -Infinity)).toBe(false)
   expect(isSrunsQuestion('SIGTERM', 'srun', 5000, -Infinity)).toBe(false)
+})
+
+test('srun that fails soon after a question was answered, also where the second Ctrl-C was not heard', () => {
+  const failed = { exit: 130, signal: null }
+  expect(wasSrunsAnswer(failed, 6000, 5000)).toBe(true)
+  expect(wasSrunsAnswer({ exit: 0, signal: null }, 6000, 5000)).toBe(false)
+  expect(wasSrunsAnswer(failed, 60_000, 5000)).toBe(false)
+  expect(wasSrunsAnswer(failed, 6000, -Infinity)).toBe(false)
 })
 
 describe('a signal is passed on', () => {

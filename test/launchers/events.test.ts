@@ -53,6 +53,7 @@ describe.each(every)('%s', (name, { exit }) => {
   it('gets Ctrl-C', async () => {
     const job = start(name, { T_STEPS: '3000' })
     await job.reached(30)
+    await job.seen()
     await job.ctrlC(name.startsWith('srun') ? 2 : 1)
     const { code, screen } = await job.ended
     expect(exit.interrupt, screen).toContain(code)
@@ -65,6 +66,7 @@ describe.each(every.filter(([name]) => name.startsWith('srun')))('%s', (name) =>
   it('is cancelled', async () => {
     const job = start(name, { T_STEPS: '3000' })
     await job.reached(30)
+    await job.seen()
     cluster.ask('scancel', '--user=root')
     const { code, screen } = await job.ended
     expect(code, screen).toBe(143)

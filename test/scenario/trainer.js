@@ -11,6 +11,9 @@ const rate = number('T_RATE', 0)
 const weighted = process.env.T_WEIGHTS === '1'
 const truth = process.env.T_TRUTH
 
+/** Logs until this file is there, if not for T_STEPS: no machine is too slow for what happens meanwhile. */
+const stop = process.env.T_STOP
+
 const run = init({ key: process.env.T_INIT_KEY })
 const file = truth === undefined ? -1 : openSync(`${truth}.${run.rank}`, 'a')
 const names = Array.from({ length: metrics }, (_, metric) => nameOf(metric))
@@ -27,7 +30,7 @@ const logStep = (step) => {
 }
 
 const begun = performance.now()
-for (let step = 0; step < steps; step++) {
+for (let step = 0; step < steps && !(stop !== undefined && step % 10 === 0 && existsSync(stop)); step++) {
   logStep(step)
   const ahead =
     rate === 0 ? (step % 2000 === 1999 ? 1 : 0) : (step / rate) * 1000 - (performance.now() - begun)

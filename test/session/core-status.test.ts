@@ -86,6 +86,16 @@ describe('final status', () => {
     expect(status(members, [{ ...died, at: 1800 }, signal, stopped]).status).toBe('killed')
   })
 
+  it('is killed by Ctrl-C, also when its supervisor saw the ranks go before it heard of it itself', () => {
+    const interrupt: Seen = { host: 'h', at: 1700, event: { type: 'signal', signal: 'SIGINT' } }
+    const members = [0, 1].map((rank) => member(rank, gone({ signal: 'SIGINT' })))
+    const exits = [0, 1].map((rank) => ({ ...workerExit(rank, { exit: null, signal: 'SIGINT' }), at: 1600 }))
+    expect(status(members, [...exits, interrupt, commandExit(130)]).status).toBe('killed')
+    const broke = { ...workerExit(1, { exit: 1 }), at: 1600 }
+    const one = [members[0]!, member(1, gone({ exit: 1 }))]
+    expect(status(one, [exits[0]!, broke, interrupt]).status).toBe('failed')
+  })
+
   it('is finished after a restart that went well, with the failure listed as recovered', () => {
     const members = [
       member(0, gone({ signal: 'SIGKILL' })),

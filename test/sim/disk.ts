@@ -46,7 +46,7 @@ export class Disk {
   syncMs = 0
 
   exists(path: string): boolean {
-    return this.files.has(path) || this.directories.has(path) || this.objects.has(path)
+    return [this.files, this.directories, this.objects, this.locks].some((all) => all.has(path))
   }
 
   read(path: string): Buffer {

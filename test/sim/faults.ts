@@ -30,6 +30,9 @@ function failing(how: 'gone' | 'rank' | 'all'): Apply {
   }
 }
 
+/** Long enough for another node to take the run over. */
+export const LEASE_MS = 20_000
+
 const APPLY: Partial<Record<Fault['knob'], Apply>> = {
   'cut': ({ node, other, ms }, { net, world: { nodes } }) => {
     if (node === other) return
@@ -62,6 +65,24 @@ const APPLY: Partial<Record<Fault['knob'], Apply>> = {
     if (!victim.up) return
     world.crash(victim, random)
     world.after(ms, null, () => { if (!victim.up) world.boot(victim) })
+  },
+  'lost-node': ({ node, amount }, { world, plan, random }) => {
+    const head = world.alive('aggregator')[0]?.node
+    const victim = amount < 0.7 ? head ?? world.nodes[node]! : world.nodes[node]!
+    if (!plan.shared || !victim.up || world.nodes.filter(({ up }) => up).length < 2) return
+    victim.lost = true
+    world.crash(victim, random)
+  },
+  'lease': ({ ms }, { world, plan }) => {
+    const victim = world.alive('aggregator')[0]
+    if (!plan.shared || victim === undefined) return
+    world.stop(victim)
+    world.after(1000, null, () => {
+      if (!victim.stopped) return
+      victim.leaseLost = true
+      for (const lock of world.shared.locks.values()) if (lock.holder === victim) lock.holder = null
+    })
+    world.after(LEASE_MS + ms, null, () => world.resume(victim))
   },
   'disk-full': ({ node, ms, amount }, { world, plan }) => {
     const disk = plan.shared && ms % 2 === 0 ? world.shared : world.nodes[node]!.disk

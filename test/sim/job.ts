@@ -310,7 +310,9 @@ export class Job {
     if (how === 'rank') {
       world.after(pause, null, () => {
         this.restarts--
-        this.start(life.rank, Math.max(0, life.step - back))
+        // On its own node, or where there is room.
+        const { node } = random.chance(0.5) ? { node: random.pick(this.plan.nodes) } : life.process
+        this.start(life.rank, Math.max(0, life.step - back), node)
       })
       return
     }

@@ -11,7 +11,7 @@ const LAW = 'one holder per key'
 export class KeyLaw {
   private readonly laws: Laws
   private readonly world: World
-  private readonly held = new Map<string, { run: string; process: Process }>()
+  private readonly held = new Map<string, { run: string; process: Process; at: number }>()
   private readonly names = new Map<string, string>()
 
   constructor(laws: Laws, world: World) {
@@ -22,18 +22,23 @@ export class KeyLaw {
   advanced(path: string, before: Record<string, string>, after: Record<string, string>, term: number): void {
     const { run, ended } = after
     if (run === undefined) return
-    const held = this.held.get(path)
+    const { node } = this.world.current!
+    const place = path.startsWith('/shared') ? path : `${node.name}${path}`
+    const held = this.held.get(place)
     const other = held !== undefined && held.run !== run
     if (other && before['ended'] !== '1' && !this.laws.clocksLie) {
-      const { alive, diedAt, heldUp } = held.process
-      const rested = alive ? -Infinity : this.world.now - diedAt
+      const { alive, diedAt, heldUp, leaseLost } = held.process
+      // Who died in the moment that it got it has given no beat, and done nothing under it.
+      const never = leaseLost || diedAt <= held.at
+      const now = this.world.now + this.world.current!.spent
+      const rested = never ? Infinity : alive ? -Infinity : now - diedAt
       // Its last beat may have been a second before, or before what held it up.
       if (rested < KEY_FREE_MS - 1500 - heldUp) {
         const until = `that run ${held.run} had until ${rested} ms ago`
         this.laws.broken(LAW, `run ${run} takes the key ${until}`)
       }
     }
-    if (ended === '0') this.held.set(path, { run, process: this.world.current! })
+    if (ended === '0') this.held.set(place, { run, process: this.world.current!, at: this.world.now })
     if (ended === '1') this.ended(run)
     this.world.mix(term)
   }

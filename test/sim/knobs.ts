@@ -15,6 +15,7 @@ export const forgetful = (): NetKnobs => ({ loss: 0, duplicate: 0, reorder: 0, d
 export const KNOBS = [
   'loss', 'duplicate', 'reorder', 'delay', 'cut', 'oneway', 'reset', 'ghost',
   'kill-trainer', 'kill-agent', 'kill-aggregator', 'kill-supervisor', 'term', 'stop', 'power',
+  'lost-node', 'lease',
   'disk-full', 'disk-slow', 'disk-fails', 'clock-jump', 'clock-rate',
   'elastic', 'replay', 'rival', 'second-run', 'small-journal', 'small-spool', 'short-reads', 'damage',
   'backend', 'backend-busy', 'backend-fails', 'backend-hangs', 'backend-stores',

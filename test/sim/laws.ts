@@ -6,6 +6,7 @@
  */
 import { scanEntries } from '../../lib/agent/core-spool.ts'
 import type { SealBody } from '../../lib/aggregator/core-types.ts'
+import type { Departure } from '../../lib/record/index.ts'
 import type { OutboxNote } from '../../lib/session/core-standing.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
 import { decodeFrame, FRAME_TYPES, peekBatch, type Hello } from '../../lib/wire/index.ts'
@@ -114,7 +115,7 @@ export class Laws {
   private oneWriter(file: LedgerFile, process: Process): void {
     const disk = file.path.startsWith('/shared') ? this.world.shared : process.node.disk
     const fence = disk.locks.get(file.path.replace('ledger.sqlite', 'term.lock'))
-    if (fence?.holder === process) return
+    if (fence?.holder === process || (process.leaseLost && fence?.holder === null)) return
     this.broken('one aggregator writes a ledger', `${process.name} writes ${file.path} without its lock`)
   }
 
@@ -141,6 +142,10 @@ export class Laws {
       account.skipped.set(instance, (account.skipped.get(instance) ?? 0) + points)
     } else if (kind === 'ended') {
       account.ended.add(instance)
+      const { cause } = body['departure'] as Departure
+      if (cause === 'node-lost' && body['estimated'] !== true) {
+        this.broken('books balanced', `${instance} went with its node, and is not said to be estimated`)
+      }
       if (body['estimated'] !== true) this.endOf(account, instance, body['seq'] as number)
     } else if (kind === 'term') {
       const term = body['term'] as number
@@ -165,6 +170,8 @@ export class Laws {
   private rivals(instance: string, holder: string): void {
     const [one, other] = [this.journals.get(instance), this.journals.get(holder)]
     if (one === undefined || other === undefined || this.clocksLie) return
+    // Of two nodes a first round trip of seconds says little.
+    if (one.owner.node !== other.owner.node) return
     const together = one.owner.bornAt < other.owner.diedAt && other.owner.bornAt < one.owner.diedAt
     if (together) return
     const why = `${instance} is rejected, but ${holder} was not there with it`
@@ -249,9 +256,11 @@ export class Laws {
 
   /** A frame of another term is on its way to a head: it must be refused in the same event. */
   expectRefusal(connection: Connection, bytes: Uint8Array): void {
-    const file = this.writers.get(connection.listener!.process)
-    // Who has hung up hears no refusal.
-    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || connection.over[0]) return
+    const { process } = connection.listener!
+    const file = this.writers.get(process)
+    // Who has hung up hears no refusal; who lost its lease knows of the other term from a transaction.
+    const isLate = process.leaseLost || connection.over[0]
+    if (file === undefined || bytes[1] === FRAME_TYPES.HELLO || isLate) return
     if (decodeFrame(bytes).term !== this.account(file).term) this.refusalDue = connection
   }
 
@@ -270,7 +279,8 @@ export class Laws {
       this.begin(connection, frame.body.instances)
       this.lives.welcomed(connection, frame.body.instances)
     }
-    if (frame.term !== account.term && process.role === 'aggregator') {
+    // Who lost its lease may say what is durable, under its own term, until a transaction fails.
+    if (frame.term !== account.term && process.role === 'aggregator' && !process.leaseLost) {
       const terms = `${frame.term}, its ledger has ${account.term}`
       this.broken('term never falls', `${process.name} speaks under term ${terms}`)
     }

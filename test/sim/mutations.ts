@@ -331,4 +331,9 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'this.#askedUntil = now',
     laws: ['a pause that was asked for'], knobs: TRACKED,
   },
+  {
+    what: 'points that went with a node are given for certain', file: 'lib/aggregator/core-lost.ts',
+    find: 'departure, at: now, estimated: true }', replace: 'departure, at: now }',
+    laws: [BOOKS], knobs: ['lost-node'],
+  },
 ]

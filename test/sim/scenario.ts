@@ -6,7 +6,7 @@
  * changing what is left of it.
  */
 import { enter } from './context.ts'
-import { apply } from './faults.ts'
+import { apply, LEASE_MS } from './faults.ts'
 import { Job, type JobPlan } from './job.ts'
 import { forgetful, type Fault, type Knob, type NetKnobs } from './knobs.ts'
 import { Laws } from './laws.ts'
@@ -33,6 +33,8 @@ export interface Plan {
   steps: number
   pace: number
   supervised: boolean
+  /** Each node has locks of its own for elections and keys. */
+  ownLocks: boolean
   /** Settings: longer than a run waits for its end, or not. */
   sealAfterMs: number
   joinTimeoutMs: number
@@ -80,7 +82,7 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
     ranks: random.between(nodes, 4),
     steps: wide && random.chance(0.8) ? random.between(2, 12) : random.between(5, 40),
     pace: random.pick([20, 80, 200]),
-    supervised, sealAfterMs: SEAL_AFTER_MS, joinTimeoutMs: JOIN_TIMEOUT_MS,
+    supervised, ownLocks: false, sealAfterMs: SEAL_AFTER_MS, joinTimeoutMs: JOIN_TIMEOUT_MS,
     key: has('second-run') || random.chance(0.2) ? 'k' : null,
     journalBytes: has('small-journal') ? random.between(2000, 6000) : 2 ** 20,
     // Less than a batch: the spool takes nothing.
@@ -100,8 +102,7 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
   const trouble = Math.min(TROUBLE_MS, 2 * plan.steps * plan.pace + 3000)
   for (const knob of active) {
     for (let n = COUNTS[knob] ?? 0; n > 0 && random.chance(0.75); n--) {
-      // A record is damaged while there is one.
-      const within = knob === 'damage' ? plan.steps * plan.pace : trouble
+      const within = WHILE_TRAINING.includes(knob) ? plan.steps * plan.pace : trouble
       plan.faults.push({
         at: Math.round(random.next() * within), knob, node: random.below(nodes), other: random.below(nodes),
         ms: random.pick([100, 1000, 3000, 6000, 12_000]), steps: random.below(40), amount: random.next(),
@@ -110,6 +111,7 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
   }
   plan.faults.sort((a, b) => a.at - b.at)
   plan.sealAfterMs = random.pick([SEAL_AFTER_MS, SEAL_AFTER_MS, 60_000])
+  plan.ownLocks = random.chance(0.5)
   plan.joinTimeoutMs = random.pick([JOIN_TIMEOUT_MS, JOIN_TIMEOUT_MS, 60_000])
   return plan
 }
@@ -117,13 +119,22 @@ export function planOf(seed: number, knobs: readonly Knob[]): Plan {
 /** Knobs that keep none of our own processes from its work, and let no rank come back without rank 0. */
 const OWN_WORK: readonly Knob[] = ['clock-jump', 'elastic', 'kill-trainer', 'clock-rate', 'short-reads']
 
+/** What comes too late has no victim. */
+const WHILE_TRAINING: readonly Knob[] = [
+  'damage', 'kill-trainer', 'replay', 'elastic', 'rival', 'lost-node', 'lease',
+]
+
+export const losesPower = ({ faults }: Plan): boolean =>
+  faults.some(({ knob }) => knob === 'power' || knob === 'lost-node')
+
 /** Its directory is named for it. */
 const runOf = ({ path }: LedgerFile): string => path.split('/').at(-2)!
 
 /** Faults of a kind in one scenario, at most; knobs that are not here are on all the time. */
 const COUNTS: Partial<Record<Knob, number>> = {
   'cut': 2, 'oneway': 2, 'reset': 4, 'ghost': 6, 'kill-trainer': 2, 'kill-agent': 3, 'kill-aggregator': 4,
-  'kill-supervisor': 1, 'term': 2, 'stop': 3, 'power': 1, 'disk-full': 2, 'disk-slow': 2, 'disk-fails': 2,
+  'kill-supervisor': 1, 'term': 2, 'stop': 3, 'power': 1, 'lost-node': 1,
+  'lease': 1, 'disk-full': 2, 'disk-slow': 2, 'disk-fails': 2,
   'clock-jump': 2, 'elastic': 2, 'replay': 2, 'rival': 1, 'damage': 3,
 }
 
@@ -154,7 +165,7 @@ export class Scenario {
     this.net.knobs = plan.net
     if (plan.tracker !== null) this.laws.tracker = { ...plan.tracker }
     this.laws.shortReads = plan.knobs.includes('short-reads')
-    const lies = ['clock-jump', 'disk-full', 'power']
+    const lies = ['clock-jump', 'disk-full', 'disk-slow', 'power', 'lost-node']
     this.laws.clocksLie = plan.faults.some(({ knob }) => lies.includes(knob))
     this.furnish()
   }
@@ -167,7 +178,7 @@ export class Scenario {
     }
     world.shared.makeDirectory('/shared', true)
     const dir = plan.shared ? '/shared/rz' : '/home/rz'
-    const lockDir = plan.shared ? '/shared/locks' : '/home/locks'
+    const lockDir = plan.shared && !plan.ownLocks ? '/shared/locks' : '/home/locks'
     laws.lockDir = lockDir
     const base: JobPlan = {
       name: '', meeting: '', key: plan.key, onCollision: 'wait', supervised: plan.supervised,
@@ -202,7 +213,7 @@ export class Scenario {
     const trained = (): boolean => this.jobs.every((job) => job.trained && job.restarts === 0)
     await world.run(600_000, () => this.faultsOver && trained())
     this.cease()
-    const lost = plan.faults.some(({ knob }) => knob === 'power' || knob === 'clock-jump')
+    const lost = losesPower(plan) || plan.faults.some(({ knob }) => knob === 'clock-jump' || knob === 'lease')
     const limit = lost ? QUIET_AFTER_POWER_MS : QUIET_MS
     const quiet = world.now
     await world.run(quiet + SYNC_AFTER_MS, () => this.atRest)
@@ -221,7 +232,8 @@ export class Scenario {
   }
 
   private get faultsOver(): boolean {
-    return this.world.now >= (this.plan.faults.at(-1)?.at ?? 0)
+    return this.plan.faults.every(({ at, knob, ms }) =>
+      this.world.now >= (knob === 'lease' ? at + LEASE_MS + ms : at))
   }
 
   /** No more faults: what is stopped goes on, what is full is empty, what is cut is whole. */
@@ -240,7 +252,7 @@ export class Scenario {
       disk.failSyncs = 0
       disk.syncMs = 0
     }
-    for (const node of world.nodes) if (!node.up) world.boot(node)
+    for (const node of world.nodes) if (!node.up && !node.lost) world.boot(node)
   }
 
   /** Nobody of ours is at work any more. */
@@ -277,7 +289,9 @@ export class Scenario {
         world.tell('user', `runs sync for ${run ?? meeting}`)
         job.meeting = meeting
         job.run = run
-        const { nodes } = job.plan
+        const up = world.nodes.filter((node) => node.up)
+        const own = up.filter((node) => job.plan.nodes.includes(node))
+        const nodes = own.length > 0 ? own : up.slice(0, 1)
         const served = world.alive('aggregator').length > 0
         if (!served) job.startAggregator(nodes[0]!, { run, key: null, closing: true })
         nodes.forEach((node, i) =>

@@ -10,8 +10,9 @@ import type { RunStatus } from '../../lib/record/run-status.ts'
 import { difference, expectedPoints, expectedRows } from '../aggregator/oracle.ts'
 import { Sender } from '../aggregator/sender.ts'
 import { figuresOf } from './delivery-law.ts'
-import type { Job } from './job.ts'
-import type { Scenario } from './scenario.ts'
+import type { Job, Life } from './job.ts'
+import type { Laws } from './laws.ts'
+import { losesPower, type Scenario } from './scenario.ts'
 import type { Journal } from './seams/journal.ts'
 import { readLedger, type LedgerFile } from './seams/ledger.ts'
 import { Violation } from './world.ts'
@@ -36,7 +37,7 @@ export function judge(scenario: Scenario): void {
   for (const [file, content] of contents) {
     if (file.entries.length === 0) continue
     const books = booksOf(file)
-    everyLossIsBooked(books, content, laws.journals)
+    everyLossIsBooked(books, content, laws)
     rowsFollow(file, content, laws.journals)
     trackerAgrees(scenario, file)
     pictureAgrees(scenario, file, books)
@@ -112,10 +113,13 @@ function booksOf(file: LedgerFile): Audit {
 
 /** What the journal had no room for, and what was skipped, is in the books, and nothing else is. */
 function everyLossIsBooked(
-  books: Audit, { ranges }: Contents, journals: ReadonlyMap<string, Journal>,
+  books: Audit, { ranges }: Contents, laws: Laws,
 ): void {
   for (const { instance, lost, logged, state, estimated } of books.ranks) {
-    const journal = journals.get(instance)
+    const journal = laws.journals.get(instance)
+    if (journal !== undefined && laws.gone.has(journal) && !laws.ended(instance) && estimated !== true) {
+      broken('books balanced', `${instance} went with its node, and is not said to be estimated`)
+    }
     if (journal === undefined || state !== 'ended' || estimated === true) continue
     let due = journal.lost
     for (const { first, last, kind } of ranges.get(instance) ?? []) {
@@ -195,7 +199,7 @@ function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit
   const found = disks.map((disk) => disk.files.get(path)).find((one) => one !== undefined)
   if (found === undefined) return
   // The picture is not synced: what the power left of it is nobody's promise.
-  if (plan.faults.some(({ knob }) => knob === 'power')) return
+  if (losesPower(plan)) return
   const picture = JSON.parse(found.bytes.toString('utf8', 0, found.size)) as RunStatus
   const sum = (field: 'logged' | 'admitted' | 'lost'): number =>
     books.ranks.filter(({ rank }) => rank >= 0).reduce((total, one) => total + one[field], 0)
@@ -209,7 +213,7 @@ function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit
 function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<LedgerFile, Contents>): void {
   const instances = new Set(job.lives.map(({ journal }) => journal.sender.instance))
   const files = [...contents].filter(([, { joined }]) => [...joined.keys()].some((one) => instances.has(one)))
-  const power = plan.faults.some(({ knob }) => knob === 'power')
+  const power = losesPower(plan)
   if (files.length === 0) {
     if (job.lives.length > 0 && !power) broken('truthful end', `${job.plan.name || 'the run'} has no ledger`)
     return
@@ -225,7 +229,7 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
   const rivals = plan.faults.some(({ knob }) => knob === 'rival' || knob === 'clock-jump')
   // A launcher that starts a rank twice makes rivals too.
   const twice = files.some(([, { rejected }]) => rejected.size > 0)
-  if (files.length > 1 || rivals || power || twice) return
+  if (files.length > 1 || rivals || power || twice || isMisordered(job, files[0]![1])) return
   // Nobody saw how it went when the end record is damaged.
   if (job.current.some(({ journal: { damaged, sender } }) => damaged.has(sender.seq))) return
   if (well && status !== 'finished') broken('truthful end', `all went well, the session says ${status}`)
@@ -239,4 +243,14 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
     broken('truthful end', `rank ${died.rank} died of a signal, the session says ${status}`)
   }
   if (!well && status === 'finished') broken('truthful end', 'finished, but a rank did not end well')
+}
+
+/** A first round trip of seconds says little of a clock: lives on two nodes may then be in disorder. */
+function isMisordered({ lives }: Job, { joined }: Contents): boolean {
+  const started = ({ journal: { sender } }: Life): number => {
+    const found = joined.get(sender.instance)
+    return found === undefined ? NaN : found.origin.startedAt + found.offset
+  }
+  return lives.some((life, i) => lives.slice(0, i).some((before) => before.rank === life.rank
+    && before.process.node !== life.process.node && started(before) >= started(life)))
 }

@@ -40,6 +40,8 @@ export interface Node {
   bootId: string
   boots: number
   up: boolean
+  /** For good. */
+  lost: boolean
   /** Wall clock less true time, ms. */
   offset: number
   /** Its clock's ms per true ms. */
@@ -69,6 +71,8 @@ export interface Process {
   busyUntil: number
   /** The longest time (ms) that it did nothing: its disk was slow, or it was stopped. */
   heldUp: number
+  /** It was stopped for so long that its locks on the shared disk went to others. */
+  leaseLost: boolean
   stoppedAt: number
   readonly deferred: Event[]
   readonly handlers: Map<string, Set<(...args: never[]) => void>>
@@ -111,6 +115,7 @@ export class World {
     const address = `10.0.0.${this.nodes.length + 1}`
     const node: Node = {
       name, address, disk: new Disk(), shm: new Disk(), bootId: this.random.hex(16), boots: 1, up: true,
+      lost: false,
       offset: EPOCH + offset, rate,
     }
     this.nodes.push(node)
@@ -180,10 +185,11 @@ export class World {
     this.current = process
     try {
       act()
-      if (process !== null) await drained()
     } catch (error) {
       this.caught(process, error)
     }
+    // What hangs on it runs as this process too, also when that has just died.
+    if (process !== null) await drained()
     if (process !== null && process.spent > 0) {
       process.busyUntil = this.now + process.spent
       process.heldUp = Math.max(process.heldUp, process.spent)
@@ -231,7 +237,7 @@ export class World {
     const process: Process = {
       pid, node, role, name: `${name}#${pid}`, started: Math.floor(this.now / 10) + 1, bornAt: this.now,
       alive: true, stopped: false, exit: null, signal: null, diedAt: Infinity, steps: 0, dieAt: 0, spent: 0,
-      busyUntil: 0, heldUp: 0, stoppedAt: 0,
+      busyUntil: 0, heldUp: 0, stoppedAt: 0, leaseLost: false,
       deferred: [], handlers: new Map(), cleanups: new Set(), reaped: false,
     }
     this.processes.set(pid, process)
@@ -265,7 +271,8 @@ export class World {
     process.deferred.length = 0
     for (const cleanup of cleanups) cleanup()
     cleanups.clear()
-    this.after(20, null, () => { process.reaped = true })
+    // Some parents are late to look.
+    this.after(process.pid % 3 === 0 ? 1500 : 20, null, () => { process.reaped = true })
   }
 
   signal(process: Process, name: string): void {

@@ -152,6 +152,7 @@ class SimLock implements LockDb {
   advance(state: Record<string, string>, above = 0): number {
     step()
     if (this.#disk.full) throw failed(this.path, 'ENOSPC')
+    if (this.#lock.holder !== this.#owner) throw failed(this.path, 'the lock is another process\'s')
     const term = Math.max(this.#lock.term, above) + 1
     context().laws.keys.advanced(this.path, { ...this.#lock.state }, state, term)
     this.#lock.state = { ...state }

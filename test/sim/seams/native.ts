@@ -1,6 +1,7 @@
 /** lib/native.ts: what the kernel tells of processes. */
 import type { Native } from '../../../lib/native.ts'
-import { context, me, step } from '../context.ts'
+import { context, diskOf, me, step } from '../context.ts'
+import type { Process } from '../world.ts'
 
 /** A descriptor that stands for a process: its pid and this. */
 const PIDFD = 1_000_000
@@ -10,7 +11,11 @@ export const native: Native = {
   mapCreate: () => null,
   unmap: () => undefined,
   lockFile: () => null,
-  lockHolder: () => -1,
+  lockHolder(path) {
+    step()
+    const lock = diskOf(path).locks.get(path)
+    return lock === undefined ? -1 : lock.holder === null ? 0 : (lock.holder as Process).pid
+  },
   statfs: () => ({ type: 'tmpfs', free: 2 ** 32, total: 2 ** 32 }),
   pidfdOpen(pid) {
     step()
