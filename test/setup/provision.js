@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { arch } from 'node:os'
 import { join, resolve } from 'node:path'
+import { relocate } from './relocate.js'
 
 const here = import.meta.dirname
 const cache = resolve(here, '../../.cache')
@@ -120,6 +121,7 @@ async function provide(packages) {
   const torch = readFileSync(join(here, 'requirements.txt'), 'utf8').match(/^torch==.*$/m)[0]
   await horovod(join(cache, 'wheels', keyOf(['horovod.sh'], torch)))
   linkMpich()
+  relocate(join(venv, 'bin'))
   writeFileSync(stamp(), `${new Date().toISOString()}\n`)
 }
 
@@ -138,6 +140,7 @@ const stamp = () => join(venv, `complete-${keyOf(PARTS)}`)
 
 const begun = performance.now()
 const packages = missingPackages()
+if (existsSync(stamp())) relocate(join(venv, 'bin'))
 if (packages.length === 0 && existsSync(stamp())) process.exit(0)
 
 if (packages.length && !(process.getuid?.() === 0 && existsSync('/etc/debian_version'))) {
