@@ -207,11 +207,13 @@ export class Outbox {
     if (doing === 'send' && outcome.is === 'unsure') this.#unsure = true
     // Whatever is amiss, a session that is opened anew starts from what is known to be delivered.
     this.#isOpen &&= outcome.is !== 'unsure'
-    const steps = OUTBOX_RETRY_MS_MIN * 2 ** Math.min(this.#failures++, 30)
+    const asked = 'afterMs' in outcome ? outcome.afterMs ?? null : null
+    // A server that says how long to wait is well: what is refused so is no failure, and nothing builds up.
+    const isFailure = asked === null || outcome.is === 'unsure'
+    const steps = OUTBOX_RETRY_MS_MIN * 2 ** (isFailure ? Math.min(this.#failures++, 30) : 0)
     const pause = Math.max(OUTBOX_RETRY_MS_MIN,
       Math.min(OUTBOX_RETRY_MS_MAX, steps) * (0.5 + this.#options.random() / 2))
-    const asked = 'afterMs' in outcome ? outcome.afterMs ?? 0 : 0
-    this.#askedUntil = now + Math.min(asked, OUTBOX_RETRY_AFTER_MS_MAX)
+    this.#askedUntil = now + Math.min(asked ?? 0, OUTBOX_RETRY_AFTER_MS_MAX)
     this.#retryAt = Math.max(now + pause, this.#askedUntil)
   }
 

@@ -332,6 +332,24 @@ describe('one outbox', () => {
     }
   })
 
+  test('a server that names its pauses does not make them grow, nor does what came before grow by them', () => {
+    const world = new World(1)
+    let call = sent(world)
+    const pauses: number[] = []
+    for (let i = 0; i < 30; i++) {
+      const asks = i % 10 !== 9
+      const later: Outcome = { is: 'later', message: 'no', ...asks ? { afterMs: 700 } : {} }
+      effectsOf(world, { type: 'result', call, outcome: later })
+      const from = world.now
+      let send: OutboxEffect | undefined
+      for (; send === undefined; world.now += 10) [send] = effectsOf(world, { type: 'tick' })
+      call = send.do === 'send' ? send.call : -1
+      if (asks) expect(world.now - from).toBeLessThanOrEqual(720)
+      else pauses.push(world.now - from)
+    }
+    expect(pauses.map((each) => Math.round(each / 100))).toEqual([5, 8, 15])
+  })
+
   test('the end of a run does not wait for our own pauses, but for those that the server asked for', () => {
     for (const [afterMs, wait] of [[undefined, 0], [20_000, 20_000]] as const) {
       const world = new World(1)
