@@ -129,7 +129,8 @@ export type Cursor = Readonly<Record<string, unknown>> | null
 
 /** What became of a call. A call that throws is `unsure`. */
 export type Outcome =
-  | { is: 'done'; cursor?: Cursor }
+  /** `found`, of an open: items up to this one are there, by another way than `write`. */
+  | { is: 'done'; cursor?: Cursor; found?: number }
   /** Not tried: the backend's own budget is used up for so long. No fault of anybody. */
   | { is: 'wait'; afterMs: number }
   /** Refused for good (4xx): this batch is never tried again. */

@@ -12,9 +12,10 @@
  */
 import type { Capabilities, Cursor, Outcome, Pace } from '../backend/port.ts'
 import {
-  OUTBOX_END_SPARE_MS, OUTBOX_LAG_MS, OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN,
-  OUTBOX_SEND_MS, OUTBOX_SPAN_PART, OUTBOX_THIN_MS, OUTBOX_WINDOW_BYTES, OUTBOX_WINDOW_ROWS,
+  OUTBOX_END_SPARE_MS, OUTBOX_LAG_MS, OUTBOX_SEND_MS, OUTBOX_SPAN_PART, OUTBOX_THIN_MS, OUTBOX_WINDOW_BYTES,
+  OUTBOX_WINDOW_ROWS,
 } from '../limits-outbox.ts'
+import { Pauses } from './core-pauses.ts'
 import { keepOf, keptOf, type OpenBatch, type OutboxNote, type Standing } from './core-standing.ts'
 import { thin, valuesOf, type Figures } from './core-thin.ts'
 
@@ -85,18 +86,18 @@ export class Outbox {
   #call = 0
   #calledAt = 0
   #isOpen = false
+  /** Rows up to this one are with the backend, by another way: they count as delivered, and are not sent. */
+  #found = 0
   /** The open batch may have been stored: it was sent by us, or perhaps by the one before us. */
   #unsure: boolean
   #packed: { batch: number; bytes: Uint8Array } | null = null
-  #failures = 0
-  #retryAt = -Infinity
-  /** … as the server asked for, or the budget. */
-  #askedUntil = -Infinity
+  readonly #pauses: Pauses
   #finish: { last: number; status: string } | null = null
 
   constructor(options: OutboxOptions, standing: Standing) {
     this.#options = options
     this.standing = standing
+    this.#pauses = new Pauses(options.random)
     this.#next = standing.settled + 1
     this.#unsure = standing.open !== null
   }
@@ -105,7 +106,7 @@ export class Outbox {
   get waitsSince(): number | null { return this.#waiting.length === 0 ? null : this.#since }
 
   /** Whether it waits because server or budget want it to (the clock of `handle`). */
-  isPaused(now: number): boolean { return now < this.#askedUntil }
+  isPaused(now: number): boolean { return this.#pauses.isAsked(now) }
 
   /** Number of the row that it takes next. */
   get next(): number { return this.#next }
@@ -138,16 +139,12 @@ export class Outbox {
     else if (event.type === 'result') this.#result(event.call, event.outcome, now, out)
     else if (event.type === 'finish') this.#over(event.last, event.status, now)
     this.#hang(now, out)
-    if (this.#doing === 'nothing' && now >= this.#retryAt) this.#advance(now, wall, out)
+    if (this.#doing === 'nothing' && this.#pauses.mayCall(now)) this.#advance(now, wall, out)
     return out
   }
 
-  /** The end has a bound, so our own pauses begin anew; what the server asked for holds. */
   #over(last: number, status: string, now: number): void {
-    if (this.#finish === null) {
-      this.#failures = 0
-      this.#retryAt = Math.min(this.#retryAt, Math.max(now, this.#askedUntil))
-    }
+    if (this.#finish === null) this.#pauses.restart(now)
     this.#finish = { last, status }
   }
 
@@ -183,10 +180,7 @@ export class Outbox {
     const doing = this.#doing
     if (call !== this.#call || doing === 'nothing' || doing === 'commit') return
     this.#doing = 'nothing'
-    if (outcome.is === 'wait') {
-      this.#retryAt = this.#askedUntil = now + outcome.afterMs
-      return
-    }
+    if (outcome.is === 'wait') return this.#pauses.budget(outcome.afterMs, now)
     if (outcome.is === 'later' || outcome.is === 'unsure') return this.#failed(doing, outcome, now)
     const { open } = this.standing
     if (outcome.is === 'refused') {
@@ -194,27 +188,23 @@ export class Outbox {
       // Nothing can be set aside in place of a session that is refused: perhaps it is not one day.
       if (doing === 'open') return this.#failed(doing, { is: 'later', message: outcome.message }, now)
     } else this.fault = ''
-    this.#failures = 0
-    if (doing === 'open') this.#isOpen = true
+    this.#pauses.went()
+    if (doing === 'open') {
+      this.#isOpen = true
+      this.#found = outcome.is === 'done' ? outcome.found ?? 0 : 0
+    }
     else if (doing === 'end') this.#ended(outcome.is === 'refused' ? outcome.message : null, out)
     else if (outcome.is === 'refused') {
       this.#commit({ is: 'rejected', batch: open!.batch, message: outcome.message }, out)
     } else this.#commit({ is: 'delivered', batch: open!.batch, cursor: outcome.cursor ?? null }, out)
   }
 
-  #failed(doing: Doing, outcome: Extract<Outcome, { message: string }>, now: number): void {
+  #failed(doing: Doing, outcome: Extract<Outcome, { is: 'later' | 'unsure' }>, now: number): void {
     this.fault = outcome.message
     if (doing === 'send' && outcome.is === 'unsure') this.#unsure = true
     // Whatever is amiss, a session that is opened anew starts from what is known to be delivered.
     this.#isOpen &&= outcome.is !== 'unsure'
-    const asked = 'afterMs' in outcome ? outcome.afterMs ?? null : null
-    // A server that says how long to wait is well: what is refused so is no failure, and nothing builds up.
-    const isFailure = asked === null || outcome.is === 'unsure'
-    const steps = OUTBOX_RETRY_MS_MIN * 2 ** (isFailure ? Math.min(this.#failures++, 30) : 0)
-    const pause = Math.max(OUTBOX_RETRY_MS_MIN,
-      Math.min(OUTBOX_RETRY_MS_MAX, steps) * (0.5 + this.#options.random() / 2))
-    this.#askedUntil = now + Math.min(asked ?? 0, OUTBOX_RETRY_AFTER_MS_MAX)
-    this.#retryAt = Math.max(now + pause, this.#askedUntil)
+    this.#pauses.failed(outcome, now)
   }
 
   #hang(now: number, out: OutboxEffect[]): void {
@@ -259,7 +249,8 @@ export class Outbox {
   #isDue(now: number): boolean {
     if (this.#waiting.length === 0) return false
     if (this.standing.plan !== null) return true
-    if (this.#isOver()) return false
+    // What is left out is decided when it is known what is there already.
+    if (this.#isOver()) return !this.#isOpen
     const { rowsMax, bytesMax, valuesMax = Infinity, ageMs } = this.#options.can
     const full = this.#waiting.length >= rowsMax || this.#bytes >= bytesMax || this.#values >= valuesMax
     return full || this.#finish !== null || now - this.#since >= ageMs
@@ -268,6 +259,7 @@ export class Outbox {
   /** What the backend can take of what waits: all that its pace allows in a while, or since it was made. */
   #share(): number {
     if (this.#pace === null || this.#waiting[0]?.figures == null) return Infinity
+    if (this.#waiting[0].n <= this.#found) return Infinity
     const span = this.#waiting.at(-1)!.at - this.#waiting[0].at
     const { now, perMs } = this.#pace
     return now + perMs * Math.max(OUTBOX_LAG_MS, OUTBOX_SPAN_PART * span)
@@ -299,7 +291,7 @@ export class Outbox {
    * where none can be left out.
    */
   #plan(now: number, out: OutboxEffect[]): boolean {
-    if (this.#waiting.length === 0 || !this.#isOver()) return false
+    if (!this.#isOpen || this.#waiting.length === 0 || !this.#isOver()) return false
     if (now - this.#since < OUTBOX_THIN_MS && this.#finish === null) return false
     const kept = thin(this.#waiting.filter(isRow), this.#share())
     const last = kept.at(-1)?.n ?? 0
@@ -327,6 +319,9 @@ export class Outbox {
 
   #send(open: OpenBatch, now: number, out: OutboxEffect[]): void {
     const { batch } = open
+    if (open.to <= this.#found) {
+      return this.#commit({ is: 'delivered', batch, cursor: this.standing.cursor }, out)
+    }
     if (this.#packed?.batch !== batch) {
       const parts = this.#waiting.filter(({ n }) => n <= open.to)
       const { bytes, digest } = this.#pack(parts, open.at)
@@ -365,7 +360,8 @@ export class Outbox {
   #run(thinned: boolean, rowsMax: number, bytesMax: number): Part[] {
     const parts: Part[] = []
     const { amends, valuesMax = Infinity } = this.#options.can
-    const planned = this.standing.plan?.to ?? Infinity
+    const found = (this.#waiting[0]?.n ?? Infinity) <= this.#found ? this.#found : Infinity
+    const planned = Math.min(this.standing.plan?.to ?? Infinity, found)
     let [bytes, values] = [0, 0]
     for (const part of this.#waiting) {
       if ((part.amends && !amends) !== thinned || part.n > planned) break

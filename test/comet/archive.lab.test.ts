@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sleep, until, type Place } from '../scenario/harness.ts'
+import type { View } from './desk.ts'
 import { cometPlace, expectWhole, script, train } from './kit.ts'
 import { spawnStandIn, type Spawned } from './process.ts'
 import { API_KEY, upload } from './vendor.ts'
@@ -31,6 +32,18 @@ async function byVendor(archive: string): Promise<void> {
   expect(sent.stdout + sent.stderr).not.toMatch(/error|fail/i)
 }
 
+/** What the vendor's client has brought is not sent again, and counts as delivered. */
+async function syncedAfter(before: View, twiceBefore: number): Promise<void> {
+  const synced = await place.run(['sync', 'latest'])
+  expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+  const { view, twice } = await expectWhole(server.desk, place)
+  expect([twice, view.metrics, view.output]).toEqual([twiceBefore, before.metrics, before.output])
+  expect(view.state).toBe('ended')
+  expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  expect(place.status().backends[1]).toMatchObject({ state: 'ended', pending: 0 })
+  expect(place.status().backends[1]).not.toHaveProperty('archive')
+}
+
 const CODE = `run.params({ lr: 0.1, list: [1, 2], opt: { name: 'adam' }, none: null })
   for (let step = 0; step < 50; step++) run.log({ a: step + run.rank, odd: step === 7 ? NaN : 1 }, { step })
   run.text('hello')`
@@ -52,6 +65,7 @@ describe('an archive', () => {
       others: { 'rankzero status': 'finished' },
     })
     expect(view.output.map(({ output }) => output).sort()).toEqual(['rank 0: hello\n', 'rank 1: hello\n'])
+    await syncedAfter(view, 0)
   }, 240_000)
 
   it('has what a server that was lost does not have, and no more', async () => {
@@ -71,6 +85,7 @@ describe('an archive', () => {
     expect(view).toMatchObject({ state: 'ended', resumed: 1 })
     // Of the batch that was on its way, perhaps, the same once more.
     expect(twice).toBeLessThanOrEqual(1000)
+    await syncedAfter(view, twice)
   }, 240_000)
 
   it('is delivered by `sync`, and gone then', async () => {

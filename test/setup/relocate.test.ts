@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-// @ts-expect-error: plain JavaScript, run before anything is built
 import { relocate } from './relocate.js'
 
 it('scripts that pip wrote start where their folder has been moved, and through a link', () => {

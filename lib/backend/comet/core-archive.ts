@@ -6,7 +6,7 @@
  */
 import type { RunStatus } from '../../record/run-status.ts'
 import type { Facts } from './core-facts.ts'
-import { failureText } from './core-facts.ts'
+import { currentOf, failureText } from './core-facts.ts'
 import type { MetricValue, OutputLine } from './core-values.ts'
 
 type Json = Record<string, unknown>
@@ -28,6 +28,24 @@ function isMetric({ metricName, metricValue, step, timestamp }: MetricValue): bo
 
 export const outputLine = ({ output, stderr, localTimestamp }: OutputLine): string =>
   line('standard_output', { context: null, local_timestamp: localTimestamp, output, stderr })
+
+/** What an archive has the last of. */
+export interface Extent { run: string; row: number; text: number }
+
+const EXTENT = 'rankzero/archive'
+
+/** The uploader sends parameters after all metrics: whoever finds it knows that those were sent. */
+export function extentLine({ run, row, text }: Extent, now: number): string {
+  const param = { paramName: EXTENT, paramValue: `${run} ${row} ${text}`, source: 'manual', step: null }
+  return line('parameter_msg', { local_timestamp: now, param })
+}
+
+/** Of what the server answers when asked for the parameters. Null: no archive of this run was uploaded. */
+export function extentOf(parameters: Readonly<Record<string, unknown>> | null, run: string): Extent | null {
+  const [of, row, text] = String(currentOf(parameters, EXTENT) ?? '').split(' ')
+  if (of !== run || !Number.isSafeInteger(Number(row)) || !Number.isSafeInteger(Number(text))) return null
+  return { run, row: Number(row), text: Number(text) }
+}
 
 /** Tags are no lines: they are in experiment.json. */
 export function* factLines(facts: Facts, now: number): Iterable<string> {

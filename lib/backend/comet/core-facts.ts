@@ -23,12 +23,16 @@ const KINDS = ['other', 'tag', 'param', 'node'] as const
 /** Whose experiment it is; told first. */
 const OWNER = 'rankzero run'
 
-/** Of what the server answers when asked for the others. Null: nobody's, as far as known. */
-export function ownerOf(others: Readonly<Record<string, unknown>> | null): string | null {
-  const values = Array.isArray(others?.['values']) ? others['values'] as Record<string, unknown>[] : []
-  const owner = values.find(({ name }) => name === OWNER)?.['valueCurrent']
-  return typeof owner === 'string' ? owner : null
+/** Of what the server answers when asked for others, or parameters. Null: it has none of this name. */
+export function currentOf(answer: Readonly<Record<string, unknown>> | null, wanted: string): string | null {
+  const values = Array.isArray(answer?.['values']) ? answer['values'] as Record<string, unknown>[] : []
+  const current = values.find(({ name }) => name === wanted)?.['valueCurrent']
+  return typeof current === 'string' ? current : null
 }
+
+/** Null: nobody's, as far as known. */
+export const ownerOf = (others: Readonly<Record<string, unknown>> | null): string | null =>
+  currentOf(others, OWNER)
 
 export function factsOf(picture: RunStatus, tags: readonly string[]): Facts {
   const facts: Facts = new Map()

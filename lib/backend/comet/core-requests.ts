@@ -115,7 +115,7 @@ export const systemInfo = (key: string, pairs: readonly { key: string; value: st
     experimentKey: key, logAdditionalSystemInfoList: pairs,
   })
 
-export const readOf = (what: 'metadata' | 'log-other', key: string): Request => ({
+export const readOf = (what: 'metadata' | 'log-other' | 'parameters', key: string): Request => ({
   method: 'GET', path: `${A}experiment/${what}?experimentKey=${key}`, body: null, kind: 'other', count: 1,
 })
 

@@ -6,7 +6,7 @@ import {
 import type { RunStatus } from '../../record/run-status.ts'
 import type { Outcome } from '../port.ts'
 import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
-import { experimentJson } from './core-archive.ts'
+import { experimentJson, extentOf, type Extent } from './core-archive.ts'
 import { factsOf, failureText, ownerOf, tellings, type Facts } from './core-facts.ts'
 import { cometKey } from './core-names.ts'
 import {
@@ -54,6 +54,8 @@ export class Experiment {
   private telling: Promise<Outcome> | null = null
   /** The server has no batches of parameters. */
   private singly = false
+  /** Of an archive that was uploaded into it by other tools. */
+  private uploaded: Extent | null = null
 
   constructor(options: ExperimentOptions) {
     this.options = options
@@ -67,13 +69,19 @@ export class Experiment {
     this.picture = { ...picture, status: picture.status ?? this.ended }
   }
 
-  /** Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. */
-  open(): Promise<Outcome> {
-    if (this.handle !== null) return Promise.resolve({ is: 'done' })
-    this.opening ??= this.shakeHands().finally(() => {
-      this.opening = null
-    })
-    return this.opening
+  /**
+   * Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. Says how
+   * far an archive has brought the items of this kind.
+   */
+  async open(kind: 'row' | 'text'): Promise<Outcome> {
+    if (this.handle === null) {
+      this.opening ??= this.shakeHands().finally(() => {
+        this.opening = null
+      })
+      const outcome = await this.opening
+      if (outcome.is !== 'done') return outcome
+    }
+    return { is: 'done', found: this.uploaded?.[kind] ?? 0 }
   }
 
   /** Says all that is left to say, then that it is over: nothing is sent after that. */
@@ -99,6 +107,10 @@ export class Experiment {
   over(status: string): void {
     this.ended = status
     if (this.picture !== null) this.status(this.picture)
+  }
+
+  get run(): string {
+    return this.picture?.run ?? ''
   }
 
   facts(): Facts {
@@ -148,6 +160,9 @@ export class Experiment {
     if (!('waitMs' in tried.got) && codeOf(tried.got) === EXISTS) {
       const holder = await this.holder(key, picture.run)
       if (holder !== null) return { is: 'later', message: holder, afterMs: COMET_HELD_RETRY_MS }
+      const { outcome, got } = await this.send(readOf('parameters', key), 'parameters', null)
+      if (isOpen(outcome)) return outcome
+      this.uploaded = 'status' in got ? extentOf(got.body, picture.run) : null
       tried = await this.send(getRun(key, wallMs()), 'logger/get/run', null)
     }
     const { outcome, got } = tried

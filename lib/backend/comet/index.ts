@@ -19,7 +19,7 @@ import type {
 } from '../port.ts'
 import { writeArchive } from './archive.ts'
 import { Batches } from './batches.ts'
-import { factLines, metricLine, outputLine } from './core-archive.ts'
+import { extentLine, factLines, metricLine, outputLine } from './core-archive.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
 import { metricsBody, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
@@ -103,7 +103,7 @@ function rowWriter(
       return { data, values: values.length }
     },
     pack: (parts) => encoder.encode(metricsBody(experiment().key, textsOf(parts))),
-    open: () => experiment().open(),
+    open: () => experiment().open('row'),
     write: (bytes, signal) => batches.metrics(bytes, signal),
     end: (status, signal) => experiment().end(status, signal),
   }
@@ -114,7 +114,7 @@ function textWriter(experiment: () => Experiment, batches: Batches, rates: Rates
     can: { ...can(rates.output, COMET_OUTPUT_BATCH), amends: true, eager: false },
     encode: (text) => ({ data: encoder.encode(JSON.stringify(lineOf(text))), values: 1 }),
     pack: (parts) => encoder.encode(outputBody(experiment().key, textsOf(parts))),
-    open: () => experiment().open(),
+    open: () => experiment().open('text'),
     write: (bytes, signal) => batches.output(bytes, signal),
     end: () => Promise.resolve({ is: 'done' }),
   }
@@ -125,10 +125,17 @@ function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: strin
   const path = (): string => join(dir, `comet-${experiment().key}.zip`)
   async function* lines(leftovers: AsyncIterable<Leftover>): AsyncGenerator<string> {
     for (const line of factLines(experiment().facts(), wallMs())) yield line
+    const extent = { run: experiment().run, row: 0, text: 0 }
     for await (const one of leftovers) {
-      if ('text' in one) yield outputLine(lineOf(one.text))
-      else for (const value of metricsOf(one.row, choice)) yield metricLine(value) ?? ''
+      if ('text' in one) {
+        extent.text = one.text.n
+        yield outputLine(lineOf(one.text))
+      } else {
+        extent.row = one.row.n
+        for (const value of metricsOf(one.row, choice)) yield metricLine(value) ?? ''
+      }
     }
+    yield extentLine(extent, wallMs())
   }
   return {
     path: () => existsSync(path()) ? path() : null,
