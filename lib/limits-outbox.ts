@@ -18,6 +18,14 @@ export const OUTBOX_RETRY_AFTER_MS_MAX = 3_600_000
 export const OUTBOX_THIN_MS = 10_000
 export const OUTBOX_LAG_MS = 20_000
 export const OUTBOX_SPAN_PART = 0.8
+/**
+ * Of the points that a series may have, this part is sent as it comes. The rest is for what comes later, by
+ * stretches of rows, so many for each e-fold of the series and for each point that it may have. Rows wait
+ * their part of the age of their series, so that stretches are seldom cut: the age by so much of a point.
+ */
+export const SERIES_FREE = 4 / 15
+export const SERIES_STRETCHES = 66 / 15_000
+export const SERIES_LAG = 150
 /** … or as soon as so much waits. */
 export const OUTBOX_WINDOW_ROWS = 20_000
 export const OUTBOX_WINDOW_BYTES = 16 * MiB

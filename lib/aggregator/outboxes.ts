@@ -194,7 +194,10 @@ interface Route<Item> {
 const rowCourier = (backend: string, writer: Writer<StreamRow>, options: OutboxesOptions): Courier<unknown> =>
   new Courier<StreamRow>({
     backend, isOfRows: true, writer, read: (from) => readRows(options.ledger, from, writer.can.ranks),
-    about: ({ n, at, of, amends, row }) => ({ n, at, points: of.length, amends, figures: figuresOf(row) }),
+    about: (row) => {
+      const { n, at, of, amends } = row
+      return { n, at, points: of.length, amends, figures: figuresOf(row) }
+    },
   }, options) as Courier<unknown>
 
 /** Notes of texts have a name of their own, which is none of a backend, so the books know nothing of them. */
@@ -207,9 +210,11 @@ const textCourier = (
     about: ({ n, time }) => ({ n, at: time, points: 0, amends: false, figures: null }),
   }, options) as Courier<unknown>
 
-function figuresOf({ metric, value, min, max, nan, inf }: Row): Figures {
+function figuresOf({ row, nth, sinceMs }: StreamRow): Figures {
+  const { metric, value, min, max, nan, inf } = row
   const number = (each: Row['value']): number => typeof each === 'number' ? each : NaN
-  return { metric, value: number(value), min: number(min), max: number(max), odd: nan + inf > 0 }
+  const figures = { value: number(value), min: number(min), max: number(max), odd: nan + inf > 0 }
+  return { metric, ...figures, nth, sinceMs }
 }
 
 class Courier<Item> {

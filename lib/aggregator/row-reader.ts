@@ -30,10 +30,15 @@ const AMENDED = { sealed: true, amended: true } as const
 export function* readRows(ledger: Ledger, from: number, ranks = false): Generator<Read, never> {
   const rows: StreamRow[] = []
   const amended: Group[] = []
+  const series = new Map<Metric, Place>()
   const state = newState((group, merge) => {
+    if (!group.amends) for (const metric of group.metrics) follow(series, metric, group.at)
     if (group.first + group.metrics.length <= from) return
     if (group.amends) amended.push(group)
-    else rows.push(...rowsOf(group, merge.rows(group.metrics[0]!.family, group.step), metrics, from, ranks))
+    else {
+      const samples = merge.rows(group.metrics[0]!.family, group.step)
+      rows.push(...rowsOf(group, samples, metrics, series, from, ranks))
+    }
   })
   const { metrics } = state.inside()
   for (;;) {
@@ -49,14 +54,25 @@ export function* readRows(ledger: Ledger, from: number, ranks = false): Generato
   }
 }
 
+interface Place { nth: number; firstAt: number }
+
+function follow(series: Map<Metric, Place>, metric: Metric, at: number): void {
+  const place = series.get(metric)
+  if (place === undefined) series.set(metric, { nth: 1, firstAt: at })
+  else place.nth++
+}
+
 function* rowsOf(
-  group: Group, samples: Iterable<[Metric, Sample]>, metrics: Metrics, from: number, ranks: boolean,
+  group: Group, samples: Iterable<[Metric, Sample]>, metrics: Metrics, series: ReadonlyMap<Metric, Place>,
+  from: number, ranks: boolean,
 ): Iterable<StreamRow> {
   let n = group.first - 1
   for (const [metric, sample] of samples) {
     if (++n < from) continue
     const row = rowOf(metric, group.step, sample, metrics.viewOf(metric), CLOSED)
-    yield { n, at: group.at, row, of: group.of, amends: false, ...more(metrics, sample, ranks) }
+    const { nth, firstAt } = series.get(metric)!
+    const place = { nth, sinceMs: group.at - firstAt }
+    yield { n, at: group.at, row, of: group.of, amends: false, ...place, ...more(metrics, sample, ranks) }
   }
 }
 
@@ -90,7 +106,8 @@ function* readAmended(
         for (let i = 0; i < wanted.length; i++) {
           if (first + i < from) continue
           const [row, sample] = find(wanted[i]!, step)
-          yield { n: first + i, at: time, row, of, amends: true, ...more(metrics, sample, ranks) }
+          const place = { amends: true, nth: 0, sinceMs: 0 }
+          yield { n: first + i, at: time, row, of, ...place, ...more(metrics, sample, ranks) }
         }
       }
       lowest = collector.upTo

@@ -20,7 +20,7 @@ export type {
 export type PlaceSettings = Pick<Settings, typeof PLACE_SETTINGS[number]>
 const PLACE_SETTINGS = [
   'jsonlDir', 'cometUrl', 'workspace', 'tags', 'rankSeries', 'offline', 'cometCalls', 'cometMetrics',
-  'cometParameters', 'cometOutput', 'cometOther',
+  'cometParameters', 'cometOutput', 'cometOther', 'cometPoints',
 ] as const
 
 /** They come by the environment only, since whoever starts an aggregator again has no flags. */
@@ -52,7 +52,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       rankSeries: settings.rankSeries, offline: settings.offline ? 'yes' : '',
       calls: rateText(settings.cometCalls), metric: rateText(settings.cometMetrics),
       parameter: rateText(settings.cometParameters), output: rateText(settings.cometOutput),
-      other: rateText(settings.cometOther),
+      other: rateText(settings.cometOther), points: `${settings.cometPoints}`,
     }),
     open: (place, dir) => cometBackend(place, dir, process.env),
   },

@@ -63,6 +63,9 @@ export interface StreamRow {
   amends: boolean
   /** Whether the run had a metric of this name when the row closed. */
   has: (metric: string) => boolean
+  /** Which row of its metric it is, from 1, and how long (ms) after the first; 0 where it amends. */
+  nth: number
+  sinceMs: number
   /** Of each rank, for a backend that can use them (`can.ranks`); ascending. */
   ranks?: readonly (readonly [rank: number, value: number | string])[]
 }
@@ -90,6 +93,8 @@ export interface Capabilities {
   ageMs: number
   /** A later row of the same metric and step corrects the one before. If not, it is thinned, cause `late`. */
   amends: boolean
+  /** So many points of a series are kept; absent: all. What a metric has beyond is thinned. */
+  pointsMax?: number
   /** It is opened with the session, not with the first row: people see that the job is there. */
   eager?: boolean
   /** It can use the values of single ranks. */

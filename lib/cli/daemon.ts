@@ -8,7 +8,7 @@ import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
-import { outboxEndMs } from '../session/core-outbox.ts'
+import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf, type ReadyLine } from '../spawn.ts'
 
 type Flags = Partial<Record<string, string | boolean>>

@@ -5,7 +5,7 @@ import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
 import { EXIT_TIMEOUT_MS } from '../limits.ts'
 import type { SuperviseOptions } from '../launch/index.ts'
-import { outboxEndMs } from '../session/core-outbox.ts'
+import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
 import { readKeys } from '../transport/secret.ts'

@@ -47,6 +47,7 @@ export const SettingsSchema = z.strictObject({
   cometParameters: rate,
   cometOutput: rate,
   cometOther: rate,
+  cometPoints: z.number().int().min(1),
   head: text.nullable(),
   secretFile: path.nullable(),
 }) satisfies z.ZodType<Settings>

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import {
   COMET_CALLS, COMET_METRICS, COMET_OTHER, COMET_OUTPUT, COMET_PARAMETERS,
+  COMET_SERIES_POINTS,
 } from '../limits-comet.ts'
 import {
   EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES,
@@ -71,6 +72,8 @@ export interface Settings {
   cometParameters: Rate
   cometOutput: Rate
   cometOther: Rate
+  /** Of one series. */
+  cometPoints: number
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */
@@ -236,6 +239,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     'RANKZERO_COMET_PARAMETERS'),
   cometOutput: rate(COMET_OUTPUT, 'Lines of output of the whole job to Comet', 'RANKZERO_COMET_OUTPUT'),
   cometOther: rate(COMET_OTHER, 'Everything else of the whole job to Comet', 'RANKZERO_COMET_OTHER'),
+  cometPoints: {
+    env: ['RANKZERO_COMET_POINTS'], form: 'number', shown: `${COMET_SERIES_POINTS}`,
+    initial: () => COMET_SERIES_POINTS, read: readCount,
+    about: 'Points of one series in Comet; what a metric has beyond is thinned more and more',
+  },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',

@@ -12,12 +12,12 @@
  */
 import type { Capabilities, Cursor, Outcome, Pace } from '../backend/port.ts'
 import {
-  OUTBOX_END_SPARE_MS, OUTBOX_LAG_MS, OUTBOX_SEND_MS, OUTBOX_SPAN_PART, OUTBOX_THIN_MS, OUTBOX_WINDOW_BYTES,
+  OUTBOX_LAG_MS, OUTBOX_SEND_MS, OUTBOX_SPAN_PART, OUTBOX_THIN_MS, OUTBOX_WINDOW_BYTES,
   OUTBOX_WINDOW_ROWS,
 } from '../limits-outbox.ts'
 import { Pauses } from './core-pauses.ts'
 import { keepOf, keptOf, type OpenBatch, type OutboxNote, type Standing } from './core-standing.ts'
-import { thin, valuesOf, type Figures } from './core-thin.ts'
+import { cap, capMs, freeOf, thin, valuesOf, type Figures } from './core-thin.ts'
 
 /** A row as it waits: encoded. */
 export interface Part {
@@ -63,10 +63,6 @@ export type OutboxEffect =
 
 type Doing = 'nothing' | 'commit' | 'open' | 'send' | 'end'
 
-/** How long (ms) the end of a run may wait for backends, when others wait so long for the end. */
-export const outboxEndMs = (exitTimeoutMs: number): number =>
-  Math.max(exitTimeoutMs / 2, exitTimeoutMs - OUTBOX_END_SPARE_MS)
-
 export class Outbox {
   readonly standing: Standing
   /** Why the last call failed; '' after one that did not. */
@@ -80,6 +76,8 @@ export class Outbox {
   #pace: Pace | null = null
   /** Points of rows that came after the plan and are gone from here: the next plan leaves them out. */
   #dropped = 0
+  /** Some that wait are too much for their series: they are decided upon after so long (ms). */
+  #cappedMs: number | null = null
   /** When the first of `#waiting` came. */
   #since = 0
   #doing: Doing = 'nothing'
@@ -156,6 +154,16 @@ export class Outbox {
     this.#waiting.push(part)
     this.#bytes += part.data.length
     this.#values += part.values
+    const { pointsMax } = this.#options.can
+    if (pointsMax === undefined || !isRow(part) || part.figures.nth <= freeOf(pointsMax)) return
+    if (part.n <= Math.max(this.standing.plan?.to ?? 0, this.#found)) return
+    this.#cappedMs = Math.max(this.#cappedMs ?? 0, capMs(part.figures.sinceMs, pointsMax))
+  }
+
+  /** Of rows that wait, those that their series and the backend can take. */
+  #choose(rows: readonly Row[]): readonly Row[] {
+    const { pointsMax } = this.#options.can
+    return thin(pointsMax === undefined ? rows : cap(rows, pointsMax), this.#share())
   }
 
   #keep(waiting: Part[]): void {
@@ -259,7 +267,6 @@ export class Outbox {
   /** What the backend can take of what waits: all that its pace allows in a while, or since it was made. */
   #share(): number {
     if (this.#pace === null || this.#waiting[0]?.figures == null) return Infinity
-    if (this.#waiting[0].n <= this.#found) return Infinity
     const span = this.#waiting.at(-1)!.at - this.#waiting[0].at
     const { now, perMs } = this.#pace
     return now + perMs * Math.max(OUTBOX_LAG_MS, OUTBOX_SPAN_PART * span)
@@ -267,7 +274,8 @@ export class Outbox {
 
   /** More waits than the backend can take, so that none of it is sent before some of it is left out. */
   #isOver(): boolean {
-    return this.standing.plan === null && (this.#dropped > 0 || this.#values > this.#share())
+    if (this.standing.plan !== null || (this.#waiting[0]?.n ?? 0) <= this.#found) return false
+    return this.#dropped > 0 || this.#cappedMs !== null || this.#values > this.#share()
   }
 
   /**
@@ -280,8 +288,9 @@ export class Outbox {
     const { plan, open } = this.standing
     const decided = Math.max(plan?.to ?? 0, open?.to ?? 0)
     const rows = this.#waiting.filter((part): part is Row => part.n > decided && isRow(part))
-    if (!this.#isOpen || valuesOf(rows) <= this.#share()) return
-    const kept = new Set<Part>(thin(rows, this.#share()))
+    const fits = this.#cappedMs === null && valuesOf(rows) <= this.#share()
+    if (!this.#isOpen || fits || this.#waiting[0]!.n <= this.#found) return
+    const kept = new Set<Part>(this.#choose(rows))
     this.#dropped += pointsOf(rows) - pointsOf([...kept])
     this.#keep(this.#waiting.filter((part) => part.n <= decided || !isRow(part) || kept.has(part)))
   }
@@ -292,8 +301,10 @@ export class Outbox {
    */
   #plan(now: number, out: OutboxEffect[]): boolean {
     if (!this.#isOpen || this.#waiting.length === 0 || !this.#isOver()) return false
-    if (now - this.#since < OUTBOX_THIN_MS && this.#finish === null) return false
-    const kept = thin(this.#waiting.filter(isRow), this.#share())
+    const waits = Math.max(OUTBOX_THIN_MS, this.#cappedMs ?? 0)
+    if (now - this.#since < waits && this.#finish === null) return false
+    const kept = this.#choose(this.#waiting.filter(isRow))
+    this.#cappedMs = null
     const last = kept.at(-1)?.n ?? 0
     const points = pointsOf(this.#waiting.filter(({ n }) => n <= last)) - pointsOf(kept) + this.#dropped
     const rest = this.#waiting.filter(({ n }) => n > last)

@@ -1,6 +1,12 @@
 /** When a backend may be called again, after calls that failed or that it put off. Pure; times are ms. */
 import type { Outcome } from '../backend/port.ts'
-import { OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN } from '../limits-outbox.ts'
+import {
+  OUTBOX_END_SPARE_MS, OUTBOX_RETRY_AFTER_MS_MAX, OUTBOX_RETRY_MS_MAX, OUTBOX_RETRY_MS_MIN,
+} from '../limits-outbox.ts'
+
+/** How long (ms) the end of a run may wait for backends, when others wait so long for the end. */
+export const outboxEndMs = (exitTimeoutMs: number): number =>
+  Math.max(exitTimeoutMs / 2, exitTimeoutMs - OUTBOX_END_SPARE_MS)
 
 export class Pauses {
   private readonly random: () => number

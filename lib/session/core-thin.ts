@@ -6,6 +6,8 @@
  * these, its parts have too, so that it may be thinned again when it has grown; when the least there is to
  * keep is still too much, it is kept all the same.
  */
+import { OUTBOX_THIN_MS, SERIES_FREE, SERIES_LAG, SERIES_STRETCHES } from '../limits-outbox.ts'
+
 export interface Figures {
   metric: string
   /** NaN: not finite, or none. */
@@ -15,6 +17,9 @@ export interface Figures {
   max: number
   /** Some rank's value is not finite. */
   odd: boolean
+  /** Which row of its metric it is, and how long (ms) after the first. */
+  nth: number
+  sinceMs: number
 }
 
 interface Thinnable {
@@ -34,6 +39,44 @@ export function thin<Part extends Thinnable>(parts: readonly Part[], values: num
     if (size >= parts.length || valuesOf(kept) <= values) return kept
   }
 }
+
+/** Of a series that keeps so many points, the rows up to here are sent whole. */
+export const freeOf = (pointsMax: number): number => Math.floor(pointsMax * SERIES_FREE)
+
+/**
+ * Rows of a metric beyond those that are free: of each stretch lowest, highest, last and the first that is
+ * odd. Stretches grow with the series, so that a thousand times the rows are some points more: the sum stays
+ * below `pointsMax` for a billion rows in 90 days, if it is not asked more often than `capMs` says.
+ */
+export function cap<Part extends Thinnable>(parts: readonly Part[], pointsMax: number): readonly Part[] {
+  const free = freeOf(pointsMax)
+  if (parts.every(({ figures }) => figures.nth <= free)) return parts
+  const tracks = new Map<string, Track<Part>>()
+  const kept = new Set<Part>()
+  for (const part of parts) {
+    const { metric, nth, odd } = part.figures
+    if (nth <= free) {
+      kept.add(part)
+      continue
+    }
+    const key = `${Math.floor(Math.log(nth / free) * pointsMax * SERIES_STRETCHES)} ${metric}`
+    const track = tracks.get(key)
+    if (track === undefined) tracks.set(key, begin(part))
+    else {
+      follow(track, part)
+      if (odd) track.odd ??= part
+    }
+  }
+  for (const { lowest, highest, min, max, last, odd } of tracks.values()) {
+    for (const part of [lowest, highest, min, max, last]) kept.add(part)
+    if (odd !== null) kept.add(odd)
+  }
+  return parts.filter((part) => kept.has(part))
+}
+
+/** How long (ms) rows wait that `cap` leaves some of out. */
+export const capMs = (sinceMs: number, pointsMax: number): number =>
+  Math.max(OUTBOX_THIN_MS, sinceMs * SERIES_LAG / pointsMax)
 
 export const valuesOf = (parts: readonly Pick<Thinnable, 'values'>[]): number =>
   parts.reduce((sum, { values }) => sum + values, 0)
@@ -55,10 +98,8 @@ function essential<Part extends Thinnable>(parts: readonly Part[]): Part[] {
   for (const part of parts) {
     const { metric, odd } = part.figures
     let track = tracks.get(metric)
-    if (track === undefined) {
-      track = { first: part, last: part, lowest: part, highest: part, min: part, max: part, odd: null }
-      tracks.set(metric, track)
-    } else follow(track, part)
+    if (track === undefined) tracks.set(metric, track = { ...begin(part), odd: null })
+    else follow(track, part)
     if (odd !== (track.odd !== null)) kept.add(odd ? part : track.odd!)
     track.odd = odd ? part : null
   }
@@ -68,6 +109,11 @@ function essential<Part extends Thinnable>(parts: readonly Part[]): Part[] {
   }
   return parts.filter((part) => kept.has(part))
 }
+
+const begin = <Part extends Thinnable>(part: Part): Track<Part> => ({
+  first: part, last: part, lowest: part, highest: part, min: part, max: part,
+  odd: part.figures.odd ? part : null,
+})
 
 /** A comparison with NaN is false: what is not finite takes no place, and keeps none. */
 function follow<Part extends Thinnable>(track: Track<Part>, part: Part): void {

@@ -194,6 +194,30 @@ describe('backend comet', () => {
     expect((await server.desk.log()).filter(({ status }) => status === 429)).toEqual([])
   }, 240_000)
 
+  it('keeps a series below the points that it may have, online and by `sync`', async () => {
+    await begin({ pointsMax: 150 }, { RANKZERO_COMET_POINTS: '150' })
+    for (const flags of [[], ['--offline']]) {
+      await server.desk.clear()
+      const done = await place.run(train(2, '--exit-timeout', '120', ...flags),
+        { T_METRICS: '3', T_STEPS: '4000', T_RATE: '2000' })
+      expect(done.code, done.stderr).toBe(0)
+      const synced = await place.run(['sync', 'latest'])
+      expect(synced.code, synced.stdout + synced.stderr).toBe(0)
+      const [view] = await server.desk.experiments() as [View]
+      const { values, twice } = contentsOf(await server.desk.series(view.key))
+      const rows = place.rows()
+      const wanted = wantedOf(rows)
+      for (const [name, value] of values) expect(value, name).toBe(wanted.get(name))
+      for (const name of extremesOf(rows)) expect(values.has(name), name).toBe(true)
+      expect([twice, Math.max(...Object.values(view.metrics)) <= 150]).toEqual([0, true])
+      const { backends, ...books } = place.audit()
+      const { delivered, thinned } = backends[1]!
+      expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
+      expect([delivered + thinned, thinned > 0]).toEqual([2 * 3 * 4000, true])
+      expect(view.others['rankzero points not sent']).toBe(thinned)
+    }
+  }, 240_000)
+
   it('has its key in no file, process list or worker, even if the server repeats it', async () => {
     const body = JSON.stringify({ msg: `${API_KEY} is unwelcome` })
     const repeats = { kind: 'answer', status: 400, body } as const

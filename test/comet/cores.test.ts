@@ -16,7 +16,7 @@ const ROW: Row = {
   std: 1, sum: 4, median: 2, p95: 3, last: 3, nan: 0, inf: 0, sealed: true, amended: false,
 }
 const rowOf = (row: Partial<Row>, has: string[] = [], ranks?: [number, number | string][]) => ({
-  n: 1, at: 5, row: { ...ROW, ...row }, of: [0, 1], amends: false, ranks,
+  n: 1, at: 5, row: { ...ROW, ...row }, of: [0, 1], amends: false, nth: 1, sinceMs: 0, ranks,
   has: (name: string) => has.includes(name),
 })
 const named = (...args: Parameters<typeof metricsOf>): Record<string, unknown> =>

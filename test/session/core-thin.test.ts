@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { thin, valuesOf, type Figures } from '../../lib/session/core-thin.ts'
+import { cap, capMs, freeOf, thin, valuesOf, type Figures } from '../../lib/session/core-thin.ts'
 
 interface Point { n: number; values: number; figures: Figures }
 
@@ -12,7 +12,8 @@ const points = fc.array(fc.record({
 }), { maxLength: 400, size: 'max' }).map((all) => all.map(({ values, spread, ...rest }, n): Point => {
   const { value } = rest
   const odd = Number.isNaN(value)
-  return { n, values, figures: { ...rest, min: value - spread, max: value + spread, odd } }
+  const place = { nth: n + 1, sinceMs: n }
+  return { n, values, figures: { ...rest, min: value - spread, max: value + spread, odd, ...place } }
 }))
 
 const of = (list: readonly Point[], metric: string): Point[] =>
@@ -45,7 +46,8 @@ describe('thinning', () => {
     const list = Array.from({ length: 1000 }, (_, n): Point => {
       const odd = n >= 300 && n < 700
       const value = odd ? NaN : 1
-      return { n, values: 1, figures: { metric: 'a', value, min: value, max: value, odd } }
+      const place = { nth: n + 1, sinceMs: n }
+      return { n, values: 1, figures: { metric: 'a', value, min: value, max: value, odd, ...place } }
     })
     expect(thin(list, 4).map(({ n }) => n)).toEqual([0, 300, 699, 999])
   })
@@ -61,5 +63,48 @@ describe('thinning', () => {
         expect(some!.at(-1)).toBe(all!.at(-1))
       }
     }), { numRuns: 300 })
+  })
+})
+
+describe('a series that may have so many points', () => {
+  const POINTS = 1500
+  const SHAPES: Record<string, (n: number) => number> = {
+    falls: (n) => -n, rises: (n) => n, waves: (n) => Math.sin(n / 77) * n, noise: (n) => (n * 7919) % 10_007,
+    odd: (n) => n % 3 === 0 ? NaN : n % 101,
+  }
+  /** As the outbox asks: when rows have waited long enough, and at the end. */
+  function walk(shape: (n: number) => number, rows: number, everyMs: number): { all: Point[]; kept: Point[] } {
+    const all: Point[] = []
+    const kept: Point[] = []
+    let waiting: Point[] = []
+    for (let n = 1; n <= rows; n++) {
+      const value = shape(n)
+      const sinceMs = (n - 1) * everyMs
+      const place = { odd: Number.isNaN(value), nth: n, sinceMs }
+      all.push({ n, values: 1, figures: { metric: 'a', value, min: value, max: value, ...place } })
+      waiting.push(all.at(-1)!)
+      const waits = sinceMs - waiting[0]!.figures.sinceMs
+      // Of a window that is full, what cannot be kept goes at any time.
+      if (waiting.length >= 5000) waiting = [...cap(waiting, POINTS)]
+      if (waits < capMs(sinceMs, POINTS) && n < rows) continue
+      kept.push(...cap(waiting, POINTS))
+      waiting = []
+    }
+    return { all, kept }
+  }
+
+  test.each(Object.keys(SHAPES))('has first, last, lowest, highest, and no more: %s', (name) => {
+    for (const everyMs of [0, 1, 100, 60_000]) {
+      const { all, kept } = walk(SHAPES[name]!, 200_000, everyMs)
+      expect(kept.length).toBeLessThanOrEqual(POINTS)
+      expect(kept.slice(0, freeOf(POINTS))).toEqual(all.slice(0, freeOf(POINTS)))
+      expect(kept.at(-1)).toBe(all.at(-1))
+      for (const sign of [1, -1]) {
+        const figure = ({ figures }: Point): number => sign * figures.value
+        const top = (list: readonly Point[]): number =>
+          finite(list).reduce((most, point) => Math.max(most, figure(point)), -Infinity)
+        expect(top(kept)).toBe(top(all))
+      }
+    }
   })
 })

@@ -18,7 +18,8 @@ export const partOf = (n: number): Part => ({
 /** Of three metrics, whose values go up and down. */
 export const figuresOf = (n: number): Figures => {
   const value = (n * 37) % 101
-  return { metric: `m${n % 3}`, value, min: value - n % 7, max: value + n % 4, odd: false }
+  const place = { odd: false, nth: Math.ceil(n / 3), sinceMs: n }
+  return { metric: `m${n % 3}`, value, min: value - n % 7, max: value + n % 4, ...place }
 }
 
 export const pack = (parts: readonly Uint8Array[], at: number) => {

@@ -11,7 +11,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { monotonicMs, wallMs } from '../../clock.ts'
 import {
-  COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH,
+  COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH, COMET_SERIES_POINTS,
 } from '../../limits-comet.ts'
 import { Budget, burstOf, type Rate } from '../core-budget.ts'
 import type {
@@ -96,7 +96,8 @@ function rowWriter(
 ): Writer<StreamRow> {
   const choice = rankSeriesOf(place)
   return {
-    can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none' },
+    can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none',
+      pointsMax: Number(place['points']) || COMET_SERIES_POINTS },
     encode(row) {
       const values = metricsOf(row, choice)
       const data = encoder.encode(values.map((value) => JSON.stringify(value)).join(','))
