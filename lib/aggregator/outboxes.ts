@@ -6,7 +6,7 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type { Backend, Outcome, StreamRow, StreamText, Writer } from '../backend/index.ts'
+import type { Backend, Outcome, StreamRow, StreamSystem, StreamText, Writer } from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
@@ -17,8 +17,9 @@ import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
-import { leftoversOf, sentTo } from './leftovers.ts'
+import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
 import { readRows } from './row-reader.ts'
+import { readSystems } from './system-reader.ts'
 import { readTexts } from './text-reader.ts'
 
 export interface OutboxesOptions {
@@ -37,8 +38,8 @@ export interface OutboxesOptions {
 export interface OutboxView {
   name: string
   fault: string
-  /** Texts are not points: how they stand only shows in whether everything is delivered. */
-  textsEnded: boolean
+  /** Texts and samples are no points: how they stand only shows in whether everything is delivered. */
+  besideEnded: boolean
   /** What it took and does not show. */
   missing: string | null
   offline: boolean
@@ -50,7 +51,7 @@ export interface OutboxView {
 }
 
 export class Outboxes {
-  /** Those of texts before those of rows, since the backend's end comes with the rows'. */
+  /** Those of texts and samples before those of rows, since the backend's end comes with the rows'. */
   private readonly couriers: Courier<unknown>[] = []
   private readonly backends: readonly Backend[]
   private readonly options: OutboxesOptions
@@ -62,9 +63,10 @@ export class Outboxes {
     this.options = options
     this.backends = backends.filter(({ rows }) => rows !== null)
     for (const backend of this.backends) {
-      const { name, rows, texts } = backend
+      const { name, rows, texts, systems } = backend
       if (this.isOffline(backend)) continue
       if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
+      if (systems !== undefined) this.couriers.push(systemCourier(name, systems, options))
       this.couriers.push(rowCourier(name, rows!, options))
     }
   }
@@ -77,7 +79,7 @@ export class Outboxes {
       const { fault: beside = '', ...use } = backend.use?.() ?? {}
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
-        textsEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
+        besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
         missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
@@ -147,8 +149,7 @@ export class Outboxes {
         return
       }
       if (!this.isOffline(backend)) await backend.leave?.(status)
-      const [rows, texts] = [state.standing(name), state.standing(textsOf(name))]
-      await archive?.write(leftoversOf(ledger, backend, rows, texts), status)
+      await archive?.write(leftoversOf(ledger, backend, (each) => state.standing(each)), status)
     } catch (error) {
       report(`backend ${name}: ${messageOf(error)}`)
     }
@@ -167,11 +168,11 @@ export class Outboxes {
     report(`backend ${name}: ${missing}`)
   }
 
-  /** Rows are told of the end, and so the backend, when its texts are there. */
+  /** Rows are told of the end, and so the backend, when everything else is there. */
   private finishOne(courier: Courier<unknown>, status: string): void {
     const { backend, isOfRows } = courier
-    const texts = this.couriers.find((other) => other.backend === backend && !other.isOfRows)
-    if (isOfRows && texts !== undefined && !texts.outbox.done) courier.tick()
+    const beside = this.couriers.filter((other) => other.backend === backend && !other.isOfRows)
+    if (isOfRows && beside.some(({ outbox }) => !outbox.done)) courier.tick()
     else courier.finish(status)
   }
 
@@ -185,6 +186,8 @@ export class Outboxes {
 /** Of one kind of items to one backend. */
 interface Route<Item> {
   backend: string
+  /** Of its notes. */
+  name: string
   isOfRows: boolean
   writer: Writer<Item>
   read: (from: number) => Generator<Item | 'busy' | 'idle', never>
@@ -193,22 +196,30 @@ interface Route<Item> {
 
 const rowCourier = (backend: string, writer: Writer<StreamRow>, options: OutboxesOptions): Courier<unknown> =>
   new Courier<StreamRow>({
-    backend, isOfRows: true, writer, read: (from) => readRows(options.ledger, from, writer.can.ranks),
+    backend, name: backend, isOfRows: true, writer,
+    read: (from) => readRows(options.ledger, from, writer.can.ranks),
     about: (row) => {
       const { n, at, of, amends } = row
       return { n, at, points: of.length, amends, figures: figuresOf(row) }
     },
   }, options) as Courier<unknown>
 
-/** Notes of texts have a name of their own, which is none of a backend, so the books know nothing of them. */
-const textsOf = (backend: string): string => `${backend}/texts`
-
 const textCourier = (
   backend: string, writer: Writer<StreamText>, options: OutboxesOptions,
 ): Courier<unknown> => new Courier<StreamText>({
-    backend, isOfRows: false, writer, read: (from) => readTexts(options.ledger, from),
-    about: ({ n, time }) => ({ n, at: time, points: 0, amends: false, figures: null }),
+    backend, name: besideOf(backend, 'texts'), isOfRows: false, writer, about: aboutBeside,
+    read: (from) => readTexts(options.ledger, from),
   }, options) as Courier<unknown>
+
+const systemCourier = (
+  backend: string, writer: Writer<StreamSystem>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<StreamSystem>({
+    backend, name: besideOf(backend, 'systems'), isOfRows: false, writer, about: aboutBeside,
+    read: (from) => readSystems(options.ledger, from),
+  }, options) as Courier<unknown>
+
+const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>
+  ({ n, at: time, points: 0, amends: false, figures: null })
 
 function figuresOf({ row, nth, sinceMs }: StreamRow): Figures {
   const { metric, value, min, max, nan, inf } = row
@@ -234,8 +245,7 @@ class Courier<Item> {
   private closed = false
 
   constructor(route: Route<Item>, options: OutboxesOptions) {
-    const { backend, isOfRows, writer } = route
-    const name = isOfRows ? backend : textsOf(backend)
+    const { backend, name, isOfRows, writer } = route
     this.backend = backend
     this.isOfRows = isOfRows
     this.name = name

@@ -74,12 +74,12 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open. */
 function backendRow(
-  { name, fault, textsEnded, missing, offline, archive, ageMs, use }: OutboxView,
+  { name, fault, besideEnded, missing, offline, archive, ageMs, use }: OutboxView,
   standing: Readonly<Standing>, points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
   const why = fault || refusal
-  const isOver = ended !== null && textsEnded && state === 'ended'
+  const isOver = ended !== null && besideEnded && state === 'ended'
   return {
     name, state: isOver ? 'ended' : offline ? 'offline' : fault !== '' ? 'retrying' : state,
     pending: points - delivered - thinned - rejected, ...why === null ? {} : { fault: why },

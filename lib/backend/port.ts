@@ -18,6 +18,8 @@ export interface Backend {
   readonly rows: Writer<StreamRow> | null
   /** Absent: it has no place for what ranks print or say. */
   readonly texts?: Writer<StreamText>
+  /** Absent: it has no place for what agents sample of their nodes. */
+  readonly systems?: Writer<StreamSystem>
   /** Where its experiment keys are unique, beside the project: the key of a run is held there too. */
   readonly domain?: string
   /** A session begins, or goes on after a restart of the aggregator: where it is served. */
@@ -48,7 +50,7 @@ export interface Archive {
   remove(): void
 }
 
-export type Leftover = { row: StreamRow } | { text: StreamText }
+export type Leftover = { row: StreamRow } | { text: StreamText } | { system: StreamSystem }
 
 /** A row on its way to a backend. */
 export interface StreamRow {
@@ -82,6 +84,19 @@ export interface StreamText {
   /** Null: said to the logger. */
   stream: 'stdout' | 'stderr' | null
   line: string
+}
+
+/** What an agent has sampled of its node, on its way to a backend. */
+export interface StreamSystem {
+  /** Place in the stream of samples, from 1; the same after any restart. */
+  n: number
+  host: string
+  /** By the head's clock, ms since the epoch. */
+  time: number
+  /** Whole seconds since the start of the run. */
+  step: number
+  /** By name, `sys/…`; finite. */
+  values: readonly (readonly [name: string, value: number])[]
 }
 
 export interface Capabilities {

@@ -2,14 +2,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { kill, random, SEED, sleep, until, type Place } from '../scenario/harness.ts'
+import { sleep, until, type Place } from '../scenario/harness.ts'
 import type { View } from './desk.ts'
 import { API_KEY, cometPlace, contentsOf, extremesOf, expectWhole, script, train, wantedOf } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
-
-/** SIGKILLs of the aggregator in one run; the issue's count is 20. */
-const KILLS = Number(process.env['RANKZERO_TEST_KILLS'] ?? 4)
 
 let place: Place
 let server: Awaited<ReturnType<typeof spawnStandIn>>
@@ -72,35 +69,6 @@ describe('backend comet', () => {
     expect(place.status().backends).toMatchObject([{}, { name: 'comet', state: 'ended', pending: 0 }])
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
   }, 120_000)
-
-  it(`is one experiment after ${KILLS} SIGKILLs of the aggregator (seed ${SEED})`, async () => {
-    await begin()
-    const next = random(SEED)
-    const started = place.start(train(2, '--exit-timeout', '30'),
-      { T_METRICS: '3', T_STEPS: String(100 * KILLS), T_RATE: '50' })
-    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
-    let over = false
-    void started.ended.then(() => {
-      over = true
-    })
-    for (let kills = 0; kills < KILLS && !over; kills++) {
-      const victim = await until('an aggregator', 60_000, () => over ? -1 : place.processes('aggregator')[0])
-      await sleep(next() * 2500)
-      if (victim > 0) kill(victim)
-    }
-    const done = await started.ended
-    expect(done.code, done.stderr).toBe(0)
-    await place.run(['sync', 'latest'])
-    expect(place.status()).toMatchObject({ state: 'ended', status: 'finished' })
-    const { view, twice } = await expectWhole(server.desk, place)
-    expect(view).toMatchObject({ state: 'ended', others: { 'rankzero status': 'finished' } })
-    const { backends, ...books } = place.audit()
-    expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
-    expect(backends[1]).toMatchObject({
-      name: 'comet', delivered: 2 * 3 * 100 * KILLS, pending: 0, rejected: 0, thinned: 0,
-    })
-    if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
-  }, 60_000 + 20_000 * KILLS)
 
   it('lives through 429, 5xx, resets before and after, and what hangs', async () => {
     await begin({ faults: [
@@ -217,6 +185,30 @@ describe('backend comet', () => {
       expect(view.others['rankzero points not sent']).toBe(thinned)
     }
   }, 240_000)
+
+  it('has what agents sample of their nodes, online and by `sync`', async () => {
+    await begin({}, { RANKZERO_SYSTEM_METRICS: '1s' })
+    for (const flags of [[], ['--offline']]) {
+      await server.desk.clear()
+      const done = await place.run(train(2, ...flags), { T_STEPS: '100', T_RATE: '40' })
+      expect(done.code, done.stderr).toBe(0)
+      if (flags.length > 0) expect((await place.run(['sync', 'latest'])).code).toBe(0)
+      const [view] = await server.desk.experiments() as [View]
+      const { values, twice } = contentsOf(await server.desk.series(view.key))
+      const host = place.status().nodes![0]!.host
+      const names = [...values.keys()].filter((name) => name.startsWith('sys/'))
+      expect(names.map((name) => name.split('@')[0])).toContain(`sys/${host}/memory/total`)
+      expect(names.filter((name) => name.startsWith('sys/rank'))).toEqual([])
+      const known = place.points(undefined, '--metric', 'sys/*')
+      for (const name of names) {
+        const [metric, step] = name.replace(`/${host}/`, '/').split('@')
+        const point = known.find((one) => one.metric === metric && one.step === Number(step))
+        expect(values.get(name), name).toBe(point?.value)
+      }
+      expect(twice).toBe(0)
+      expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+    }
+  }, 120_000)
 
   it('has its key in no file, process list or worker, even if the server repeats it', async () => {
     const body = JSON.stringify({ msg: `${API_KEY} is unwelcome` })

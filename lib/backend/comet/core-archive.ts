@@ -30,21 +30,22 @@ export const outputLine = ({ output, stderr, localTimestamp }: OutputLine): stri
   line('standard_output', { context: null, local_timestamp: localTimestamp, output, stderr })
 
 /** What an archive has the last of. */
-export interface Extent { run: string; row: number; text: number }
+export interface Extent { run: string; row: number; text: number; system: number }
 
 const EXTENT = 'rankzero/archive'
 
 /** The uploader sends parameters after all metrics: whoever finds it knows that those were sent. */
-export function extentLine({ run, row, text }: Extent, now: number): string {
-  const param = { paramName: EXTENT, paramValue: `${run} ${row} ${text}`, source: 'manual', step: null }
+export function extentLine({ run, row, text, system }: Extent, now: number): string {
+  const paramValue = `${run} ${row} ${text} ${system}`
+  const param = { paramName: EXTENT, paramValue, source: 'manual', step: null }
   return line('parameter_msg', { local_timestamp: now, param })
 }
 
 /** Of what the server answers when asked for the parameters. Null: no archive of this run was uploaded. */
 export function extentOf(parameters: Readonly<Record<string, unknown>> | null, run: string): Extent | null {
-  const [of, row, text] = String(currentOf(parameters, EXTENT) ?? '').split(' ')
-  if (of !== run || !Number.isSafeInteger(Number(row)) || !Number.isSafeInteger(Number(text))) return null
-  return { run, row: Number(row), text: Number(text) }
+  const [of, ...numbers] = String(currentOf(parameters, EXTENT) ?? '').split(' ')
+  const [row = NaN, text = NaN, system = NaN] = numbers.map(Number)
+  return of === run && [row, text, system].every(Number.isSafeInteger) ? { run, row, text, system } : null
 }
 
 /** Tags are no lines: they are in experiment.json. */

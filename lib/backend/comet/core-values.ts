@@ -4,7 +4,7 @@
  * In: one row, one text. Out: its values, each a series' point. Invariant: one (series, step) has one value,
  * so what is derived from a metric gives way to a metric of the same name.
  */
-import type { StreamRow, StreamText } from '../port.ts'
+import type { StreamRow, StreamSystem, StreamText } from '../port.ts'
 import { nameOf } from './core-names.ts'
 
 export interface MetricValue {
@@ -53,6 +53,13 @@ export function metricsOf({ row, at, has, ranks }: StreamRow, choice: RankSeries
   }
   return values
 }
+
+/** One series for each node: `sys/<host>/cpu`. */
+export const systemOf = ({ host, time, step, values }: StreamSystem): MetricValue[] =>
+  values.map(([name, metricValue]) => ({
+    metricName: nameOf(name.replace('/', `/${host}/`)), metricValue, step, epoch: null, context: null,
+    timestamp: time,
+  }))
 
 /** With several ranks, a line says whose it is. */
 export const lineOf = ({ n, time, rank, world, stream, line }: StreamText): OutputLine => ({

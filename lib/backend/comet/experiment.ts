@@ -73,7 +73,7 @@ export class Experiment {
    * Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. Says how
    * far an archive has brought the items of this kind.
    */
-  async open(kind: 'row' | 'text'): Promise<Outcome> {
+  async open(kind: 'row' | 'text' | 'system'): Promise<Outcome> {
     if (this.handle === null) {
       this.opening ??= this.shakeHands().finally(() => {
         this.opening = null

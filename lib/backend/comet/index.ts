@@ -15,14 +15,15 @@ import {
 } from '../../limits-comet.ts'
 import { Budget, burstOf, type Rate } from '../core-budget.ts'
 import type {
-  Archive, Backend, BackendPlace, Capabilities, Leftover, StreamRow, StreamText, Writer,
+  Archive, Backend, BackendPlace, Capabilities, Encoded, Leftover, StreamRow, StreamSystem, StreamText,
+  Writer,
 } from '../port.ts'
 import { writeArchive } from './archive.ts'
 import { Batches } from './batches.ts'
 import { extentLine, factLines, metricLine, outputLine } from './core-archive.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
 import { metricsBody, outputBody, type Kind } from './core-requests.ts'
-import { lineOf, metricsOf, type RankSeries } from './core-values.ts'
+import { lineOf, metricsOf, systemOf, type MetricValue, type RankSeries } from './core-values.ts'
 import { Experiment } from './experiment.ts'
 import { Http } from './http.ts'
 import { verify } from './verify.ts'
@@ -58,6 +59,7 @@ export function cometBackend(
       pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
     },
     texts: textWriter(() => parts().experiment, batches, rates),
+    systems: systemWriter(() => parts().experiment, new Batches(() => parts().experiment), rates),
     offline: place['offline'] === 'yes',
     archive: archiveOf(() => parts().experiment, place, dir),
     verify: (sent) => verify(parts().experiment, sent, rankSeriesOf(place)),
@@ -98,15 +100,29 @@ function rowWriter(
   return {
     can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: false, eager: true, ranks: choice !== 'none',
       pointsMax: Number(place['points']) || COMET_SERIES_POINTS },
-    encode(row) {
-      const values = metricsOf(row, choice)
-      const data = encoder.encode(values.map((value) => JSON.stringify(value)).join(','))
-      return { data, values: values.length }
-    },
+    encode: (row) => encoded(metricsOf(row, choice)),
     pack: (parts) => encoder.encode(metricsBody(experiment().key, textsOf(parts))),
     open: () => experiment().open('row'),
     write: (bytes, signal) => batches.metrics(bytes, signal),
     end: (status, signal) => experiment().end(status, signal),
+  }
+}
+
+const encoded = (values: readonly MetricValue[]): Encoded => ({
+  data: encoder.encode(values.map((value) => JSON.stringify(value)).join(',')), values: values.length,
+})
+
+/** Metrics like others, but of no rank. */
+function systemWriter(
+  experiment: () => Experiment, batches: Batches, rates: Rates,
+): Writer<StreamSystem> {
+  return {
+    can: { ...can(rates.metric, COMET_METRICS_BATCH), amends: true, eager: false },
+    encode: (sample) => encoded(systemOf(sample)),
+    pack: (parts) => encoder.encode(metricsBody(experiment().key, textsOf(parts))),
+    open: () => experiment().open('system'),
+    write: (bytes, signal) => batches.metrics(bytes, signal),
+    end: () => Promise.resolve({ is: 'done' }),
   }
 }
 
@@ -126,11 +142,14 @@ function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: strin
   const path = (): string => join(dir, `comet-${experiment().key}.zip`)
   async function* lines(leftovers: AsyncIterable<Leftover>): AsyncGenerator<string> {
     for (const line of factLines(experiment().facts(), wallMs())) yield line
-    const extent = { run: experiment().run, row: 0, text: 0 }
+    const extent = { run: experiment().run, row: 0, text: 0, system: 0 }
     for await (const one of leftovers) {
       if ('text' in one) {
         extent.text = one.text.n
         yield outputLine(lineOf(one.text))
+      } else if ('system' in one) {
+        extent.system = one.system.n
+        for (const value of systemOf(one.system)) yield metricLine(value) ?? ''
       } else {
         extent.row = one.row.n
         for (const value of metricsOf(one.row, choice)) yield metricLine(value) ?? ''
