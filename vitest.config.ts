@@ -6,6 +6,8 @@ const LAB = [
   'test/{launchers,nodes,setup}/**', 'test/scenario/nodes*.test.ts', 'test/python/{children,package,values}.test.ts',
   '**/*.lab.test.ts',
 ]
+/** What takes minutes and is looked at by hand: `npm run scale`. */
+const SCALE = ['**/*.scale.test.ts']
 /** They take minutes: one that began last would keep us waiting for it alone. */
 const LONG = ['launchers/', 'drill/', 'sim/', 'fuzz/', 'scenario/']
 /** Who waits for a disk that hangs cannot be looked at in /proc, which others' tests do. */
@@ -24,7 +26,10 @@ class LongFirst extends BaseSequencer {
 // of its own, and none asserts a time that another one's work could stretch.
 export default defineConfig({
   test: {
-    exclude: [...configDefaults.exclude, ...process.env['RANKZERO_TEST_CORE'] ? LAB : []],
+    exclude: [
+      ...configDefaults.exclude, ...process.env['RANKZERO_TEST_CORE'] ? LAB : [],
+      ...process.env['RANKZERO_TEST_SCALE'] ? [] : SCALE,
+    ],
     sequence: { sequencer: LongFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,

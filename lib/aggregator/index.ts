@@ -173,7 +173,7 @@ class Aggregator {
       this.ledger, applied, (fault) => this.faulted(fault), (why) => this.leave(why))
     this.outboxes = new Outboxes(this.backends, {
       ledger: this.ledger, state: this.state, report: (line) => this.diary(line),
-      closing: this.options.closing, barrier: () => this.committer.settled(),
+      closing: this.options.closing, barrier: () => this.committer.settled(), paint: () => this.paint(true),
       commit: (body, done) =>
         this.committer.push({ type: 'note', kind: 'outbox', body, at: this.clock() }, done),
     })

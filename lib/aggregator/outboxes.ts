@@ -30,6 +30,8 @@ export interface OutboxesOptions {
   report: (line: string) => void
   /** `sync` delivers also what was to stay offline. */
   closing: boolean
+  /** Shows backends how things stand now: the last that they tell is said with the end. */
+  paint: () => void
   /** Resolves when all that was committed is durable and applied. */
   barrier: () => Promise<void>
 }
@@ -337,7 +339,9 @@ class Courier<Item> {
       case 'giveUp': return this.call?.abort()
       case 'open': return this.start(effect.call, () => writer.open(effect.cursor))
       case 'send': return this.start(effect.call, (signal) => writer.write(effect.bytes, signal))
-      case 'end': return this.start(effect.call, (signal) => writer.end(effect.status, signal))
+      case 'end':
+        this.options.paint()
+        return this.start(effect.call, (signal) => writer.end(effect.status, signal))
     }
   }
 

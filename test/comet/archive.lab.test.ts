@@ -87,16 +87,4 @@ describe('an archive', () => {
     expect(twice).toBeLessThanOrEqual(1000)
     await syncedAfter(view, twice)
   }, 240_000)
-
-  it('is delivered by `sync`, and gone then', async () => {
-    await begin()
-    const done = await place.run(script(2, '--offline'), { T_CODE: CODE })
-    expect(done.code, done.stderr).toBe(0)
-    const synced = await place.run(['sync', 'latest'])
-    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
-    await expectWhole(server.desk, place)
-    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-    expect(place.status().backends[1]).toMatchObject({ state: 'ended', pending: 0 })
-    expect(place.status().backends[1]).not.toHaveProperty('archive')
-  }, 240_000)
 })

@@ -1,10 +1,10 @@
 /** Backend comet against the stand-in, with real processes: what arrives, whatever died or was ill. */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { sleep, until, type Place } from '../scenario/harness.ts'
-import type { View } from './desk.ts'
-import { API_KEY, cometPlace, contentsOf, extremesOf, expectWhole, script, train, wantedOf } from './kit.ts'
+import { cometKey } from '../../lib/backend/comet/core-names.ts'
+import { sleep, TRAINER, until, type Place } from '../scenario/harness.ts'
+import { API_KEY, cometPlace, contentsOf, expectWhole, script, train, wantedOf } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
 
@@ -68,146 +68,6 @@ describe('backend comet', () => {
     expect((await desk.log()).filter(({ status }) => status !== 200)).toEqual([])
     expect(place.status().backends).toMatchObject([{}, { name: 'comet', state: 'ended', pending: 0 }])
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 120_000)
-
-  it('lives through 429, 5xx, resets before and after, and what hangs', async () => {
-    await begin({ faults: [
-      { match: 'batch/', kind: 'answer', status: 429, headers: { 'Retry-After-Custom': '0.4' }, rate: 0.2 },
-      { match: 'batch/', kind: 'answer', status: 503, rate: 0.1 },
-      { match: 'batch/', kind: 'reset', rate: 0.1 },
-      { match: 'batch/', kind: 'reset', rate: 0.1, after: true },
-      { match: 'status-report', kind: 'answer', status: 500, rate: 0.3 },
-      { match: 'log-other', kind: 'answer', status: 502, rate: 0.2 },
-      { match: 'batch/logger/experiment/metric', kind: 'hang', times: 1, ms: 3000 },
-    ] })
-    const done = await place.run(train(2, '--exit-timeout', '120'),
-      { T_METRICS: '4', T_STEPS: '300', T_RATE: '30' })
-    expect(done.code, done.stderr).toBe(0)
-    const { view, twice } = await expectWhole(server.desk, place)
-    expect(view).toMatchObject({ state: 'ended', afterEnd: 0 })
-    const { backends } = place.audit()
-    expect(backends[1]).toMatchObject({ delivered: 2400, pending: 0, rejected: 0 })
-    if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
-  }, 240_000)
-
-  const TIMES = ['start', 'middle', 'end']
-
-  it.each(TIMES)('goes on without a server at the %s, and `sync` completes', async (when) => {
-    await begin()
-    if (when === 'start') await server.desk.set({ down: true })
-    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '40' })
-    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
-    if (when === 'middle') {
-      await sleep(2500)
-      await server.desk.set({ down: true })
-      await sleep(1000)
-      await server.desk.set({ down: false })
-    } else if (when === 'end') {
-      await sleep(2500)
-      await server.desk.set({ down: true })
-    }
-    const done = await job.ended
-    expect(done.code, done.stderr).toBe(0)
-    await until('the end', 60_000, () => place.status().state === 'ended')
-    if (when !== 'middle') {
-      expect(place.audit()).toMatchObject({ balanced: true, complete: false })
-      expect(place.status().backends[1]!.fault).toContain('ECONNREFUSED')
-    }
-    await server.desk.set({ down: false })
-    const synced = await place.run(['sync', 'latest'])
-    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
-    const { view } = await expectWhole(server.desk, place)
-    expect(view.state).toBe('ended')
-    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 180_000)
-
-  it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {
-    const lie = { kind: 'answer', status: 200, body: '{"msg":"saved"}' } as const
-    await begin({ readLagMs: 1500, faults: [{ match: 'batch/logger/experiment/metric', times: 1, ...lie }] })
-    const lacks = /read back, 5 series lack points: a has \d+ of 30 steps/
-    const answers = [[4, lacks], [0, /, 0 lost\n$/]] as const
-    for (const [code, said] of answers) {
-      const done = await place.run(script(2, '--offline'), { T_CODE: `
-        for (let step = 0; step < 30; step++) run.log({ a: step + run.rank }, { step })` })
-      expect(done.code, done.stderr).toBe(0)
-      const synced = await place.run(['sync', 'latest'])
-      expect(synced.code, synced.stdout + synced.stderr).toBe(code)
-      expect(synced.stdout).toMatch(said)
-    }
-    expect(place.status().backends[1]).not.toHaveProperty('missing')
-  }, 240_000)
-
-  it('stays within its budgets, and keeps first, last, lowest and highest of each metric', async () => {
-    const budgets = { metric: { max: 400, windowMs: 10_000 }, calls: { max: 60, windowMs: 10_000 } }
-    await begin({ budgets }, { RANKZERO_COMET_METRICS: '400/10', RANKZERO_COMET_CALLS: '60/10' })
-    const done = await place.run(train(4, '--exit-timeout', '120'),
-      { T_METRICS: '5', T_STEPS: '3000', T_RATE: '150' })
-    expect(done.code, done.stderr).toBe(0)
-    const [view] = await server.desk.experiments() as [View]
-    const { values } = contentsOf(await server.desk.series(view.key))
-    const rows = place.rows()
-    const wanted = wantedOf(rows)
-    for (const [name, value] of values) expect(value, name).toBe(wanted.get(name))
-    for (const name of extremesOf(rows)) expect(values.has(name), name).toBe(true)
-    expect(view.state).toBe('ended')
-    const { backends, ...books } = place.audit()
-    const { delivered, thinned } = backends[1]!
-    expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
-    expect(delivered + thinned).toBe(4 * 5 * 3000)
-    expect(thinned).toBeGreaterThan(0)
-    expect(view.others['rankzero points not sent']).toBe(thinned)
-    const calls = await server.desk.calls(10_000)
-    expect(calls.worst).toBeLessThanOrEqual(60)
-    expect((await server.desk.calls(10_000, { kind: 'metric' })).worstItems).toBeLessThanOrEqual(400)
-    expect((await server.desk.log()).filter(({ status }) => status === 429)).toEqual([])
-  }, 240_000)
-
-  it('keeps a series below the points that it may have, online and by `sync`', async () => {
-    await begin({ pointsMax: 150 }, { RANKZERO_COMET_POINTS: '150' })
-    for (const flags of [[], ['--offline']]) {
-      await server.desk.clear()
-      const done = await place.run(train(2, '--exit-timeout', '120', ...flags),
-        { T_METRICS: '3', T_STEPS: '4000', T_RATE: '2000' })
-      expect(done.code, done.stderr).toBe(0)
-      const synced = await place.run(['sync', 'latest'])
-      expect(synced.code, synced.stdout + synced.stderr).toBe(0)
-      const [view] = await server.desk.experiments() as [View]
-      const { values, twice } = contentsOf(await server.desk.series(view.key))
-      const rows = place.rows()
-      const wanted = wantedOf(rows)
-      for (const [name, value] of values) expect(value, name).toBe(wanted.get(name))
-      for (const name of extremesOf(rows)) expect(values.has(name), name).toBe(true)
-      expect([twice, Math.max(...Object.values(view.metrics)) <= 150]).toEqual([0, true])
-      const { backends, ...books } = place.audit()
-      const { delivered, thinned } = backends[1]!
-      expect(books).toMatchObject({ balanced: true, complete: true, problems: [] })
-      expect([delivered + thinned, thinned > 0]).toEqual([2 * 3 * 4000, true])
-      expect(view.others['rankzero points not sent']).toBe(thinned)
-    }
-  }, 240_000)
-
-  it('has what agents sample of their nodes, online and by `sync`', async () => {
-    await begin({}, { RANKZERO_SYSTEM_METRICS: '1s' })
-    for (const flags of [[], ['--offline']]) {
-      await server.desk.clear()
-      const done = await place.run(train(2, ...flags), { T_STEPS: '100', T_RATE: '40' })
-      expect(done.code, done.stderr).toBe(0)
-      if (flags.length > 0) expect((await place.run(['sync', 'latest'])).code).toBe(0)
-      const [view] = await server.desk.experiments() as [View]
-      const { values, twice } = contentsOf(await server.desk.series(view.key))
-      const host = place.status().nodes![0]!.host
-      const names = [...values.keys()].filter((name) => name.startsWith('sys/'))
-      expect(names.map((name) => name.split('@')[0])).toContain(`sys/${host}/memory/total`)
-      expect(names.filter((name) => name.startsWith('sys/rank'))).toEqual([])
-      const known = place.points(undefined, '--metric', 'sys/*')
-      for (const name of names) {
-        const [metric, step] = name.replace(`/${host}/`, '/').split('@')
-        const point = known.find((one) => one.metric === metric && one.step === Number(step))
-        expect(values.get(name), name).toBe(point?.value)
-      }
-      expect(twice).toBe(0)
-      expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-    }
   }, 120_000)
 
   it('has its key in no file, process list or worker, even if the server repeats it', async () => {
@@ -285,4 +145,36 @@ describe('backend comet', () => {
     expect(view.errors).toMatchObject([{ hasCrashed: true, isAlive: true }])
     expect(String(view.errors[0]!.error)).toMatch(/^failed: rank [01] on .*: exit 3, last step 19/)
   }, 120_000)
+
+  it('delivers what a refused key has held back under another, with books', async () => {
+    await begin()
+    const stop = join(place.root, 'stop')
+    const env = { RANKZERO_BACKEND: 'comet', T_INIT_KEY: 'mine' }
+    const job = [process.execPath, TRAINER]
+    const holder = place.start(job, { ...env, T_STEPS: '100000', T_RATE: '50', T_STOP: stop })
+    const first = await until('the holder', 60_000, () =>
+      place.runs().length === 1 && place.status().key === 'mine' ? place.runs()[0] : undefined)
+    const second = await place.run(job, { ...env, T_STEPS: '20' })
+    expect(second.code, second.stderr).toBe(0)
+    const refused = await until('the second run', 60_000, () => place.runs()[1])
+    await until('its end', 60_000, () => place.status(refused).state === 'ended')
+    const points = place.points(refused).length
+    expect(place.audit(refused)).toMatchObject({ balanced: true, complete: false })
+    expect(place.audit(refused).backends[1]).toMatchObject({ name: 'comet', delivered: 0, pending: points })
+    const synced = await place.run(['sync', refused, '--key', 'other'])
+    expect(synced.code, synced.stdout + synced.stderr).toBe(0)
+    expect(place.audit(refused)).toMatchObject({ balanced: true, complete: true })
+    expect(place.audit(refused).backends[1]).toMatchObject({ delivered: points, pending: 0, resent: 0 })
+    writeFileSync(stop, '')
+    expect((await holder.ended).code).toBe(0)
+    await until('the end of the first', 60_000, () => place.status(first).state === 'ended')
+    const { desk } = server
+    for (const [run, key] of [[first, 'mine'], [refused, 'other']] as const) {
+      const view = await desk.experiment(cometKey(key))
+      expect(view).toMatchObject({ state: 'ended', others: { 'rankzero run': run } })
+      const { values, twice } = contentsOf(await desk.series(cometKey(key)))
+      expect([twice, values]).toEqual([0, wantedOf(place.rows(run))])
+    }
+    expect(await desk.experiments()).toHaveLength(2)
+  }, 240_000)
 })

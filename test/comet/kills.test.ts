@@ -94,7 +94,7 @@ it(`one experiment, whole and ended, after ${KILLS} kills (seed ${SEED})`, async
   const { view, twice } = await expectWhole(server.desk, place)
   expect(view).toMatchObject({
     state: 'ended', errors: [], tags: ['a', 'b'], parameters: { 'lr': 0.1, 'opt/name': 'adam' },
-    others: { 'rankzero status': 'finished', 'rankzero run': place.runs()[0] },
+    others: { 'rankzero status': 'finished', 'rankzero run': place.status().run },
   })
   // Texts come again only as they were.
   const texts = new Map(view.output.map(({ offset, output }) => [offset, output]))

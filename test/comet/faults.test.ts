@@ -1,0 +1,82 @@
+/** Backend comet and a server that is ill, away, or lies. */
+import { afterEach, describe, expect, it } from 'vitest'
+import { sleep, until, type Place } from '../scenario/harness.ts'
+import { cometPlace, expectWhole, script, train } from './kit.ts'
+import type { Knobs } from './knobs.ts'
+import { spawnStandIn } from './process.ts'
+
+let place: Place
+let server: Awaited<ReturnType<typeof spawnStandIn>>
+afterEach(async () => {
+  place.dispose()
+  await server.close()
+})
+
+async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): Promise<void> {
+  server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
+  place = cometPlace(server.url, env)
+}
+
+describe('backend comet, a server that is not well', () => {
+  it('lives through 429, 5xx, resets before and after, and what hangs', async () => {
+    await begin({ faults: [
+      { match: 'batch/', kind: 'answer', status: 429, headers: { 'Retry-After-Custom': '0.4' }, rate: 0.2 },
+      { match: 'batch/', kind: 'answer', status: 503, rate: 0.1 },
+      { match: 'batch/', kind: 'reset', rate: 0.1 },
+      { match: 'batch/', kind: 'reset', rate: 0.1, after: true },
+      { match: 'status-report', kind: 'answer', status: 500, rate: 0.3 },
+      { match: 'log-other', kind: 'answer', status: 502, rate: 0.2 },
+      { match: 'batch/logger/experiment/metric', kind: 'hang', times: 1, ms: 3000 },
+    ] })
+    const done = await place.run(train(2, '--exit-timeout', '120'),
+      { T_METRICS: '4', T_STEPS: '300', T_RATE: '30' })
+    expect(done.code, done.stderr).toBe(0)
+    const { view, twice } = await expectWhole(server.desk, place)
+    expect(view).toMatchObject({ state: 'ended', afterEnd: 0 })
+    const { backends } = place.audit()
+    expect(backends[1]).toMatchObject({ delivered: 2400, pending: 0, rejected: 0 })
+    if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
+  }, 240_000)
+
+  const TIMES = ['start', 'middle', 'end']
+
+  it.each(TIMES)('goes on without a server at the %s, and `sync` completes', async (when) => {
+    await begin({ readLagMs: 1500 })
+    if (when === 'start') await server.desk.set({ down: true })
+    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '40' })
+    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
+    if (when === 'middle') {
+      await sleep(2500)
+      await server.desk.set({ down: true })
+      await sleep(1000)
+      await server.desk.set({ down: false })
+    } else if (when === 'end') {
+      await sleep(2500)
+      await server.desk.set({ down: true })
+    }
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end', 60_000, () => place.status().state === 'ended')
+    if (when !== 'middle') {
+      expect(place.audit()).toMatchObject({ balanced: true, complete: false })
+      expect(place.status().backends[1]!.fault).toContain('ECONNREFUSED')
+    }
+    await server.desk.set({ down: false })
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+    const { view } = await expectWhole(server.desk, place)
+    expect(view.state).toBe('ended')
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  }, 180_000)
+
+  it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {
+    const lie = { kind: 'answer', status: 200, body: '{"msg":"saved"}' } as const
+    await begin({ faults: [{ match: 'batch/logger/experiment/metric', times: 1, ...lie }] })
+    const done = await place.run(script(2, '--offline'), { T_CODE: `
+      for (let step = 0; step < 30; step++) run.log({ a: step + run.rank }, { step })` })
+    expect(done.code, done.stderr).toBe(0)
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stdout + synced.stderr).toBe(4)
+    expect(synced.stdout).toMatch(/read back, 5 series lack points: a has \d+ of 30 steps/)
+  }, 240_000)
+})
