@@ -73,13 +73,13 @@ describe('a series that may have so many points', () => {
     odd: (n) => n % 3 === 0 ? NaN : n % 101,
   }
   /** As the outbox asks: when rows have waited long enough, and at the end. */
-  function walk(shape: (n: number) => number, rows: number, everyMs: number): { all: Point[]; kept: Point[] } {
+  function walk(shape: (n: number) => number, rows: number, ms: number): { all: Point[]; kept: Point[] } {
     const all: Point[] = []
     const kept: Point[] = []
     let waiting: Point[] = []
     for (let n = 1; n <= rows; n++) {
       const value = shape(n)
-      const sinceMs = (n - 1) * everyMs
+      const sinceMs = (n - 1) * ms
       const place = { odd: Number.isNaN(value), nth: n, sinceMs }
       all.push({ n, values: 1, figures: { metric: 'a', value, min: value, max: value, ...place } })
       waiting.push(all.at(-1)!)

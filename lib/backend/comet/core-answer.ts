@@ -31,13 +31,34 @@ const UNSENT = new RegExp(
   '^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\\w+|EHOSTUNREACH|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL'
   + '|CERT_\\w+|ERR_TLS_\\w+|\\w*CERT\\w*|UNABLE_TO_\\w+|EPROTO)$')
 
+/** A proxy that does not lead to the server. */
+const UNTUNNELED = /^Proxy response \((\d+)\)/
+
+/** What to do about what is no fault of the server. */
+function remedyOf({ code, message }: Failure): string {
+  const proxy = UNTUNNELED.exec(message)?.[1]
+  if (proxy === '407') {
+    return '; the proxy wants other credentials: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT'
+  }
+  if (proxy !== undefined) return '; the proxy does not lead there: check HTTPS_PROXY and NO_PROXY'
+  if (/^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)_/.test(code)) {
+    return '; the CA that signed the certificate of the server, or of a proxy before it, is not known here: '
+      + 'NODE_EXTRA_CA_CERTS=FILE where rankzero runs'
+  }
+  if (/^(ENOTFOUND|EAI_)/.test(code)) {
+    return '; check COMET_URL_OVERRIDE and DNS, or name a proxy: HTTPS_PROXY=http://HOST:PORT'
+  }
+  return ''
+}
+
 export const isAnswer = (got: Answer | Failure): got is Answer => 'status' in got
 
 /** `what`: the call, for messages. */
 export function outcomeOf(got: Answer | Failure, what: string, now: number): Outcome {
   if (!isAnswer(got)) {
-    const message = `${what}: ${got.message}${got.code === '' ? '' : ` (${got.code})`}`
-    return { is: UNSENT.test(got.code) ? 'later' : 'unsure', message }
+    const code = got.code === '' ? '' : ` (${got.code})`
+    const message = `${what}: ${got.message}${code}${remedyOf(got)}`
+    return { is: UNSENT.test(got.code) || UNTUNNELED.test(got.message) ? 'later' : 'unsure', message }
   }
   const { status } = got
   const message = messageOf(got, what)

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import type { Agent } from 'undici'
+import type { EnvHttpProxyAgent } from 'undici'
 import { monotonicMs } from '../../clock.ts'
 import { errnoOf, messageOf } from '../../errors.ts'
 import {
@@ -26,7 +26,7 @@ export interface HttpOptions {
 export class Http {
   calls = 0
   private readonly options: HttpOptions
-  private agent: Agent | null = null
+  private agent: EnvHttpProxyAgent | null = null
 
   constructor(options: HttpOptions) {
     this.options = options
@@ -50,10 +50,11 @@ export class Http {
     }
   }
 
-  /** Some servers and proxies repeat what they refuse. */
+  /** Some servers and proxies repeat what they refuse; a URL may have the password of a proxy. */
   private redacted(text: string): string {
     const { apiKey } = this.options
-    return apiKey === '' ? text : text.replaceAll(apiKey, '(the API key)')
+    const bare = text.replace(/\/\/[^/@\s]+@/g, '//(credentials)@')
+    return apiKey === '' ? bare : bare.replaceAll(apiKey, '(the API key)')
   }
 
   close(): void {
@@ -64,8 +65,9 @@ export class Http {
   private async exchange(request: Request, signal: AbortSignal | null): Promise<Answer> {
     // Loaded by the aggregator when it calls, not by every command.
     const undici = await import('undici')
-    this.agent ??= new undici.Agent({
+    this.agent ??= new undici.EnvHttpProxyAgent({
       connect: { timeout: COMET_CONNECT_MS }, headersTimeout: COMET_ANSWER_MS, bodyTimeout: COMET_ANSWER_MS,
+      ...proxies(process.env),
     })
     const { server, apiKey } = this.options
     const headers: Record<string, string> = {
@@ -83,6 +85,12 @@ export class Http {
     const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX))
     return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
   }
+}
+
+/** In either case, as everybody writes them; one that is set to nothing does not count. */
+function proxies(env: NodeJS.ProcessEnv): Record<'httpProxy' | 'httpsProxy' | 'noProxy', string> {
+  const of = (name: string): string => env[name.toLowerCase()] || env[name] || ''
+  return { httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy: of('NO_PROXY') }
 }
 
 /** As much as an answer of these calls may have. */
