@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { ledgerPath, readEndpoint, readStatus } from '../../lib/backend/local.ts'
+import { ledgerPath, readEndpoint } from '../../lib/backend/local.ts'
 import { openSqlite } from '../../lib/ledger/sqlite.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 import { CLI, kill, Place, sleep, TRAINER, until } from './harness.ts'
@@ -10,14 +10,8 @@ import { nameOf } from './value.js'
 
 /** However long the machine takes for what happens meanwhile, ranks log until they are told to stop. */
 const SHARED: Job = { shared: true, metrics: 2, steps: 1e9, rate: 100, endless: true }
-/** A limit that only a hang reaches, on a busy machine too. */
-const TIME_MS = 300_000
 
-/** Read as a file: a process per look would hold up the tests beside. */
-function seen(place: Place): Partial<RunStatus> {
-  const [run] = place.runs()
-  return run === undefined ? {} : readStatus(join(place.dir, run)) ?? {}
-}
+const seen = (place: Place): Partial<RunStatus> => place.picture() ?? {}
 
 /** The agent of the other node has seen that the lock of the run directory reaches it. */
 async function proved(two: TwoHosts): Promise<void> {
@@ -81,7 +75,7 @@ describe.concurrent('rank 0\'s node, the run directory is shared', () => {
     } finally {
       two.dispose()
     }
-  }, TIME_MS)
+  })
 
   it('is stopped for longer than the bound: it keeps the run, and nothing is lost', async () => {
     const two = await begun(SHARED)
@@ -100,7 +94,7 @@ describe.concurrent('rank 0\'s node, the run directory is shared', () => {
     } finally {
       two.dispose()
     }
-  }, TIME_MS)
+  })
 })
 
 describe.concurrent('a run whose nodes are gone', () => {
@@ -120,7 +114,7 @@ describe.concurrent('a run whose nodes are gone', () => {
     } finally {
       two.dispose()
     }
-  }, TIME_MS)
+  })
 })
 
 describe.concurrent('rank 0\'s node is gone for good, nothing is shared', () => {
@@ -172,7 +166,7 @@ describe.concurrent('rank 0\'s node is gone for good, nothing is shared', () => 
     } finally {
       three.dispose()
     }
-  }, TIME_MS)
+  })
 })
 
 describe.concurrent('an aggregator that lost its lock while it was stopped', () => {
@@ -207,5 +201,5 @@ describe.concurrent('an aggregator that lost its lock while it was stopped', () 
     } finally {
       place.dispose()
     }
-  }, TIME_MS)
+  })
 })

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
+import { readStatus } from '../../lib/backend/local.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 
 export const CLI = resolve(import.meta.dirname, '../../dist/cli/main.js')
@@ -141,6 +142,11 @@ export class Place {
   audit = (run = 'latest'): Audit => this.json<Audit>(['audit', run, '--json'])
   status = (run = 'latest'): RunStatus & { reason: string | null } => this.json(['status', run, '--json'])
 
+  /** What the head wrote last, of the newest run, read as a file: to wait for, without a process per look. */
+  picture(run = this.runs().at(-1) ?? '', dir = this.dir): RunStatus | null {
+    return readStatus(join(dir, run))
+  }
+
   runs(): string[] {
     try {
       return readdirSync(this.dir)
@@ -162,7 +168,7 @@ export class Place {
 
   /** One live process of this kind. */
   one(kind: 'agent' | 'aggregator' | 'trainer'): Promise<number> {
-    return until(`a live ${kind}`, 20_000, () => this.processes(kind)[0])
+    return until(`a live ${kind}`, 60_000, () => this.processes(kind)[0])
   }
 
   shmFiles(): string[] {

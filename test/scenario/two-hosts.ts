@@ -104,8 +104,8 @@ export class TwoHosts {
   /** The run ended well with every point of all ranks; the books agree. */
   async expectWhole(dir = this.place.dir): Promise<void> {
     const args = ['--dir', dir]
-    await until('the end of the run', 60_000, () =>
-      this.place.json<{ state: string }>(['status', 'latest', '--json', ...args]).state === 'ended')
+    const run = readdirSync(dir).filter((name) => /^\d/.test(name)).sort().at(-1)
+    await until('the end of the run', 60_000, () => this.place.picture(run, dir)?.state === 'ended')
     const status = this.place.json<Record<string, unknown>>(['status', 'latest', '--json', ...args])
     expect(status, JSON.stringify(status)).toMatchObject({ status: 'finished', ranks: 4 })
     this.expectPoints([0, 1, 2, 3], dir)
