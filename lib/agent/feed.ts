@@ -37,7 +37,8 @@ export class Feed implements RecordSink {
    * all of it, only that node can say.
    */
   readonly #isPart: boolean
-  readonly #isForeign: boolean
+  /** Of another node, whose agent may be at work on the same files. */
+  readonly isForeign: boolean
   readonly #builder: BatchBuilder
   #layoutNames = 0
   #holeAt = -Infinity
@@ -55,7 +56,7 @@ export class Feed implements RecordSink {
     this.reader = reader
     this.shelf = shelf
     this.departure = shelf.facts?.departure ?? null
-    this.#isForeign = isForeign
+    this.isForeign = isForeign
     this.#isPart = isForeign && reader === null && this.departure === null
     this.#builder = new BatchBuilder(origin.instance)
   }
@@ -88,8 +89,7 @@ export class Feed implements RecordSink {
   joined(run: string): void {
     if (this.reader?.runId() === null) this.reader.setRun(run)
     try {
-      // Another node's agent may be at work on its own files.
-      if (!this.#isForeign) this.shelf.joined(run)
+      if (!this.isForeign) this.shelf.joined(run)
     } catch {
       // A full disk: the journal says it, and so does each later file.
     }

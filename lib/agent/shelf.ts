@@ -3,9 +3,10 @@
  * Invariant: units are in seq order; `last` is the last seq that is on disk, 0 for none.
  */
 import {
-  closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync,
+  closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync, statSync, writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { errnoOf } from '../errors.ts'
 import { openOwn } from '../files.ts'
 import { syncDirectory } from '../ledger/durable.ts'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
@@ -27,9 +28,12 @@ export interface ShelfSpool {
 }
 
 export interface ShelfFile {
-  readonly path: string
+  path: string
   bytes: number
 }
+
+/** At the end of the name of a file that another node's agent is about to delete. */
+const TAKEN = '.taken'
 
 /** Where a unit lies; its body is read when it is sent. */
 export interface StoredUnit {
@@ -149,10 +153,13 @@ export class Shelf {
     }
   }
 
-  /** Deletes everything: the END of the instance is durable at the head. */
-  remove(): void {
+  /**
+   * Deletes everything: the END of the instance is durable at the head. `isForeign`: its own node's agent may
+   * be at work on it; what that has appended meanwhile stays.
+   */
+  remove(isForeign: boolean): void {
     this.close()
-    for (const file of [...this.#files]) this.#delete(file)
+    for (const file of [...this.#files]) if (!isForeign || taken(file)) this.#delete(file)
     this.#units = []
     this.#spool.forget(this.origin.instance)
   }
@@ -197,6 +204,8 @@ export class Shelf {
     try {
       for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
       fsyncSync(fd)
+      // Another node's agent has taken the name away, and deletes it without a further look.
+      statSync(file.path)
     } catch (error) {
       // A part of it may be there: cut it off. After a failed fsync nobody knows what the file holds: never
       // append again.
@@ -207,4 +216,27 @@ export class Shelf {
     file.bytes += bytes.length
     this.#spool.bytes += bytes.length
   }
+}
+
+/**
+ * Takes its name away, and only then looks whether it has grown: its agent looks in the other order, so that
+ * an append is either seen here or fails there. False: it has grown.
+ */
+function taken(file: ShelfFile): boolean {
+  const { path, bytes } = file
+  if (path.endsWith(TAKEN)) return true
+  try {
+    renameSync(path, path + TAKEN)
+  } catch (error) {
+    // Its own agent has delivered it too.
+    if (errnoOf(error) === 'ENOENT') return true
+    throw error
+  }
+  // Opened, as another node's size is seen late without that.
+  const fd = openOwn(path + TAKEN, 'r')
+  const { size } = fstatSync(fd)
+  closeSync(fd)
+  if (size !== bytes) renameSync(path + TAKEN, path)
+  else file.path += TAKEN
+  return size === bytes
 }

@@ -22,7 +22,8 @@ import {
 import type { Notes } from './notes.ts'
 import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
 
-const FILE = /^([0-9a-f]{32})\.(\d+)\.spool$/
+/** `.taken`: another node's agent died while it deleted it (shelf.ts). */
+const FILE = /^([0-9a-f]{32})\.(\d+)\.spool(?:\.taken)?$/
 
 export interface SpoolOptions {
   /** Directories to try, best first; the spool of a meeting is a directory below. */
