@@ -51,6 +51,8 @@ export class Uplink {
   #beatAt = 0
   /** The present connection was welcomed. */
   #served = false
+  /** HELLOs of the present connection that have no WELCOME yet, by their `sentAt`. */
+  readonly #asked = new Set<number>()
 
   constructor(options: UplinkOptions) {
     this.#options = options
@@ -172,6 +174,7 @@ export class Uplink {
         onUp: () => {
           if (!current()) return
           this.#clock.reset()
+          this.#asked.clear()
           this.#do({ type: 'up', far: target.secretFile !== null })
         },
         onFrame: (frame) => { if (current()) this.#hear(frame) },
@@ -204,6 +207,8 @@ export class Uplink {
   }
 
   #welcome(body: Welcome, term: number): void {
+    // That of another run of this meeting would make its ledger and term ours.
+    if (!this.#asked.delete(body.sentAt)) return
     this.#clock.sample(body.sentAt, body.now, wallMs())
     if (this.#target !== null) this.#options.seeker.won(this.#target)
     this.#served = true
@@ -216,9 +221,12 @@ export class Uplink {
 
   #hello(instances: readonly { instance: InstanceId; ledger: string | null }[]): void {
     const { run, meeting, feeds } = this.#options
+    let sentAt = wallMs()
+    while (this.#asked.has(sentAt)) sentAt++
+    this.#asked.add(sentAt)
     this.#send('HELLO', {
       agent: this.#agent, host: hostname(), pid: process.pid, run, meeting, protocol: PROTOCOL_VERSION,
-      sentAt: wallMs(), ...this.#offset(),
+      sentAt, ...this.#offset(),
       instances: instances.flatMap(({ instance, ledger }) => {
         const feed = feeds.get(instance)
         if (!feed) return []
