@@ -24,16 +24,23 @@ const directories = (): string[] =>
     return dir
   })
 
+/** A COMMAND that holds its key until `place.stop()`, however slow the machine is, and then does this. */
+const holding = (then: string): string[] =>
+  ['/bin/sh', '-c', `while [ ! -e ${place.root}/stop ]; do sleep 0.1; done; ${then}`]
+
 describe('two jobs with one key at once, from different directories', () => {
   it.each(Array.from({ length: ROUNDS }, (_, round) => SEED + round))(
     'exactly one holds it; the other exits 75 before COMMAND starts and names the holder (seed %i)',
     async () => {
       place = new Place()
       const [a, b] = directories()
-      const command = ['/bin/sh', '-c', `echo started >> ${place.root}/started; sleep 1`]
-      const jobs = await Promise.all(
-        [a!, b!].map((cwd) => place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd)),
-      )
+      const started = `echo started >> ${place.root}/started; exec "$@"`
+      const command = ['/bin/sh', '-c', started, 'sh', ...holding('true')]
+      const both = [a!, b!].map((cwd) =>
+        place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd))
+      await Promise.race(both)
+      place.stop()
+      const jobs = await Promise.all(both)
       expect(jobs.map((done) => done.code).sort()).toEqual([0, 75])
       const winner = jobs.find((done) => done.code === 0)!
       const loser = jobs.find((done) => done.code === 75)!
@@ -49,25 +56,28 @@ describe('two jobs with one key at once, from different directories', () => {
 
   it('wait delays COMMAND until the holder has ended', async () => {
     place = new Place()
-    const first = place.start(job([], ['/bin/sh', '-c', `sleep 2; echo first >> ${place.root}/order`]))
+    const first = place.start(job([], holding(`echo first >> ${place.root}/order`)))
     await until('the first run', 60_000, () => place.runs().length === 1)
-    const second = await place.run(
+    const waiting = place.start(
       job(['--on-collision', 'wait'], ['/bin/sh', '-c', `echo second >> ${place.root}/order`]),
     )
+    await until('the wait', 60_000, () => waiting.stderr().includes('waiting for key shared'))
+    place.stop()
+    const second = await waiting.ended
     expect((await first.ended).code).toBe(0)
     expect(second.code, second.stderr).toBe(0)
-    expect(second.stderr).toMatch(/waiting for key shared/)
     expect(readFileSync(join(place.root, 'order'), 'utf8')).toBe('first\nsecond\n')
     expect(place.status()).toMatchObject({ key: 'shared', status: 'finished' })
   })
 
   it('rename appends -2', async () => {
     place = new Place()
-    const first = place.start(job([], ['/bin/sleep', '2']))
+    const first = place.start(job([], holding('true')))
     await until('the first run', 60_000, () => place.runs().length === 1)
     const second = await place.run(job(['--on-collision', 'rename']), env)
     expect(second.code, second.stderr).toBe(0)
     expect(place.status()).toMatchObject({ key: 'shared-2', status: 'finished' })
+    place.stop()
     expect((await first.ended).code).toBe(0)
   })
 

@@ -45,7 +45,7 @@ describe('doctor while a job runs', () => {
 
   it('on another node is led by the signpost to the head; the nodes\' metrics align', async () => {
     two = await TwoHosts.make({
-      shared: false, metrics: 1, steps: 1000, rate: 100, env: { RANKZERO_SYSTEM_METRICS: '2s' },
+      shared: false, metrics: 1, steps: 0, rate: 100, endless: true, env: { RANKZERO_SYSTEM_METRICS: '2s' },
     })
     two.start(0, 0)
     two.start(1, 2)
@@ -61,6 +61,8 @@ describe('doctor while a job runs', () => {
     const found = head.asked.find(({ answer }) => answer === 'signpost')!
     expect(found).toMatchObject({ name: job.net.name(0), head: expect.stringMatching(/:\d+$/) })
     expect(Math.abs(found.offsetMs!)).toBeLessThan(500)
+    await until('metrics of both nodes', 60_000, () => (job.place.picture()?.nodes?.length ?? 0) === 2)
+    job.place.stop()
     await job.finished()
     await job.expectWhole()
     const points = job.place.points('latest', '--metric', 'sys/cpu')

@@ -3,7 +3,9 @@
  * the built command line, seeded instants, and the oracle's reading of what came out.
  */
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import {
+  existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
@@ -141,6 +143,21 @@ export class Place {
   points = (run = 'latest', ...args: string[]): Point[] => this.lines<Point>([run, '--points', ...args])
   audit = (run = 'latest'): Audit => this.json<Audit>(['audit', run, '--json'])
   status = (run = 'latest'): RunStatus & { reason: string | null } => this.json(['status', run, '--json'])
+
+  /** For a trainer that logs until `stop`: whatever happens meanwhile, no machine is too slow for it. */
+  get endless(): NodeJS.ProcessEnv {
+    return { T_STEPS: '1e9', T_STOP: join(this.root, 'stop'), T_TRUTH: join(this.root, 'truth') }
+  }
+
+  stop(): void {
+    writeFileSync(this.endless['T_STOP']!, '')
+  }
+
+  /** Steps that a rank with T_TRUTH has logged. */
+  steps(rank: number): number {
+    const file = join(this.root, `truth.${rank}`)
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0
+  }
 
   /** What the head wrote last, of the newest run, read as a file: to wait for, without a process per look. */
   picture(run = this.runs().at(-1) ?? '', dir = this.dir): RunStatus | null {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { kill, ROUNDS, sleep, until } from './harness.ts'
@@ -102,7 +103,7 @@ describe('rank 0 on another host than MASTER_ADDR', () => {
 
 describe('a third host', () => {
   it.each(['no secret', 'another secret'])('with %s gets nothing in', async (which) => {
-    two = await TwoHosts.make({ ...NOTHING, steps: 1200 }, 3)
+    two = await TwoHosts.make({ ...NOTHING, endless: true }, 3)
     two.start(0, 0)
     two.start(1, 2)
     await sleep(2000)
@@ -111,6 +112,12 @@ describe('a third host', () => {
     const env = two.envOf(2, which === 'no secret' ? null : wrong)
     const strangers = two.start(2, 2, env, join(two.place.root, 'strange'))
     two.ranks.splice(-2)
+    const logs = (rank: number): boolean => existsSync(join(two.place.root, `strange.${rank}`))
+    await until('strangers that log', 60_000, () => [2, 3].every(logs))
+    const { place } = two
+    if (which === 'another secret') await until('a knock', 60_000, () => (place.picture()?.denied ?? 0) > 0)
+    else await sleep(3000)
+    place.stop()
     await two.finished()
     for (const { child } of strangers) kill(child.pid)
     await two.expectWhole()

@@ -16,7 +16,7 @@ export interface Job {
   steps: number
   rate: number
   env?: NodeJS.ProcessEnv
-  /** Steps go on until `stop()`. */
+  /** Steps go on until `place.stop()`. */
   endless?: true
   /** World size; default 4. */
   ranks?: number
@@ -75,8 +75,8 @@ export class TwoHosts {
       ...env, RANK: String(first + local), WORLD_SIZE: String(this.job.ranks ?? 4),
       LOCAL_RANK: String(local), LOCAL_WORLD_SIZE: String(PER_HOST),
       MASTER_ADDR: this.net.name(0), MASTER_PORT: '29511',
-      ...this.job.endless === undefined ? {} : { T_STOP: this.#stop },
-      T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: String(rate), T_TRUTH: truth,
+      T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: String(rate),
+      ...this.job.endless === undefined ? {} : this.place.endless, T_TRUTH: truth,
     }))
     this.ranks.push(...started)
     return started
@@ -84,15 +84,6 @@ export class TwoHosts {
 
   get truth(): string {
     return join(this.place.root, 'truth')
-  }
-
-  get #stop(): string {
-    return join(this.place.root, 'stop')
-  }
-
-  /** An endless job comes to its end. */
-  stop(): void {
-    writeFileSync(this.#stop, '')
   }
 
   async finished(): Promise<Ended[]> {
