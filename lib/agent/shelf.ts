@@ -3,7 +3,8 @@
  * Invariant: units are in seq order; `last` is the last seq that is on disk, 0 for none.
  */
 import {
-  closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync, statSync, writeSync,
+  closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync,
+  statSync, writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errnoOf } from '../errors.ts'
@@ -57,6 +58,8 @@ export class Shelf {
   #next = 1
   /** The file that is appended to: only ever one that this agent made, so a torn tail is never continued. */
   #open: { file: ShelfFile; fd: number } | null = null
+  /** Of an agent before this one, which may have died before its fsync. */
+  #unsynced: ShelfFile[] = []
 
   constructor(origin: Origin, spool: ShelfSpool) {
     this.origin = origin
@@ -75,6 +78,7 @@ export class Shelf {
     for (const layout of layouts) this.layouts.set(layout.id, layout)
     this.facts = facts
     this.#files.push(...files)
+    this.#unsynced.push(...files)
     this.#units = [...this.#units, ...units].sort((a, b) => a.first - b.first)
     for (const { path, bytes } of files) {
       this.#next = Math.max(this.#next, Number(basename(path).split('.')[1]) + 1)
@@ -87,6 +91,7 @@ export class Shelf {
    */
   append(units: readonly Unit[], facts: FactsBody): void {
     const { instance } = this.origin
+    this.settle()
     const { file, fd } = this.#writable()
     const parts: Uint8Array[] = []
     const placed: StoredUnit[] = []
@@ -104,6 +109,21 @@ export class Shelf {
     this.#write(fd, file, Buffer.concat(parts))
     this.#units.push(...placed)
     this.facts = facts
+  }
+
+  /** After this, all that was found here is on disk. @throws the system's error. */
+  settle(): void {
+    for (; this.#unsynced.length > 0; this.#unsynced.pop()) {
+      const { path } = this.#unsynced.at(-1)!
+      // Gone when another node's agent has delivered it.
+      if (!existsSync(path)) continue
+      const fd = openOwn(path, 'r')
+      try {
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+    }
   }
 
   /**
@@ -149,17 +169,19 @@ export class Shelf {
     if (this.#units.length === 0 || this.first > seq) return
     this.#units = this.#units.filter((unit) => unit.last > seq)
     for (const file of keepFacts ? this.#files.slice(0, -1) : this.#files) {
-      if (!this.#units.some((unit) => unit.file === file)) this.#delete(file)
+      if (!this.#holds(file)) this.#delete(file)
     }
   }
 
   /**
    * Deletes everything: the END of the instance is durable at the head. `isForeign`: its own node's agent may
-   * be at work on it; what that has appended meanwhile stays.
+   * be at work on it; what that has appended meanwhile stays, and what was not delivered.
    */
   remove(isForeign: boolean): void {
     this.close()
-    for (const file of [...this.#files]) if (!isForeign || taken(file)) this.#delete(file)
+    for (const file of [...this.#files]) {
+      if (!isForeign || (!this.#holds(file) && taken(file))) this.#delete(file)
+    }
     this.#units = []
     this.#spool.forget(this.origin.instance)
   }
@@ -167,6 +189,11 @@ export class Shelf {
   close(): void {
     if (this.#open) closeSync(this.#open.fd)
     this.#open = null
+  }
+
+  /** Something that is not acknowledged. */
+  #holds(file: ShelfFile): boolean {
+    return this.#units.some((unit) => unit.file === file)
   }
 
   #delete(file: ShelfFile): void {

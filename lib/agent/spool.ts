@@ -3,9 +3,9 @@
  * nothing.
  *
  * In: units of one instance in seq order. Out: the same units later, or after a restart of the agent.
- * Invariants: `append` returns only after fsync, so the journal may then be trimmed; an append that fails
- * leaves the file as it was; what does not pass its check is never handed out; a file goes when all of it is
- * acknowledged.
+ * Invariants: `append` and `settle` return only after fsync, so the journal may then be trimmed; an append
+ * that fails leaves the file as it was; what does not pass its check is never handed out; a file goes when
+ * all of it is acknowledged.
  * It does not decide when to spool (drain.ts) and never makes a run directory.
  */
 import { readdirSync, rmdirSync } from 'node:fs'

@@ -244,7 +244,7 @@ export class Uplink {
     if (!feed || !last) return
     const { logged, lost, refused } = feed.counters()
     const { seq, departure, at } = last
-    const estimated = feed.isPart ? { estimated: true } : {}
+    const estimated = feed.isPart(seq) ? { estimated: true } : {}
     this.#send('END', { instance, seq, logged, lost, refused, departure, at, ...estimated })
   }
 

@@ -218,9 +218,14 @@ describe('spool', () => {
     own.append([batch(origin.instance, 1, 3)], facts(3))
     const elsewhere = spoolAt(at).spool.recover(null)[0]!
     own.append([batch(origin.instance, 4, 2)], facts(5))
+    elsewhere.acked(3, true)
     elsewhere.remove(true)
     const rest = spoolAt(at).spool.recover(null)[0]!
     expect(rest.covering(4)).toMatchObject({ first: 4, last: 5 })
+    rest.acked(3, true)
+    rest.remove(true)
+    expect(spoolAt(at).spool.recover(null)[0]).toMatchObject({ last: 5 })
+    rest.acked(5, true)
     rest.remove(true)
     expect(spoolAt(at).spool.recover(null)).toEqual([])
     // Its own agent learns of that by its next append, and has it then in a file that is there.
@@ -240,6 +245,7 @@ describe('spool', () => {
     found.append([batch(origin.instance, 4, 1)], facts(4))
     const elsewhere = spoolAt(at).spool.recover(null)[0]!
     expect(elsewhere).toMatchObject({ first: 1, last: 4 })
+    elsewhere.acked(4, true)
     elsewhere.remove(true)
     expect(spoolAt(at).spool.recover(null)).toEqual([])
   })

@@ -127,7 +127,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'trim before the spool is synced', file: 'lib/agent/shelf.ts',
-    find: '      fsyncSync(fd)\n    } catch (error) {', replace: '    } catch (error) {',
+    find: '      fsyncSync(fd)\n      // Another', replace: '      // Another',
     laws: [TRIM], knobs: ['small-journal', 'term', 'kill-aggregator'],
   },
   {
@@ -232,7 +232,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: "another node's spool is taken for all of it", file: 'lib/agent/feed.ts',
-    find: 'this.#isPart = isForeign && reader === null', replace: 'this.#isPart = false && isForeign',
+    find: 'return this.isForeign && (facts === null', replace: 'return false && (facts === null',
     laws: [END, ONCE], knobs: ['term', 'kill-aggregator', 'short-reads'],
   },
   {

@@ -36,4 +36,12 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 768, knobs: ['ghost', 'elastic', 'disk-full'],
     was: 'an agent took an old WELCOME of the run before for its own, with its ledger and term',
   },
+  {
+    seed: 6_017_847, knobs: KNOBS,
+    was: "sync on one node gave up records that lay in another spool directory of a node's own",
+  },
+  {
+    seed: 6_020_292, knobs: KNOBS,
+    was: 'an agent trimmed a journal to what one before it had written to the spool and not synced',
+  },
 ]

@@ -201,6 +201,10 @@ function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit
   // The picture is not synced: what the power left of it is nobody's promise.
   if (losesPower(plan)) return
   const picture = JSON.parse(found.bytes.toString('utf8', 0, found.size)) as RunStatus
+  // Killed when the end was durable, and before it was painted: nobody comes after to paint it.
+  const heads = [...world.processes.values()].filter(({ role }) => role === 'aggregator')
+  const killed = heads.some(({ signal }) => signal !== null)
+  if (picture.endedAt === null && killed) return
   const sum = (field: 'logged' | 'admitted' | 'lost'): number =>
     books.ranks.filter(({ rank }) => rank >= 0).reduce((total, one) => total + one[field], 0)
   for (const field of ['logged', 'admitted', 'lost'] as const) {
