@@ -369,6 +369,7 @@ export class Laws {
 
   delivered(path: string, text: string): void {
     const dir = path.slice(0, path.lastIndexOf('/'))
-    this.delivery.take(dir, text, this.ledgers.find((file) => file.path.startsWith(`${dir}/`)))
+    const ledger = this.ledgers.find((file) => file.path.startsWith(`${dir}/`))
+    this.delivery.take(dir, text, ledger, this.world.current?.leaseLost === true)
   }
 }
