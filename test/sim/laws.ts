@@ -58,7 +58,7 @@ export class Laws {
     this.world = world
     this.keys = new KeyLaw(this, world)
     world.whenShmGoes = (shm) => {
-      for (const one of shm.objects.values()) this.gone.add(one as Journal)
+      for (const one of shm.objects.values()) this.gone.set(one as Journal, this.safe(one as Journal))
     }
   }
 
@@ -303,8 +303,8 @@ export class Laws {
 
   // --- journal
 
-  /** Journals that went with the power of their node: nobody can deliver what was not safe. */
-  readonly gone = new Set<Journal>()
+  /** Journals that went with the power of their node, and the last seq that was safe by then. */
+  readonly gone = new Map<Journal, number>()
 
   /** Only what a ledger or a synced spool has may go. */
   trimmed(journal: Journal, seq: number): void {

@@ -33,7 +33,9 @@ const broken = (law: string, message: string): never => { throw new Violation(la
 export function judge(scenario: Scenario): void {
   const { laws, jobs } = scenario
   const contents = new Map(laws.ledgers.map((file) => [file, contentsOf(file)]))
-  for (const journal of laws.journals.values()) everyRecordOnce(journal, contents, laws.gone.has(journal))
+  for (const journal of laws.journals.values()) {
+    everyRecordOnce(journal, contents, laws.gone.get(journal) ?? Infinity)
+  }
   for (const [file, content] of contents) {
     if (file.entries.length === 0) continue
     const books = booksOf(file)
@@ -79,7 +81,7 @@ function contentsOf(file: LedgerFile): Contents {
 
 /** In one ledger and once, up to the last; what is not there went with its node, or is said to be lost. */
 function everyRecordOnce(
-  journal: Journal, contents: ReadonlyMap<LedgerFile, Contents>, gone: boolean,
+  journal: Journal, contents: ReadonlyMap<LedgerFile, Contents>, safe: number,
 ): void {
   const { instance, seq } = journal.sender
   const ranges = [...contents.values()].flatMap((content) => content.ranges.get(instance) ?? [])
@@ -88,15 +90,15 @@ function everyRecordOnce(
   for (const { first, last, kind, file } of ranges) {
     if (first < next) broken('every point once', `${instance}: ${first}-${last} of ${file.path} came before`)
     if (first > next) broken('every point once', `${instance}: records ${next}-${first - 1} are missing`)
-    if (kind === 'skip') allowed(journal, first, last)
+    if (kind === 'skip') allowed(journal, first, Math.min(last, safe))
     next = last + 1
   }
-  if (next <= seq && !gone) {
+  if (next <= seq && safe === Infinity) {
     broken('every point once', `${instance} wrote ${seq} records, the ledgers have ${next - 1}`)
   }
 }
 
-/** Only damage, or the loss of unsynced bytes, is a reason to give records up. */
+/** Only damage, or going with the power before it was safe, is a reason to give records up. */
 function allowed(journal: Journal, first: number, last: number): void {
   for (let seq = first; seq <= last; seq++) {
     if (journal.damaged.has(seq)) continue
