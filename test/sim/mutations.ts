@@ -5,11 +5,16 @@
  */
 import type { Knob } from './knobs.ts'
 
-export interface Mutation {
-  what: string
+interface Piece {
   file: string
   find: string
   replace: string
+}
+
+export interface Mutation extends Piece {
+  what: string
+  /** What stands behind the first one and does the same. */
+  also?: Piece
   laws: readonly string[]
   knobs: readonly Knob[]
 }
@@ -100,6 +105,10 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a welcome of a lower term is accepted', file: 'lib/agent/core-uplink.ts',
     find: 'if (body.ledger === this.#ledger && term < this.#term) {', replace: 'if (term < 0) {',
+    also: {
+      file: 'lib/agent/uplink.ts',
+      find: 'if (!this.#asked.delete(body.sentAt)) return', replace: 'this.#asked.delete(body.sentAt)',
+    },
     laws: [TERM], knobs: ['ghost', 'kill-aggregator', 'reset', 'kill-trainer', 'replay'],
   },
   {
@@ -219,7 +228,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a run is minted anew for what another one has in part', file: 'lib/agent/feed.ts',
-    find: '      if (!this.#isForeign) this.shelf.joined(run)\n    } catch {\n'
+    find: '      if (!this.isForeign) this.shelf.joined(run)\n    } catch {\n'
       + '      // A full disk: the journal says it, and so does each later file.\n    }\n'
       + '    this.origin.run ??= run\n',
     replace: '    } catch {}\n',
