@@ -1,5 +1,5 @@
 /** A disk that hangs, at the start, in mid-run and at the end: run directory, locks, HOME, journals. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { DAEMON_READY_MS, DISK_ANSWER_MS, LOGGER_TICK_MS } from '../../lib/limits.ts'
@@ -49,9 +49,6 @@ async function running(place: Place, env: NodeJS.ProcessEnv, ...options: string[
   await until('a trainer that logs', 60_000, () => existsSync(join(place.root, 'truth.0')))
   return started
 }
-
-const stepsOf = (place: Place): number =>
-  readFileSync(join(place.root, 'truth.0'), 'utf8').trim().split('\n').length
 
 describe('a disk that hangs before the start', () => {
   it('COMMAND runs all the same, and we leave soon after it', () => each((what) =>
@@ -108,8 +105,8 @@ describe('a disk that hangs in mid-run', () => {
     withDisk(what, async (place, disk, env) => {
       const started = await running(place, env, '--nproc', '1')
       await disk.hang()
-      const before = stepsOf(place)
-      await until('more steps', SLACK_MS, () => stepsOf(place) > before + 200)
+      const before = place.steps(0)
+      await until('more steps', SLACK_MS, () => place.steps(0) > before + 200)
       started.child.kill('SIGTERM')
       const done = await endedWithin(started, LOGGER_TICK_MS + 3 * EXIT_MS + SLACK_MS)
       expect(done.code, done.stderr).toBe(143)
