@@ -118,7 +118,8 @@ describe('two jobs with one key at once, from different directories', () => {
 describe('a key that init() names and another run holds', () => {
   it('refuses the session, not the training: the data stays local, sync --key delivers it', async () => {
     place = new Place()
-    const holder = place.start([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine', T_STEPS: '2000' })
+    const held = { ...env, ...place.endless, T_INIT_KEY: 'mine' }
+    const holder = place.start([process.execPath, TRAINER], held)
     await until('the holder', 60_000, () => place.runs().length === 1 && place.picture()?.key === 'mine')
     const [first] = place.runs()
     const second = await place.run([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine' })
@@ -132,6 +133,7 @@ describe('a key that init() names and another run holds', () => {
     const delivered = { key: 'other', reason: null, state: 'ended', status: 'finished' }
     expect(place.status(refused)).toMatchObject(delivered)
     expect(place.points(refused).length).toBe(40)
+    place.stop()
     expect((await holder.ended).code).toBe(0)
   })
 })
