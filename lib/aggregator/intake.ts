@@ -100,14 +100,14 @@ export class Intake {
     else if (frame.type === 'SKIP') this.skip(frame.body, now, reply)
     else if (frame.type === 'END') this.end(frame.body, now, reply)
     else if (frame.type === 'BEAT' && 'instances' in frame.body) {
-      const { instances, agent, offset, denied } = frame.body
-      this.state.heard(instances, now)
+      const { instances, agent, offset, denied, sentAt } = frame.body
+      this.state.heard(instances, now, sentAt)
       const known = this.agents.get(agent ?? '')
       if (known !== undefined) {
         known.offsetMs = offset ?? known.offsetMs
         known.denied = denied ?? known.denied
       }
-      reply('BEAT', { sentAt: frame.body.sentAt, now, state: this.served.state() })
+      reply('BEAT', { sentAt, now, state: this.served.state() })
     }
   }
 
@@ -123,7 +123,7 @@ export class Intake {
     }
     // Only a question: what our clock says, or whether we are the head.
     if (hello.instances.length === 0) return this.welcome(hello, now, new Map(), reply)
-    const { agent, host, pid, offset } = hello
+    const { agent, host, pid, offset, blur } = hello
     const known = this.agents.get(agent)
     const { denied = 0 } = known ?? {}
     this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied, helloAt: now })
@@ -134,8 +134,8 @@ export class Intake {
         refused.set(origin.instance, why)
         continue
       }
-      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger, offset, layouts }))
-        this.committer.push(note)
+      const known = { ledgerBefore: ledger, offset, blur, layouts }
+      for (const note of this.state.join(origin, first, now, known)) this.committer.push(note)
     }
     this.committer.barrier(() => this.welcome(hello, now, refused, reply))
   }
