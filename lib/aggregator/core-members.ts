@@ -28,9 +28,17 @@ export class Members {
   private newest: Member | null = null
   /** Per boot of a node: lives that share a clock must share its correction. */
   private readonly clocks = new Map<string, Clock>()
+  private host: string | null = null
 
   get(instance: string): Member | undefined {
     return this.byInstance.get(instance)
+  }
+
+  /** The aggregator's host: what is known by the clock of another cannot be bettered by that of this one. */
+  servedBy(host: string): void {
+    if (host === this.host) return
+    this.host = host
+    for (const clock of this.clocks.values()) clock.fixed = true
   }
 
   /** null when it is known already: two HELLOs may share a commit. */
@@ -115,9 +123,9 @@ export class Members {
 
   /** That of the first HELLO of its boot, or of a later one that knows it better. */
   private clock({ origin: { bootId }, offset, blur = 0 }: Notes['joined']): Clock {
-    const known = this.clocks.get(bootId) ?? { offset, blur, members: [] }
+    const known = this.clocks.get(bootId) ?? { offset, blur, fixed: false, members: [] }
     this.clocks.set(bootId, known)
-    if (blur < known.blur && keepsOrder(known, offset)) known.blur = blur
+    if (!known.fixed && blur < known.blur && keepsOrder(known, offset)) known.blur = blur
     return known
   }
 

@@ -175,6 +175,8 @@ export interface Soft {
 export interface Clock {
   offset: number
   blur: number
+  /** The head whose clock it is about is on another host now. */
+  fixed: boolean
   members: Member[]
 }
 

@@ -96,7 +96,9 @@ export class State {
       case 'term': {
         const { term, host } = body as Notes['term']
         this.term = term
-        if (host !== undefined) this.heads.add(host)
+        if (host === undefined) return
+        this.heads.add(host)
+        this.roster.servedBy(host)
       }
     }
   }

@@ -36,6 +36,8 @@ const WIRE = 'no gap on the wire'
 const SAME = 'the same batch, the same bytes'
 const TRACKER = 'the tracker has the rows'
 const COUNTED = 'a repeat is counted first'
+const ASKED = 'a clock is asked for first'
+const ORDER = 'lives are in order'
 const SETTLED = 'the older life is settled first'
 
 const OUTBOX = 'lib/session/core-outbox.ts'
@@ -248,6 +250,15 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'a key rests by the wall clock alone', file: 'lib/lock/key.ts',
     find: 'wallMs() - beat >= KEY_FREE_MS || now', replace: 'wallMs() - beat >= KEY_FREE_MS || -now',
     laws: [LIVE, ONCE], knobs: ['clock-jump', 'kill-aggregator', 'second-run'],
+  },
+  {
+    what: "a slow answer is taken for the head's clock", file: 'lib/agent/core-uplink.ts',
+    find: 'answer.trip > CLOCK_TRIP_MS', replace: 'answer.trip < 0',
+    laws: [ASKED], knobs: ['delay', 'replay'],
+  },
+  {
+    what: 'how far a clock may be off is not told', file: 'lib/aggregator/intake.ts',
+    find: 'offset, blur, layouts }', replace: 'offset, layouts }', laws: [ORDER], knobs: ['delay', 'replay'],
   },
   {
     what: 'a younger life is announced before the older is settled', file: 'lib/agent/core-uplink.ts',
