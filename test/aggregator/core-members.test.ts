@@ -52,7 +52,7 @@ describe('the lives of a rank', () => {
     const desk = new Desk()
     const [a, b, c, d] = [
       life('a', 1000), life('b', 2000, { bootId: 'there' }), life('c', 5000, { bootId: 'there' }),
-      life('d', 3000),
+      life('d', 4500),
     ]
     joins(desk, a, 0)
     desk.end(a)
@@ -61,8 +61,9 @@ describe('the lives of a rank', () => {
     joins(desk, c, -900, 10)
     desk.end(c)
     joins(desk, d, 0)
-    // b began at 1100, and c, with the better offset, at 4100.
-    expect(attempts(desk)).toEqual({ a: 1, b: 2, c: 4, d: 3 })
+    // By the better offset b began at 1100, and c at 4100.
+    expect(attempts(desk)).toEqual({ a: 1, b: 2, c: 3, d: 4 })
+    expect(attempts(desk.restart())).toEqual(attempts(desk))
 
     const stubborn = new Desk()
     for (const [one, offset, blur] of [[a, 0, 0], [b, 900, 950]] as const) {
@@ -72,8 +73,8 @@ describe('the lives of a rank', () => {
     joins(stubborn, c, -1500, 10)
     stubborn.end(c)
     joins(stubborn, d, 0)
+    // Else b would have begun at 500.
     expect(attempts(stubborn)).toEqual({ a: 1, b: 2, c: 4, d: 3 })
-    expect(attempts(stubborn.restart())).toEqual(attempts(stubborn))
   })
 
   test('are not moved by what the clock of another host says', () => {
@@ -244,10 +245,12 @@ describe('a rival', () => {
 })
 
 describe('clocks of two nodes', () => {
-  const near = (blur: number): fc.Arbitrary<number> => fc.double({ min: -blur, max: blur, noNaN: true })
+  /** Often as wrong as it may be. */
+  const near = (blur: number): fc.Arbitrary<number> =>
+    fc.oneof(fc.constantFrom(-blur, blur), fc.double({ min: -blur, max: blur, noNaN: true }))
   const node = fc.integer({ min: -5000, max: 5000 }).chain((offset) => fc.integer({ min: 0, max: 3000 })
     .chain((blur) => fc.record({ offset: fc.constant(offset), blur: fc.constant(blur), error: near(blur) })))
-  const ms = fc.integer({ min: 0, max: 4000 })
+  const ms = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 12_000 }))
 
   test('however blurred make no rival of a life that began when the other was over', () => {
     fc.assert(fc.property(node, node, ms, ms, ms, fc.boolean(), fc.boolean(),
