@@ -285,7 +285,9 @@ describe('clocks of two nodes', () => {
       const desk = new Desk()
       const T = 1_700_000_000_000
       const until = T + 2 * (here.blur + there.blur) + RANK_OVERLAP_MS + 2
-      const lives = [life('b', T - here.offset, { bootId: 'here' }), life('a', T - there.offset, { bootId: 'x' })]
+      const lives = [
+        life('b', T - here.offset, { bootId: 'here' }), life('a', T - there.offset, { bootId: 'there' }),
+      ]
       lives.forEach((sender, i) => {
         const { offset, blur, error } = [here, there][i]!
         sender.log({ loss: 1 }, 0, { time: until - offset })
