@@ -109,7 +109,8 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (body.ledger === this.#ledger && term < this.#term) {', replace: 'if (term < 0) {',
     also: {
       file: 'lib/agent/uplink.ts',
-      find: 'if (!this.#asked.delete(body.sentAt)) return', replace: 'this.#asked.delete(body.sentAt)',
+      find: 'const trip = this.#hellos.answer(body.sentAt, monotonicMs())',
+      replace: 'const trip = this.#hellos.answer(body.sentAt, monotonicMs()) ?? 0',
     },
     laws: [TERM], knobs: ['ghost', 'kill-aggregator', 'reset', 'kill-trainer', 'replay'],
   },
