@@ -129,6 +129,8 @@ export const FENCE_LOOK_MS = 1000
  * most, as a restarted rank needs longer to come back; for so long (ms) at most, and after such a pause (ms).
  */
 export const CLOCK_TRIP_MS = 100
+/** How far (ms) the clock of a node that no head has heard may be off: more than any that is kept in step. */
+export const CLOCK_UNKNOWN_MS = 86_400_000
 export const [CLOCK_ASK_MS, CLOCK_ASK_PAUSE_MS] = [2000, 200] as const
 /** Questions for the clock that have no answer yet: beats of 16 s, three times PEER_SILENT_MS. */
 export const TRIPS_MAX = 32

@@ -1,5 +1,5 @@
 import { messageOf, RankzeroError } from '../errors.ts'
-import { CREDIT_BYTES } from '../limits.ts'
+import { CLOCK_UNKNOWN_MS, CREDIT_BYTES } from '../limits.ts'
 import {
   decodeBatch,
   decodeFrame,
@@ -134,7 +134,9 @@ export class Intake {
         refused.set(origin.instance, why)
         continue
       }
-      const known = { ledgerBefore: ledger, offset, blur, layouts }
+      // Of another node's spool: what the agent knows is its own clock.
+      const clock = origin.node === host ? { offset, blur } : { blur: CLOCK_UNKNOWN_MS }
+      const known = { ledgerBefore: ledger, ...clock, layouts }
       for (const note of this.state.join(origin, first, now, known)) this.committer.push(note)
     }
     this.committer.barrier(() => this.welcome(hello, now, refused, reply))

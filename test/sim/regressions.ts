@@ -44,4 +44,8 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 6_020_292, knobs: KNOBS,
     was: 'an agent trimmed a journal to what one before it had written to the spool and not synced',
   },
+  {
+    seed: 101_141, knobs: KNOBS,
+    was: 'lives in a spool of a node that no head had met were taken for as sure in time as those of our own',
+  },
 ]
