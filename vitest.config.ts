@@ -31,8 +31,9 @@ export default defineConfig({
       ...process.env['RANKZERO_TEST_SCALE'] ? [] : SCALE,
     ],
     sequence: { sequencer: LongFirst },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Limits that only a hang reaches, on a busy machine too.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     projects: [
       {
         extends: true,

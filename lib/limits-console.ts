@@ -23,6 +23,8 @@ export const CONSOLE_PARTIAL_MS = 500
 export const CONSOLE_QUEUE_BYTES = MiB
 /** … for at most this long (ms): a reader that stands still must not stop training. */
 export const CONSOLE_STALL_MS = 2000
+/** … or this many times as long, for a file that still takes something: it is to have all that was said. */
+export const CONSOLE_FILE_STALLS = 5
 /** A full terminal or pipe is tried again after this (ms), doubling between the bounds. */
 export const CONSOLE_RETRY_MS_MIN = 1
 export const CONSOLE_RETRY_MS_MAX = 20

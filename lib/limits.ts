@@ -124,6 +124,16 @@ export const ADOPT_AFTER_MS = 15_000
 export const ADOPT_SPREAD_MS = 3000
 /** That lock is looked at this often (ms): on a network file system each look is a round trip. */
 export const FENCE_LOOK_MS = 1000
+/**
+ * Before an instance is announced, a far head's clock is asked for until a round trip takes this long (ms) at
+ * most, as a restarted rank needs longer to come back; for so long (ms) at most, and after such a pause (ms).
+ */
+export const CLOCK_TRIP_MS = 100
+/** How far (ms) the clock of a node that no head has heard may be off: more than any that is kept in step. */
+export const CLOCK_UNKNOWN_MS = 86_400_000
+export const [CLOCK_ASK_MS, CLOCK_ASK_PAUSE_MS] = [2000, 200] as const
+/** Questions for the clock that have no answer yet: beats of 16 s, three times PEER_SILENT_MS. */
+export const TRIPS_MAX = 32
 /** Names that are asked, and addresses of each: more come from a mistake only. */
 export const CANDIDATES_MAX = 8
 export const ADDRESSES_MAX = 8
@@ -139,19 +149,14 @@ export const ACK_STALL_MS = 10_000
 export const REWIND_PAUSE_MS = 500
 /** After a refusal the agent asks again this often (ms): another head may hold the meeting by then. */
 export const REFUSED_RETRY_MS = 10_000
-/**
- * Unacknowledged bytes of one agent, below any credit: 8 ms of round trip at 250 MB/s, and it bounds memory.
- */
+/** Unacknowledged bytes of one agent, below any credit: 8 ms of round trip at 250 MB/s; bounds memory. */
 export const FLIGHT_BYTES_MAX = 2 * MiB
 /**
  * After an owner's death the kernel may need this long (ms) until its parent has reaped it and the status is
  * known; half a second was too short on a machine with eight processes a core.
  */
 export const DEATH_INFO_WAIT_MS = 2000
-/**
- * A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner has
- * gone.
- */
+/** A head that lives but takes nothing (stopped, a slow disk) gets this long (ms) after the last owner. */
 export const HEAD_PATIENCE_MS = 60_000
 /** torchelastic's error.json holds one exception with its stack; a larger file (bytes) is not read. */
 export const ERROR_FILE_BYTES_MAX = 4 * MiB
@@ -179,15 +184,9 @@ export const FRAME_BYTES_MAX = 8 * MiB
 export const CREDIT_BYTES = 8 * MiB
 /** Socket queues, in messages: small, because what is not sent stays in the journal. */
 export const SOCKET_HWM = 64
-/**
- * Queue of the one writer loop of a socket, in messages: for control frames, e.g. the ENDs of a whole node at
- * once.
- */
+/** Queue of a socket's one writer loop, in messages: for control frames, e.g. the ENDs of a whole node. */
 export const WRITER_QUEUE_MAX = 4096
-/**
- * ZMTP heartbeat (ms) and how long a silent connection lives (ms); they see dead connections, never a hung
- * program.
- */
+/** ZMTP heartbeat (ms), and a silent connection's life (ms): they see dead connections, no hung program. */
 export const HEARTBEAT_MS = 1000
 export const HEARTBEAT_TIMEOUT_MS = 4000
 /** A peer that has not shaken hands after this (ms) is closed: a stranger may not hold a place for long. */
@@ -262,7 +261,8 @@ export const HEIR_AFTER_MS = 5000
 export const MEMBER_SILENT_MS = 600_000
 /**
  * Who takes a run over from another node, or for `sync`, closes the members that nobody speaks for after this
- * (ms): an agent that lives says HELLO within 10 s (PEER_SILENT_MS + CONNECT_MS + RECONNECT_MS_MAX).
+ * (ms): an agent that lives says HELLO within 12 s (PEER_SILENT_MS + CONNECT_MS + RECONNECT_MS_MAX +
+ * CLOCK_ASK_MS).
  */
 export const NODE_LOST_MS = 15_000
 /** Records that an export holds in memory at once; above it the ledger is read several times. */

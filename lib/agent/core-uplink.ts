@@ -12,8 +12,8 @@
  * It reads no clock, journal or socket and keeps no data: what must be sent again is read again by the edge.
  */
 import {
-  ACK_STALL_MS, CONNECT_MS, FLIGHT_BYTES_MAX, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN,
-  REFUSED_RETRY_MS,
+  ACK_STALL_MS, CLOCK_ASK_MS, CLOCK_ASK_PAUSE_MS, CLOCK_TRIP_MS, CONNECT_MS, FLIGHT_BYTES_MAX,
+  PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN, REFUSED_RETRY_MS,
 } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
 import type { Ack, Refuse, Welcome } from '../wire/index.ts'
@@ -26,7 +26,8 @@ export type UplinkEvent =
   | { type: 'down'; why: string }
   /** The connection stands. `far`: another node's clock is behind it, so first ask what it says. */
   | { type: 'up'; far: boolean }
-  | { type: 'welcome'; body: Welcome; term: number }
+  /** `trip`: what it took (ms) from its HELLO on. */
+  | { type: 'welcome'; body: Welcome; term: number; trip: number }
   | { type: 'ack'; body: Ack; term: number }
   | { type: 'beat'; term: number }
   | { type: 'refuse'; body: Refuse }
@@ -40,6 +41,7 @@ export type UplinkEvent =
   | ({ type: 'sent'; instance: InstanceId } & Unit)
 
 type Found = Extract<UplinkEvent, { type: 'found' }>
+type Answer = Extract<UplinkEvent, { type: 'welcome' }>
 
 export type UplinkEffect =
   | { do: 'connect' }
@@ -71,6 +73,8 @@ export class UplinkCore {
   #ledger: string | null = null
   #term = 0
   #refused = false
+  /** In phase asking: since when, when last, and an answer that came too slowly to go by alone. */
+  #asking: { since: number; at: number; answer: Answer | null } = { since: 0, at: 0, answer: null }
 
   /** `random` in [0, 1) spreads reconnects, so that a thousand agents do not come back in one instant. */
   constructor(random: () => number) {
@@ -119,7 +123,7 @@ export class UplinkCore {
       case 'head': this.#at = event.at; return this.#tick(now, out)
       case 'down': return this.#down(event.why, now, out)
       case 'up': return this.#up(event.far, now, out)
-      case 'welcome': return this.#welcome(event.body, event.term, now, out)
+      case 'welcome': return this.#answer(event, now, out)
       case 'ack': return this.#ack(event.body, event.term, now, out)
       case 'beat': return this.#hear(event.term, now)
       case 'refuse': return this.#refuse(event.body, now, out)
@@ -149,6 +153,7 @@ export class UplinkCore {
       const waited = Math.round(line.waited(now))
       if (waited > ACK_STALL_MS) return this.#down(`no answer on ${line.instance} for ${waited} ms`, now, out)
     }
+    if (this.#phase === 'asking') this.#askAgain(now, out)
   }
 
   #connect(now: number, out: UplinkEffect[]): void {
@@ -162,8 +167,33 @@ export class UplinkCore {
     if (this.#phase !== 'connecting') return
     this.#heard = now
     this.#phase = far ? 'asking' : 'greeting'
-    if (far) out.push({ do: 'hello', instances: [] })
-    else this.#greet(now, out)
+    if (!far) return this.#greet(now, out)
+    this.#asking = { since: now, at: now, answer: null }
+    out.push({ do: 'hello', instances: [] })
+  }
+
+  /** Whoever was welcomed before is in a ledger, with the offset of its clock, and need not wait. */
+  #mayAsk(now: number): boolean {
+    const isNew = [...this.#lines.values()].some(({ ledger }) => ledger === null)
+    return isNew && now - this.#asking.since < CLOCK_ASK_MS
+  }
+
+  #askAgain(now: number, out: UplinkEffect[]): void {
+    const { at, answer } = this.#asking
+    if (!this.#mayAsk(now)) {
+      if (answer !== null) this.#welcome(answer, now, out)
+    } else if (now - at >= CLOCK_ASK_PAUSE_MS) {
+      this.#asking.at = now
+      out.push({ do: 'hello', instances: [] })
+    }
+  }
+
+  #answer(answer: Answer, now: number, out: UplinkEffect[]): void {
+    const tooSlow = this.#phase === 'asking' && answer.trip > CLOCK_TRIP_MS && this.#mayAsk(now)
+    if (!tooSlow) return this.#welcome(answer, now, out)
+    this.#hear(answer.term, now)
+    // Kept, as the next may be lost.
+    this.#asking.answer ??= answer
   }
 
   #down(why: string, now: number, out: UplinkEffect[]): void {
@@ -193,7 +223,7 @@ export class UplinkCore {
     this.#failures = 0
   }
 
-  #welcome(body: Welcome, term: number, now: number, out: UplinkEffect[]): void {
+  #welcome({ body, term }: Answer, now: number, out: UplinkEffect[]): void {
     if (this.#phase === 'down' || this.#phase === 'connecting') return
     if (body.ledger === this.#ledger && term < this.#term) {
       return this.#down(`the head answers with term ${term}, but ${this.#term} was seen`, now, out)

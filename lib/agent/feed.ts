@@ -33,11 +33,10 @@ export class Feed implements RecordSink {
   /** What counts as all, for an agent that has to go: the last seq when it was told to. */
   #goal: number | null = null
   /**
-   * What another node's agent left of an owner that may still write there: how it ended, and whether this is
-   * all of it, only that node can say.
+   * Left by another node's agent, which may still be at work on the same files, and may have more on a disk
+   * of its own: what is not seen here is not given up here.
    */
-  readonly #isPart: boolean
-  readonly #isForeign: boolean
+  readonly isForeign: boolean
   readonly #builder: BatchBuilder
   #layoutNames = 0
   #holeAt = -Infinity
@@ -55,8 +54,7 @@ export class Feed implements RecordSink {
     this.reader = reader
     this.shelf = shelf
     this.departure = shelf.facts?.departure ?? null
-    this.#isForeign = isForeign
-    this.#isPart = isForeign && reader === null && this.departure === null
+    this.isForeign = isForeign
     this.#builder = new BatchBuilder(origin.instance)
   }
 
@@ -64,10 +62,17 @@ export class Feed implements RecordSink {
   get layouts(): Layout[] { return [...this.shelf.layouts.values()] }
 
   get instance(): InstanceId { return this.origin.instance }
-  get isPart(): boolean { return this.#isPart }
+
+  /** Whether more may follow `seq`, or how it ended is not known: only its own node can say. */
+  isPart(seq: number): boolean {
+    const { facts } = this.shelf
+    return this.isForeign && (facts === null || facts.departure === null || seq < facts.seq)
+  }
 
   /** First seq that can still be had. */
   get first(): number {
+    // Nobody took what came before: it lies elsewhere.
+    if (this.isForeign && (this.shelf.ledger === null || this.shelf.first === 0)) return 1
     const inJournal = this.reader?.first() ?? Infinity
     const first = this.shelf.first === 0 ? inJournal : Math.min(this.shelf.first, inJournal)
     return Number.isFinite(first) ? first : (this.shelf.facts?.seq ?? 0) + 1
@@ -81,15 +86,14 @@ export class Feed implements RecordSink {
   /** As the header has them, or as they were when the journal was last spooled. */
   counters(): { seq: number; logged: number; lost: number; refused: number } {
     const counters = this.reader?.counters() ?? this.shelf.facts ?? { seq: 0, logged: 0, lost: 0, refused: 0 }
-    return { ...counters, seq: this.#isPart ? this.shelf.last : Math.max(counters.seq, this.shelf.last) }
+    return { ...counters, seq: this.isForeign ? this.shelf.last : Math.max(counters.seq, this.shelf.last) }
   }
 
   /** The run that took it: no other head of this meeting may take it again, nor one after this agent. */
   joined(run: string): void {
     if (this.reader?.runId() === null) this.reader.setRun(run)
     try {
-      // Another node's agent may be at work on its own files.
-      if (!this.#isForeign) this.shelf.joined(run)
+      if (!this.isForeign) this.shelf.joined(run)
     } catch {
       // A full disk: the journal says it, and so does each later file.
     }
@@ -158,6 +162,7 @@ export class Feed implements RecordSink {
     }
     this.rewind()
     if (units.length > 0) shelf.append(units, this.facts(null, now))
+    else shelf.settle()
     if (shelf.last > 0) reader.trim(shelf.last)
     return units.length > 0
   }
@@ -204,6 +209,7 @@ export class Feed implements RecordSink {
       this.#inJournal = true
       return this.#fromJournal(reader!, seq, now)
     }
+    if (this.isForeign && seq < shelf.first) return null
     const available = Math.min(stored?.first ?? Infinity, start, this.next)
     return available > seq ? skipUnit(seq, available - 1, 'no longer on its node') : null
   }

@@ -3,9 +3,11 @@
  * Invariant: units are in seq order; `last` is the last seq that is on disk, 0 for none.
  */
 import {
-  closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, rmSync, writeSync,
+  closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync,
+  statSync, writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { errnoOf } from '../errors.ts'
 import { openOwn } from '../files.ts'
 import { syncDirectory } from '../ledger/durable.ts'
 import { SPOOL_FILE_BYTES } from '../limits.ts'
@@ -27,9 +29,12 @@ export interface ShelfSpool {
 }
 
 export interface ShelfFile {
-  readonly path: string
+  path: string
   bytes: number
 }
+
+/** At the end of the name of a file that another node's agent is about to delete. */
+const TAKEN = '.taken'
 
 /** Where a unit lies; its body is read when it is sent. */
 export interface StoredUnit {
@@ -53,6 +58,8 @@ export class Shelf {
   #next = 1
   /** The file that is appended to: only ever one that this agent made, so a torn tail is never continued. */
   #open: { file: ShelfFile; fd: number } | null = null
+  /** Of an agent before this one, which may have died before its fsync. */
+  #unsynced: ShelfFile[] = []
 
   constructor(origin: Origin, spool: ShelfSpool) {
     this.origin = origin
@@ -71,6 +78,7 @@ export class Shelf {
     for (const layout of layouts) this.layouts.set(layout.id, layout)
     this.facts = facts
     this.#files.push(...files)
+    this.#unsynced.push(...files)
     this.#units = [...this.#units, ...units].sort((a, b) => a.first - b.first)
     for (const { path, bytes } of files) {
       this.#next = Math.max(this.#next, Number(basename(path).split('.')[1]) + 1)
@@ -83,6 +91,7 @@ export class Shelf {
    */
   append(units: readonly Unit[], facts: FactsBody): void {
     const { instance } = this.origin
+    this.settle()
     const { file, fd } = this.#writable()
     const parts: Uint8Array[] = []
     const placed: StoredUnit[] = []
@@ -100,6 +109,21 @@ export class Shelf {
     this.#write(fd, file, Buffer.concat(parts))
     this.#units.push(...placed)
     this.facts = facts
+  }
+
+  /** After this, all that was found here is on disk. @throws the system's error. */
+  settle(): void {
+    for (; this.#unsynced.length > 0; this.#unsynced.pop()) {
+      const { path } = this.#unsynced.at(-1)!
+      // Gone when another node's agent has delivered it.
+      if (!existsSync(path)) continue
+      const fd = openOwn(path, 'r')
+      try {
+        fsyncSync(fd)
+      } finally {
+        closeSync(fd)
+      }
+    }
   }
 
   /**
@@ -145,14 +169,19 @@ export class Shelf {
     if (this.#units.length === 0 || this.first > seq) return
     this.#units = this.#units.filter((unit) => unit.last > seq)
     for (const file of keepFacts ? this.#files.slice(0, -1) : this.#files) {
-      if (!this.#units.some((unit) => unit.file === file)) this.#delete(file)
+      if (!this.#holds(file)) this.#delete(file)
     }
   }
 
-  /** Deletes everything: the END of the instance is durable at the head. */
-  remove(): void {
+  /**
+   * Deletes everything: the END of the instance is durable at the head. `isForeign`: its own node's agent may
+   * be at work on it; what that has appended meanwhile stays, and what was not delivered.
+   */
+  remove(isForeign: boolean): void {
     this.close()
-    for (const file of [...this.#files]) this.#delete(file)
+    for (const file of [...this.#files]) {
+      if (!isForeign || (!this.#holds(file) && taken(file))) this.#delete(file)
+    }
     this.#units = []
     this.#spool.forget(this.origin.instance)
   }
@@ -160,6 +189,11 @@ export class Shelf {
   close(): void {
     if (this.#open) closeSync(this.#open.fd)
     this.#open = null
+  }
+
+  /** Something that is not acknowledged. */
+  #holds(file: ShelfFile): boolean {
+    return this.#units.some((unit) => unit.file === file)
   }
 
   #delete(file: ShelfFile): void {
@@ -197,6 +231,8 @@ export class Shelf {
     try {
       for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
       fsyncSync(fd)
+      // Another node's agent has taken the name away, and deletes it without a further look.
+      statSync(file.path)
     } catch (error) {
       // A part of it may be there: cut it off. After a failed fsync nobody knows what the file holds: never
       // append again.
@@ -207,4 +243,27 @@ export class Shelf {
     file.bytes += bytes.length
     this.#spool.bytes += bytes.length
   }
+}
+
+/**
+ * Takes its name away, and only then looks whether it has grown: its agent looks in the other order, so that
+ * an append is either seen here or fails there. False: it has grown.
+ */
+function taken(file: ShelfFile): boolean {
+  const { path, bytes } = file
+  if (path.endsWith(TAKEN)) return true
+  try {
+    renameSync(path, path + TAKEN)
+  } catch (error) {
+    // Its own agent has delivered it too.
+    if (errnoOf(error) === 'ENOENT') return true
+    throw error
+  }
+  // Opened, as another node's size is seen late without that.
+  const fd = openOwn(path + TAKEN, 'r')
+  const { size } = fstatSync(fd)
+  closeSync(fd)
+  if (size !== bytes) renameSync(path + TAKEN, path)
+  else file.path += TAKEN
+  return size === bytes
 }

@@ -270,7 +270,8 @@ export class Shift {
     try {
       if (!feed.safe) throw new Error('the disk spool did not take all of it')
       const departure = settled(feed.departure, this.#deaths.departure(instance, Infinity))
-      shelf.append([], feed.facts(departure, wallMs()))
+      // Of another node it is not known that nothing follows.
+      if (!feed.isForeign) shelf.append([], feed.facts(departure, wallMs()))
       reader?.remove()
       this.#notes.say(`leaves ${what} in the spool; \`rankzero sync\` delivers it`)
     } catch (error) {
@@ -283,7 +284,7 @@ export class Shift {
   #remove(feed: Feed): void {
     feed.reader?.remove()
     feed.reader?.close()
-    feed.shelf.remove()
+    feed.shelf.remove(feed.isForeign)
     this.#deaths.forget(feed.instance)
     this.#feeds.delete(feed.instance)
   }

@@ -3,9 +3,9 @@
  * nothing.
  *
  * In: units of one instance in seq order. Out: the same units later, or after a restart of the agent.
- * Invariants: `append` returns only after fsync, so the journal may then be trimmed; an append that fails
- * leaves the file as it was; what does not pass its check is never handed out; a file goes when all of it is
- * acknowledged.
+ * Invariants: `append` and `settle` return only after fsync, so the journal may then be trimmed; an append
+ * that fails leaves the file as it was; what does not pass its check is never handed out; a file goes when
+ * all of it is acknowledged.
  * It does not decide when to spool (drain.ts) and never makes a run directory.
  */
 import { readdirSync, rmdirSync } from 'node:fs'
@@ -22,7 +22,8 @@ import {
 import type { Notes } from './notes.ts'
 import { Shelf, type ShelfFile, type ShelfSpool, type StoredUnit } from './shelf.ts'
 
-const FILE = /^([0-9a-f]{32})\.(\d+)\.spool$/
+/** `.taken`: another node's agent died while it deleted it (shelf.ts). */
+const FILE = /^([0-9a-f]{32})\.(\d+)\.spool(?:\.taken)?$/
 
 export interface SpoolOptions {
   /** Directories to try, best first; the spool of a meeting is a directory below. */

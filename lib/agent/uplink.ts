@@ -16,7 +16,7 @@ import { connectDealer, type Dealer } from '../transport/index.ts'
 import {
   decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome,
 } from '../wire/index.ts'
-import { ClockOffset } from './core-clock.ts'
+import { ClockOffset, Trips, type Offset } from './core-clock.ts'
 import type { Target } from './core-seek.ts'
 import { UplinkCore, type UplinkEffect, type UplinkEvent } from './core-uplink.ts'
 import type { Feed } from './feed.ts'
@@ -51,6 +51,8 @@ export class Uplink {
   #beatAt = 0
   /** The present connection was welcomed. */
   #served = false
+  readonly #hellos = new Trips()
+  readonly #beats = new Trips()
 
   constructor(options: UplinkOptions) {
     this.#options = options
@@ -172,6 +174,8 @@ export class Uplink {
         onUp: () => {
           if (!current()) return
           this.#clock.reset()
+          this.#hellos.clear()
+          this.#beats.clear()
           this.#do({ type: 'up', far: target.secretFile !== null })
         },
         onFrame: (frame) => { if (current()) this.#hear(frame) },
@@ -190,7 +194,8 @@ export class Uplink {
       if (type === 'WELCOME') this.#welcome(body, term)
       else if (type === 'ACK') this.#do({ type: 'ack', term, body })
       else if (type === 'BEAT') {
-        if ('now' in body) this.#clock.sample(body.sentAt, body.now, wallMs())
+        const trip = this.#beats.answer(body.sentAt, monotonicMs())
+        if ('now' in body && trip !== null) this.#clock.sample(body.sentAt, body.now, trip)
         this.#do({ type: 'beat', term })
       } else if (type === 'REFUSE') this.#do({ type: 'refuse', body })
       else if (type === 'REDIRECT') {
@@ -204,10 +209,13 @@ export class Uplink {
   }
 
   #welcome(body: Welcome, term: number): void {
-    this.#clock.sample(body.sentAt, body.now, wallMs())
+    // That of another run of this meeting would make its ledger and term ours.
+    const trip = this.#hellos.answer(body.sentAt, monotonicMs())
+    if (trip === null) return
+    this.#clock.sample(body.sentAt, body.now, trip)
     if (this.#target !== null) this.#options.seeker.won(this.#target)
     this.#served = true
-    this.#do({ type: 'welcome', term, body })
+    this.#do({ type: 'welcome', term, body, trip })
   }
 
   #send<T extends FrameType>(type: T, body: Bodies[T]): boolean {
@@ -216,9 +224,10 @@ export class Uplink {
 
   #hello(instances: readonly { instance: InstanceId; ledger: string | null }[]): void {
     const { run, meeting, feeds } = this.#options
+    const sentAt = this.#hellos.ask(wallMs(), monotonicMs())
     this.#send('HELLO', {
       agent: this.#agent, host: hostname(), pid: process.pid, run, meeting, protocol: PROTOCOL_VERSION,
-      sentAt: wallMs(), ...this.#offset(),
+      sentAt, ...this.#offset,
       instances: instances.flatMap(({ instance, ledger }) => {
         const feed = feeds.get(instance)
         if (!feed) return []
@@ -236,7 +245,7 @@ export class Uplink {
     if (!feed || !last) return
     const { logged, lost, refused } = feed.counters()
     const { seq, departure, at } = last
-    const estimated = feed.isPart ? { estimated: true } : {}
+    const estimated = feed.isPart(seq) ? { estimated: true } : {}
     this.#send('END', { instance, seq, logged, lost, refused, departure, at, ...estimated })
   }
 
@@ -248,14 +257,15 @@ export class Uplink {
       return { instance: feed.instance, alive: !feed.dead, logged, lost, backlog }
     })
     const { denied } = this.#options.seeker
-    const told = { ...this.#offset(), ...denied > 0 ? { denied } : {} }
+    const offset = this.#offset?.offset
+    const told = { ...offset === undefined ? {} : { offset }, ...denied > 0 ? { denied } : {} }
     const agent = Object.keys(told).length > 0 ? { agent: this.#agent } : {}
-    this.#send('BEAT', { sentAt: wallMs(), ...agent, ...told, instances })
+    const sentAt = this.#beats.ask(wallMs(), monotonicMs())
+    this.#send('BEAT', { sentAt, ...agent, ...told, instances })
   }
 
   /** Our own node has one clock. */
-  #offset(): { offset?: number } {
-    const offset = this.#target?.secretFile == null ? undefined : this.#clock.value
-    return offset === undefined ? {} : { offset }
+  get #offset(): Offset | null {
+    return this.#target?.secretFile == null ? null : this.#clock.value
   }
 }

@@ -3,8 +3,9 @@
  *
  * In: `joined`, `conflict`, `heir`, `ended` notes in ledger order; beats as soft state. Out: members;
  * verdicts to append.
- * Invariants: the lives of a rank are in order of start, whatever the order of arrival; a suspect's points
- * merge or are rejected by a note, never by a guess that a replay could make differently.
+ * Invariants: the lives of a rank are in order of start, as far as clocks tell, whatever the order of
+ * arrival; that order alone makes no rival; a suspect's points merge or are rejected by a note, never by a
+ * guess that a replay could make differently.
  *
  * A process that replaces a dead one often joins before the death of the other is known. So a newcomer to a
  * rank whose other life has not ended is a suspect first: its batches are durable and acknowledged, but held
@@ -12,7 +13,7 @@
  * over (heir).
  */
 import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
-import { isOlder, type Member, type Rank } from './core-model.ts'
+import { isOlder, type Clock, type Member, type Rank } from './core-model.ts'
 import type { Origin } from '../record/index.ts'
 import type { BeatFacts, NoteDraft, Notes } from './core-types.ts'
 
@@ -25,11 +26,19 @@ export class Members {
   private readonly byInstance = new Map<string, Member>()
   private ordered: Rank[] | null = null
   private newest: Member | null = null
-  /** Per boot of a node, from its first HELLO: lives that share a clock must share its correction. */
-  private readonly offsets = new Map<string, number>()
+  /** Per boot of a node: lives that share a clock must share its correction. */
+  private readonly clocks = new Map<string, Clock>()
+  private host: string | null = null
 
   get(instance: string): Member | undefined {
     return this.byInstance.get(instance)
+  }
+
+  /** The aggregator's host: what is known by the clock of another cannot be bettered by that of this one. */
+  servedBy(host: string): void {
+    if (host === this.host) return
+    this.host = host
+    for (const clock of this.clocks.values()) clock.fixed = true
   }
 
   /** null when it is known already: two HELLOs may share a commit. */
@@ -37,10 +46,9 @@ export class Members {
     const { origin } = body
     if (this.byInstance.has(origin.instance)) return null
     const rank = origin.role === 'worker' ? this.rank(origin.rank) : null
-    const offset = this.offsets.get(origin.bootId) ?? body.offset
-    this.offsets.set(origin.bootId, offset)
     const seat = origin.role === 'agent' ? this.node(origin) : rank
-    const member = newMember(this.list.length, { ...body, offset }, at, rank, seat)
+    const member = newMember(this.list.length, body, at, this.clock(body), rank, seat)
+    member.clock.members.push(member)
     this.list.push(member)
     this.byInstance.set(member.instance, member)
     if (rank === null) {
@@ -53,11 +61,12 @@ export class Members {
     return member
   }
 
-  heard(facts: BeatFacts, now: number): void {
+  heard(facts: BeatFacts, now: number, sentAt: number): void {
     const member = this.byInstance.get(facts.instance)
     if (member === undefined) return
     const { alive, logged, lost, backlog } = facts
-    member.soft = { alive, logged, lost, backlog, at: now }
+    const told = Math.min(now, sentAt + member.clock.offset)
+    member.soft = { alive, logged, lost, backlog, at: now, sentAt: told }
   }
 
   /** In order of rank. */
@@ -94,7 +103,7 @@ export class Members {
           continue
         }
         const since = Math.max(suspect.joinedAt, woke)
-        if (!final && !accepted.every((other) => isOver(older(suspect, other), since, now))) break
+        if (!final && !accepted.every((other) => gaveWay(suspect, other, since, now))) break
         accepted.push(suspect)
         const after = accepted[0]!.instance
         notes.push({ type: 'note', at: now, kind: 'heir', body: { instance: suspect.instance, after } })
@@ -110,6 +119,14 @@ export class Members {
     this.ranks.set(number, rank)
     this.ordered = null
     return rank
+  }
+
+  /** That of the first HELLO of its boot, or of a later one that knows it better. */
+  private clock({ origin: { bootId }, offset, blur = 0 }: Notes['joined']): Clock {
+    const known = this.clocks.get(bootId) ?? { offset, blur, fixed: false, members: [] }
+    this.clocks.set(bootId, known)
+    if (!known.fixed && blur < known.blur && keepsOrder(known, offset)) known.blur = blur
+    return known
   }
 
   private node({ node, rank }: Origin): Rank {
@@ -164,28 +181,57 @@ function enter(rank: Rank, member: Member): void {
   renewCurrent(rank)
 }
 
-const older = (a: Member, b: Member): Member => (isOlder(a, b) ? a : b)
+const inOrder = (a: Member, b: Member): [Member, Member] => (isOlder(a, b) ? [a, b] : [b, a])
 
-/** Proof that the older was alive when the younger was: by its records, exact on one node … */
+/** Gives the lives of this boot another offset, unless the lives of a rank would change places. */
+function keepsOrder(clock: Clock, offset: number): boolean {
+  const set = (to: number): void => {
+    clock.offset = to
+    for (const member of clock.members) member.started = member.origin.startedAt + to
+  }
+  const before = clock.offset
+  set(offset)
+  const kept = clock.members.every(({ seat }) =>
+    seat === null || seat.lives.every((life, i) => i === 0 || isOlder(seat.lives[i - 1]!, life)))
+  if (!kept) set(before)
+  return kept
+}
+
+/** How far (ms) two times of these two may be from the order in which they are told. */
+const blurOf = (a: Member, b: Member): number => (a.clock === b.clock ? 0 : a.clock.blur + b.clock.blur)
+
+/**
+ * Proof that each was alive when the other was: by its records, exact on one node … Of two nodes, the one
+ * that is told to be the older may be the younger, by `blurOf`.
+ */
 function recordsOverlap(a: Member, b: Member): boolean {
-  const first = older(a, b)
-  const second = first === a ? b : a
-  const sameNode = first.origin.bootId === second.origin.bootId
-  return lastSign(first) > second.started + (sameNode ? 0 : RANK_OVERLAP_MS)
+  const [first, second] = inOrder(a, b)
+  const blur = blurOf(first, second)
+  const least = second.started + blur + (first.clock === second.clock ? 0 : RANK_OVERLAP_MS)
+  return lastSign(first) > least && lastSign(second) >= first.started + blur
 }
 
 /** … or by its agent's beats. */
 function overlap(a: Member, b: Member): boolean {
   if (recordsOverlap(a, b)) return true
-  const { soft } = older(a, b)
-  const second = older(a, b) === a ? b : a
-  return soft !== null && soft.alive && soft.at > second.started + RANK_OVERLAP_MS
+  const [first, second] = inOrder(a, b)
+  const blur = blurOf(first, second)
+  return lastBeat(first) > second.started + blur + RANK_OVERLAP_MS
+    && Math.max(lastSign(second), lastBeat(second)) >= first.started + blur
 }
 
 /** Time of the last thing it did, in the aggregator's clock. */
-function lastSign(member: Member): number {
-  const offset = member.started - member.origin.startedAt
-  return (member.lastTime ?? -Infinity) + offset
+function lastSign({ started, origin: { startedAt }, lastTime }: Member): number {
+  return Math.max(lastTime ?? startedAt, startedAt) + (started - startedAt)
+}
+
+const lastBeat = ({ soft }: Member): number => (soft?.alive === true ? soft.sentAt : -Infinity)
+
+/** The older of the two is over; or the other, where clocks do not tell which is the older. */
+function gaveWay(suspect: Member, other: Member, since: number, now: number): boolean {
+  const [first, second] = inOrder(suspect, other)
+  if (isOver(first, since, now)) return true
+  return second.started - first.started < blurOf(first, second) && isOver(second, since, now)
 }
 
 /** Ended, seen dead, or not heard of for long: a silent node must not hold up its successor. */
@@ -195,15 +241,14 @@ function isOver(member: Member, since: number, now: number): boolean {
 }
 
 function newMember(
-  index: number, body: Notes['joined'], at: number, rank: Rank | null, seat: Rank | null,
+  index: number, body: Notes['joined'], at: number, clock: Clock, rank: Rank | null, seat: Rank | null,
 ): Member {
   const { origin, first, ledgerBefore } = body
   return {
-    index, instance: origin.instance, origin, rank, seat, started: origin.startedAt + body.offset,
+    index, instance: origin.instance, origin, rank, seat, clock, started: origin.startedAt + clock.offset,
     joinedAt: at, first, ledgerBefore, acked: first - 1, state: 'live', holder: null, ended: null, open: null,
     end: null, layouts: new Map(), tracks: new Map(), held: [], lastStep: null, lastTime: null,
     textLines: 0, badWeights: 0, pace: null, admitted: 0, duplicates: 0, lostInBand: 0, lostSkipped: 0,
     skips: 0, refused: 0, delivered: 0, superseded: 0, rejected: 0, holes: [], soft: null,
   }
 }
-

@@ -124,6 +124,7 @@ export interface Member {
   rank: Rank | null
   /** What its points are listed under: the rank of a worker, the node of an agent; null for a supervisor. */
   seat: Rank | null
+  clock: Clock
   /** Start in the aggregator's clock; orders the lives of a rank. */
   started: number
   joinedAt: number
@@ -157,7 +158,26 @@ export interface Member {
   rejected: number
   holes: [number, number][]
   /** From beats; never in the ledger. */
-  soft: { alive: boolean; logged: number; lost: number; backlog: number; at: number } | null
+  soft: Soft | null
+}
+
+/** `at`: when it came; `sentAt`: when its agent said so, by the corrected clock of that. */
+export interface Soft {
+  alive: boolean
+  logged: number
+  lost: number
+  backlog: number
+  at: number
+  sentAt: number
+}
+
+/** Of one boot of a node: what is to be added (ms), and how far from the truth that may be. */
+export interface Clock {
+  offset: number
+  blur: number
+  /** The head whose clock it is about is on another host now. */
+  fixed: boolean
+  members: Member[]
 }
 
 /** Order of the lives of one rank: by start, ties by id, whatever the order of arrival. */

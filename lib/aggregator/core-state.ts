@@ -97,6 +97,7 @@ export class State {
       case 'term': {
         const { term, host } = body as Notes['term']
         this.term = term
+        if (host !== undefined) this.roster.servedBy(host)
         if (host !== undefined) this.heads.add(host)
       }
     }
@@ -105,17 +106,18 @@ export class State {
   /** What to append for an instance of a HELLO; nothing if it is known. Apply it before the first batch. */
   join(
     origin: Origin, first: number, now: number,
-    known: { ledgerBefore?: string | null; offset?: number; layouts?: Notes['joined']['layouts'] } = {},
+    known: Partial<Pick<Notes['joined'], 'ledgerBefore' | 'offset' | 'blur' | 'layouts'>> = {},
   ): NoteDraft[] {
     this.woke ??= now
     if (this.roster.get(origin.instance) !== undefined) return []
-    const { ledgerBefore = null, offset = 0, layouts } = known
-    const body = { origin, first, ledgerBefore, offset, ...layouts === undefined ? {} : { layouts } }
+    const { ledgerBefore = null, offset = 0, ...more } = known
+    const body = { origin, first, ledgerBefore, offset, ...more }
     return [{ type: 'note', at: now, kind: 'joined', body }]
   }
 
-  heard(beats: readonly BeatFacts[], now: number): void {
-    for (const beat of beats) this.roster.heard(beat, now)
+  /** `sentAt`: by the agent's clock, in which a beat may be old when it comes. */
+  heard(beats: readonly BeatFacts[], now: number, sentAt = Infinity): void {
+    for (const beat of beats) this.roster.heard(beat, now, sentAt)
   }
 
   /**

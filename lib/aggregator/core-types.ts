@@ -34,7 +34,8 @@ export interface NoteDraft<Kind extends keyof Notes = keyof Notes> {
 export interface Notes {
   /**
    * A new instance. Records below `first` are in ledger `ledgerBefore`, or lost.
-   * `offset`: aggregator clock minus the node's, ms, as estimated when it joined. Orders the lives of a rank.
+   * `offset`: aggregator clock minus the node's, ms, as estimated when it joined, and at most `blur` ms from
+   * the truth (absent: 0). Orders the lives of a rank.
    */
   joined: JoinedBody
   /** This instance holds its rank at the same time as `holder`: its points are rejected. */
@@ -61,6 +62,7 @@ export interface JoinedBody {
   first: number
   ledgerBefore: string | null
   offset: number
+  blur?: number
   /** Defined below `first`. */
   layouts?: { id: number; names: string[] }[]
 }

@@ -1,5 +1,5 @@
 import { messageOf, RankzeroError } from '../errors.ts'
-import { CREDIT_BYTES } from '../limits.ts'
+import { CLOCK_UNKNOWN_MS, CREDIT_BYTES } from '../limits.ts'
 import {
   decodeBatch,
   decodeFrame,
@@ -100,14 +100,14 @@ export class Intake {
     else if (frame.type === 'SKIP') this.skip(frame.body, now, reply)
     else if (frame.type === 'END') this.end(frame.body, now, reply)
     else if (frame.type === 'BEAT' && 'instances' in frame.body) {
-      const { instances, agent, offset, denied } = frame.body
-      this.state.heard(instances, now)
+      const { instances, agent, offset, denied, sentAt } = frame.body
+      this.state.heard(instances, now, sentAt)
       const known = this.agents.get(agent ?? '')
       if (known !== undefined) {
         known.offsetMs = offset ?? known.offsetMs
         known.denied = denied ?? known.denied
       }
-      reply('BEAT', { sentAt: frame.body.sentAt, now, state: this.served.state() })
+      reply('BEAT', { sentAt, now, state: this.served.state() })
     }
   }
 
@@ -123,7 +123,7 @@ export class Intake {
     }
     // Only a question: what our clock says, or whether we are the head.
     if (hello.instances.length === 0) return this.welcome(hello, now, new Map(), reply)
-    const { agent, host, pid, offset } = hello
+    const { agent, host, pid, offset, blur } = hello
     const known = this.agents.get(agent)
     const { denied = 0 } = known ?? {}
     this.agents.set(agent, { host, pid, offsetMs: offset ?? null, denied, helloAt: now })
@@ -134,8 +134,10 @@ export class Intake {
         refused.set(origin.instance, why)
         continue
       }
-      for (const note of this.state.join(origin, first, now, { ledgerBefore: ledger, offset, layouts }))
-        this.committer.push(note)
+      // Of another node's spool: what the agent knows is its own clock.
+      const clock = origin.node === host ? { offset, blur } : { blur: CLOCK_UNKNOWN_MS }
+      const known = { ledgerBefore: ledger, ...clock, layouts }
+      for (const note of this.state.join(origin, first, now, known)) this.committer.push(note)
     }
     this.committer.barrier(() => this.welcome(hello, now, refused, reply))
   }

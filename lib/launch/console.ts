@@ -17,8 +17,8 @@ import { TextDecoder } from 'node:util'
 import { ask } from '../aside.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import {
-  CONSOLE_DRAIN_MS, CONSOLE_HELD_CHARS_MAX, CONSOLE_HELD_LINES_MAX, CONSOLE_HOLD_MS, CONSOLE_PARTIAL_MS,
-  CONSOLE_QUIET_MS, CONSOLE_REDRAW_MS, CONSOLE_STALL_MS, CONSOLE_TICK_MS,
+  CONSOLE_DRAIN_MS, CONSOLE_FILE_STALLS, CONSOLE_HELD_CHARS_MAX, CONSOLE_HELD_LINES_MAX, CONSOLE_HOLD_MS,
+  CONSOLE_PARTIAL_MS, CONSOLE_QUIET_MS, CONSOLE_REDRAW_MS, CONSOLE_STALL_MS, CONSOLE_TICK_MS,
 } from '../limits-console.ts'
 import { DISK_ANSWER_MS } from '../limits.ts'
 import { Lines, uncoloured } from '../record/lines.ts'
@@ -225,10 +225,20 @@ export class Console {
   private heed(): void {
     if (this.stalled !== null || !this.all.some((outlet) => outlet.isFull)) return
     for (const { socket } of this.sources) socket?.pause()
-    this.stalled = setTimeout(() => {
-      for (const outlet of this.all) outlet.giveUp()
-      this.goOn()
-    }, CONSOLE_STALL_MS)
+    this.wait(CONSOLE_FILE_STALLS)
+  }
+
+  /** `times` more for a file that moves. */
+  private wait(times: number): void {
+    const begun = monotonicMs()
+    // What was taken meanwhile is heard first, on a busy machine too: timers come before it.
+    const stalled = this.stalled = setTimeout(() => setImmediate(() => {
+      if (this.stalled !== stalled) return
+      for (const outlet of Object.values(this.out)) outlet.giveUp()
+      for (const { outlet } of this.files) outlet.giveUp(times > 1 ? begun : Infinity)
+      if (this.all.some((outlet) => outlet.isFull)) this.wait(times - 1)
+      else this.goOn()
+    }), CONSOLE_STALL_MS)
   }
 
   private goOn(): void {

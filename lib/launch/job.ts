@@ -5,7 +5,7 @@ import { statusPath } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { bootId, procStart } from '../journal/index.ts'
-import { RUN_NAME_POLL_MS, STOPPED_WAIT_MS } from '../limits.ts'
+import { RUN_NAME_POLL_MS, SRUN_SURE_MS, STOPPED_WAIT_MS } from '../limits.ts'
 import { meetingPath } from '../lock/meeting.ts'
 import type { Identity } from '../rank/index.ts'
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
@@ -142,7 +142,8 @@ export class Job {
       this.askedAt = at
       return
     }
-    this.ends(signal, signal === 'SIGINT' && this.askedAt > 0 ? this.askedAt : at)
+    // What srun does about the second one began with the first.
+    this.ends(signal, at - this.askedAt <= SRUN_SURE_MS ? this.askedAt : at)
     if (passOn) this.workers?.terminate()
     if (again) this.workers?.killLater()
   }

@@ -26,8 +26,8 @@ const CHUNK_BYTES = 256 * 1024
 /**
  * A bounded queue before something that may be slow, stand still or be full: a terminal, a pipe, a disk.
  * It never blocks the event loop, which holds the signals and the workers. When it is full, whoever feeds it
- * should wait, at most CONSOLE_STALL_MS; after `giveUp()` it leaves out whole pieces until it is empty, and
- * says how much that was.
+ * should wait, at most CONSOLE_STALL_MS, or CONSOLE_FILE_STALLS times that for a file; after `giveUp()`
+ * it leaves out whole pieces until it is empty, and says how much that was.
  */
 export class Outlet {
   private readonly put: Put
@@ -63,9 +63,9 @@ export class Outlet {
     return !this.leavesOut && this.bytes >= CONSOLE_QUEUE_BYTES
   }
 
-  /** Nobody waits for it any more. */
-  giveUp(): void {
-    if (this.isFull) this.leavesOut = true
+  /** Nobody waits for it any more; `unlessSince`: but for one that took something since then. */
+  giveUp(unlessSince = Infinity): void {
+    if (this.isFull && this.movedAt < unlessSince) this.leavesOut = true
   }
 
   /** Everything is written, or nothing moved for CONSOLE_STALL_MS after `begun`. */

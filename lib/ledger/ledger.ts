@@ -212,12 +212,12 @@ class SqliteLedger implements Ledger {
     for (let next = fromPos; ;) {
       const from = next
       const rows = this.#readFrom(from)
-      missing -= rows.length
       for (const row of rows) {
         const entry = this.#entryOf(row)
         const { pos } = entry
-        // What comes twice, or too late, has been given or is told as missing; a damaged one may lie there.
+        // What comes twice, or too late, may be the last of all without its place: it stays missing.
         if (pos < next) continue
+        missing--
         if (entry.type === 'note' && entry.kind === DAMAGED && pos > next) {
           yield { ...entry, pos: next }
           continue

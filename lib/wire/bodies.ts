@@ -66,8 +66,9 @@ const hello = z.object({
   /** PROTOCOL_VERSION of the sender. */
   protocol: whole,
   sentAt: ms,
-  /** Clock of the head less clock of the sender (ms), once known. */
+  /** Clock of the head less clock of the sender (ms), once known; and how far that may be from the truth. */
   offset: ms.optional(),
+  blur: ms.min(0).optional(),
   /** None: the sender asks where the head is, or what its clock says. */
   instances: z.array(helloInstance),
 })

@@ -106,6 +106,21 @@ describe('agent', () => {
     expect(second.books.get(owner.instance)!.end).toMatchObject({ logged: 1500 })
   })
 
+  test('a WELCOME that answers none of its HELLOs is not for it', async () => {
+    const at = place()
+    const aggregator = await head(at, { ghost: { sentAt: 1, run: 'run-0', ledger: 'ledger-0' } })
+    const owner = new Owner(at)
+    const done = runAgent(at.options)
+    owner.log(10)
+    await until(() => owner.journal.acked() === 12, 'the ack in the journal')
+    expect(owner.journal.runId()).toBe('run-1')
+    owner.end()
+    expect(await done).toBe(0)
+    expect(aggregator.frames.filter((type) => type === 'HELLO')).toHaveLength(1)
+    const diary = readFileSync(join(at.options.dir, 'run-1', 'log', 'agent.log'), 'utf8')
+    expect(diary).not.toContain('run-0')
+  })
+
   test('a new ledger is told where the records begin, and gets all that follows', async () => {
     const at = place()
     const first = await head(at)

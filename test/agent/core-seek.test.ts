@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ClockOffset } from '../../lib/agent/core-clock.ts'
+import { ClockOffset, Trips } from '../../lib/agent/core-clock.ts'
 import { Rotation, targetsOf, type SeekFacts, type Target } from '../../lib/agent/core-seek.ts'
 import { Signpost, signpostPorts } from '../../lib/agent/core-signpost.ts'
-import { SIGNPOST_FRESH_MS } from '../../lib/limits.ts'
+import { SIGNPOST_FRESH_MS, TRIPS_MAX } from '../../lib/limits.ts'
 import type { Endpoint } from '../../lib/record/run-status.ts'
 
 const endpoint = (hostname: string, over: Partial<Endpoint> = {}): Endpoint => ({
@@ -130,22 +130,39 @@ describe('the clock offset', () => {
       const clock = new ClockOffset()
       let at = 1000
       for (const [there, back] of trips) {
-        clock.sample(at, at + there + offset, at + there + back)
+        clock.sample(at, at + there + offset, there + back)
         at += 1000
       }
       const shortest = Math.min(...trips.map(([there, back]) => there + back))
-      expect(Math.abs(clock.value! - offset)).toBeLessThanOrEqual(shortest / 2)
+      expect(clock.value!.blur).toBe(shortest / 2)
+      expect(Math.abs(clock.value!.offset - offset)).toBeLessThanOrEqual(shortest / 2)
     }))
   })
 
-  it('is not known at first, nor from a clock that was set back meanwhile, nor for another head', () => {
+  it('is not known at first, nor for another head', () => {
     const clock = new ClockOffset()
-    expect(clock.value).toBeUndefined()
-    clock.sample(10, 0, 5)
-    expect(clock.value).toBeUndefined()
+    expect(clock.value).toBeNull()
     clock.sample(0, 5, 10)
-    expect(clock.value).toBe(0)
+    expect(clock.value).toEqual({ offset: 0, blur: 5 })
     clock.reset()
-    expect(clock.value).toBeUndefined()
+    expect(clock.value).toBeNull()
+  })
+})
+
+describe('round trips', () => {
+  it('are those of questions that were asked, once each, however the wall clock is set', () => {
+    const trips = new Trips()
+    expect(trips.answer(1000, 5)).toBeNull()
+    expect([trips.ask(1000, 10), trips.ask(1000, 20), trips.ask(0, 30)]).toEqual([1000, 1001, 0])
+    expect([1001, 1000, 1000, 0].map((sentAt) => trips.answer(sentAt, 50))).toEqual([30, 40, null, 20])
+    trips.ask(7, 60)
+    trips.clear()
+    expect(trips.answer(7, 61)).toBeNull()
+  })
+
+  it('of too many that nobody answers are forgotten, the oldest first', () => {
+    const trips = new Trips()
+    for (let at = 0; at <= TRIPS_MAX; at++) trips.ask(at, at)
+    expect([0, 1].map((sentAt) => trips.answer(sentAt, TRIPS_MAX))).toEqual([null, TRIPS_MAX - 1])
   })
 })

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { UplinkCore, type UplinkEffect } from '../../lib/agent/core-uplink.ts'
+import { UplinkCore, type UplinkEffect, type UplinkEvent } from '../../lib/agent/core-uplink.ts'
 import {
-  ACK_STALL_MS, CONNECT_MS, PEER_SILENT_MS, RECONNECT_MS_MAX, RECONNECT_MS_MIN, REFUSED_RETRY_MS,
-  REWIND_PAUSE_MS,
+  ACK_STALL_MS, CLOCK_ASK_MS, CLOCK_ASK_PAUSE_MS, CLOCK_TRIP_MS, CONNECT_MS, PEER_SILENT_MS, RECONNECT_MS_MAX,
+  RECONNECT_MS_MIN, REFUSED_RETRY_MS, REWIND_PAUSE_MS,
 } from '../../lib/limits.ts'
 import type { Welcome } from '../../lib/wire/index.ts'
 import { Sim } from './sim-head.ts'
@@ -83,13 +83,24 @@ function welcome(instances: Welcome['instances'], over: Partial<Welcome> = {}): 
   }
 }
 
+const answer = (body: Welcome, term = 1, trip = 0): UplinkEvent => ({ type: 'welcome', term, trip, body })
+
 /** A core that is connected, with A open at seq 1. */
 function live(): UplinkCore {
   const core = new UplinkCore(() => 0)
   core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
   core.handle({ type: 'head', at: 'here' }, 0)
   core.handle({ type: 'up', far: false }, 0)
-  core.handle({ type: 'welcome', term: 1, body: welcome([{ instance: A, acked: 0, accepted: true }]) }, 0)
+  core.handle(answer(welcome([{ instance: A, acked: 0, accepted: true }])), 0)
+  return core
+}
+
+/** A core that asks a far head for its clock since 0. */
+function asking(): UplinkCore {
+  const core = new UplinkCore(() => 0)
+  core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
+  core.handle({ type: 'head', at: 'there' }, 0)
+  expect(core.handle({ type: 'up', far: true }, 0)).toEqual([{ do: 'hello', instances: [] }])
   return core
 }
 
@@ -110,9 +121,47 @@ describe('uplink core', () => {
     core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
     expect(core.handle({ type: 'up', far: true }, 1)).toEqual([{ do: 'hello', instances: [] }])
     expect(core.handle({ type: 'found', instance: B, rank: 1, startedAt: 1, dead: false }, 2)).toEqual([])
-    const after = core.handle({ type: 'welcome', term: 1, body: welcome([]) }, 3)
+    const after = core.handle(answer(welcome([])), 3)
     const both = [{ instance: A, ledger: null }, { instance: B, ledger: null }]
     expect(after).toEqual([expect.objectContaining({ do: 'welcomed' }), { do: 'hello', instances: both }])
+  })
+
+  test('asks a slow far head again until an answer is quick, or for so long', () => {
+    const hello = { do: 'hello', instances: [] }
+    const slow = answer(welcome([]), 1, CLOCK_TRIP_MS + 1)
+    const core = asking()
+    expect(core.handle({ type: 'tick' }, CLOCK_ASK_PAUSE_MS)).toEqual([hello])
+    expect(core.handle({ type: 'tick' }, CLOCK_ASK_PAUSE_MS + 1)).toEqual([])
+    expect(core.handle(slow, CLOCK_ASK_PAUSE_MS + 2)).toEqual([])
+    expect(core.handle({ type: 'tick' }, 2 * CLOCK_ASK_PAUSE_MS)).toEqual([hello])
+    expect(kinds(core.handle(answer(welcome([]), 1, CLOCK_TRIP_MS), 1000))).toEqual(['welcomed', 'hello'])
+    expect(core.live).toBe(true)
+
+    const patient = asking()
+    expect(patient.handle(slow, 1000)).toEqual([])
+    expect(kinds(patient.handle({ type: 'tick' }, CLOCK_ASK_MS - 1))).toEqual(['hello'])
+    // None of the later ones is answered: the first has to do.
+    expect(kinds(patient.handle({ type: 'tick' }, CLOCK_ASK_MS))).toEqual(['welcomed', 'hello'])
+
+    const late = asking()
+    expect(late.handle({ type: 'tick' }, CLOCK_ASK_MS)).toEqual([])
+    expect(kinds(late.handle(slow, CLOCK_ASK_MS + 1))).toEqual(['welcomed', 'hello'])
+  })
+
+  test('is content with any answer where all are known to a ledger, and with none of a lower term', () => {
+    const core = live()
+    core.handle({ type: 'down', why: 'cut' }, 0)
+    core.handle({ type: 'head', at: 'there' }, 1)
+    core.handle({ type: 'up', far: true }, 1)
+    expect(core.handle({ type: 'tick' }, 1 + CLOCK_ASK_PAUSE_MS)).toEqual([])
+    expect(kinds(core.handle(answer(welcome([]), 1, 4000), 1000))).toEqual(['welcomed', 'hello'])
+
+    core.handle({ type: 'found', instance: B, rank: 1, startedAt: 2, dead: false }, 1000)
+    core.handle({ type: 'down', why: 'cut' }, 1000)
+    core.handle({ type: 'head', at: 'old' }, 1001)
+    core.handle({ type: 'up', far: true }, 1001)
+    core.handle(answer(welcome([]), 0, 4000), 1002)
+    expect(kinds(core.handle({ type: 'tick' }, 1001 + CLOCK_ASK_MS))).toEqual(['close', 'lost'])
   })
 
   test('gives up a connection that does not stand', () => {
@@ -191,8 +240,7 @@ describe('uplink core', () => {
     core.handle({ type: 'down', why: 'cut' }, 2)
     core.handle({ type: 'head', at: 'here' }, 1000)
     core.handle({ type: 'up', far: false }, 1000)
-    const back = core.handle(
-      { type: 'welcome', term: 1, body: welcome([{ instance: A, acked: 3, accepted: true }]) }, 1001)
+    const back = core.handle(answer(welcome([{ instance: A, acked: 3, accepted: true }])), 1001)
     expect(kinds(back)).toEqual(['welcomed', 'acked', 'rewind', 'end'])
     expect(kinds(core.handle({ type: 'ack', term: 1, body: { instance: A, seq: 3, ended: true } }, 1002)))
       .toEqual(['acked', 'done'])
@@ -216,14 +264,14 @@ describe('uplink core', () => {
     core.handle({ type: 'found', instance: A, rank: 0, startedAt: 1, dead: false }, 0)
     core.handle({ type: 'head', at: 'new' }, 0)
     core.handle({ type: 'up', far: false }, 0)
-    core.handle({ type: 'welcome', term: 5, body: welcome([{ instance: A, acked: 0, accepted: true }]) }, 0)
+    core.handle(answer(welcome([{ instance: A, acked: 0, accepted: true }]), 5), 0)
     core.handle({ type: 'sent', instance: A, first: 1, last: 1, bytes: 1 }, 0)
     expect(core.handle({ type: 'ack', term: 4, body: { instance: A, seq: 1 } }, 0)).toEqual([])
     core.handle({ type: 'down', why: 'cut' }, 0)
     core.handle({ type: 'head', at: 'old' }, 0)
     core.handle({ type: 'up', far: false }, 0)
     const body = welcome([{ instance: A, acked: 0, accepted: true }])
-    expect(kinds(core.handle({ type: 'welcome', term: 4, body }, 0))).toEqual(['close', 'lost'])
+    expect(kinds(core.handle(answer(body, 4), 0))).toEqual(['close', 'lost'])
   })
 
   test('a refusal is told once per answer and asked again rarely; a head that moved is asked at once', () => {
@@ -255,7 +303,7 @@ describe('uplink core', () => {
     core.handle({ type: 'found', instance: B, rank: 1, startedAt: 2, dead: false }, 0)
     const body = welcome([{ instance: B, acked: 0, accepted: false, why: 'draining' }])
     const told = expect.objectContaining({ do: 'refused', instance: B, message: 'draining' })
-    expect(core.handle({ type: 'welcome', term: 1, body }, 0)).toContainEqual(told)
+    expect(core.handle(answer(body), 0)).toContainEqual(told)
     expect(core.turns()).toEqual([A])
   })
 })

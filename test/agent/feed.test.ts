@@ -4,8 +4,9 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Feed } from '../../lib/agent/feed.ts'
 import { Notes } from '../../lib/agent/notes.ts'
 import { Spool } from '../../lib/agent/spool.ts'
+import { skipUnit } from '../../lib/agent/unit.ts'
 import { listJournals, openReader } from '../../lib/journal/index.ts'
-import { makePlace, Owner, type Place } from './place.ts'
+import { makePlace, originOf, Owner, type Place } from './place.ts'
 
 const places: Place[] = []
 afterEach(() => places.splice(0).forEach((place) => place.remove()))
@@ -47,5 +48,29 @@ describe('a feed', () => {
       reader.close()
       owner.journal.close()
     }), { numRuns: 40 })
+  })
+
+  test("does not give up what another node's agent has on a disk of its own", () => {
+    const place = makePlace()
+    places.push(place)
+    const { dir, meeting } = place.options
+    const directories = [join(dir, '.pending')]
+    const spoolOf = (): Spool => new Spool({ directories, meeting, capBytes: 1 << 30, notes: new Notes() })
+    const departure = { exit: 0, signal: null, cause: 'end-record' as const }
+    const facts = { seq: 6, logged: 6, lost: 0, refused: 0, departure, at: 1 }
+    const origin = originOf(place, { node: 'elsewhere' })
+    const own = spoolOf().shelf(origin)
+    own.append([], facts)
+    const seen = (): Feed => new Feed(origin, null, spoolOf().recover(null)[0]!, 0, true)
+    expect(seen()).toMatchObject({ first: 1, next: 1 })
+    expect(seen().unit(1, 1)).toBeNull()
+    expect(seen().isPart(0)).toBe(true)
+
+    own.append([skipUnit(4, 6, 'damaged')], facts)
+    expect(seen()).toMatchObject({ first: 1, next: 7 })
+    expect(seen().unit(1, 1)).toBeNull()
+    expect(seen().unit(4, 1)).toMatchObject({ first: 4, last: 6 })
+    expect(seen().isPart(3)).toBe(true)
+    expect(seen().isPart(6)).toBe(false)
   })
 })

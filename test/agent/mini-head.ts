@@ -22,6 +22,8 @@ interface HeadOptions {
   books?: Map<string, Book>
   /** Without it no agent samples its node. */
   startedAt?: number
+  /** Said before each WELCOME, as if it came from a run of before. */
+  ghost?: Partial<Bodies['WELCOME']>
 }
 
 /** A head that keeps what it gets in memory: admits like core-admit, acknowledges at once. */
@@ -36,12 +38,14 @@ export class MiniHead {
   #dir: string
   #ledger: string
   #startedAt: number | undefined
+  #ghost: HeadOptions['ghost']
 
   constructor(dir: string, o: HeadOptions = {}) {
     this.#dir = dir
     this.#term = o.term ?? 1
     this.#ledger = o.ledger ?? 'ledger-1'
     this.#startedAt = o.startedAt
+    this.#ghost = o.ghost
     this.books = o.books ?? new Map()
   }
 
@@ -83,14 +87,16 @@ export class MiniHead {
         const book = { origin, first, acked: first - 1, batches: [], skips: [], end: null }
         this.books.set(origin.instance, book)
       }
-      reply('WELCOME', {
+      const welcome: Bodies['WELCOME'] = {
         run: 'run-1', ledger: this.#ledger, term: this.#term, key: 'k', dir: this.#dir,
         sentAt: frame.body.sentAt, now: Date.now(), credit: 8 << 20,
         startedAt: this.#startedAt,
         instances: frame.body.instances.map(({ origin: { instance } }) => ({
           instance, acked: this.books.get(instance)!.acked, accepted: true,
         })),
-      })
+      }
+      if (this.#ghost !== undefined) reply('WELCOME', { ...welcome, ...this.#ghost })
+      reply('WELCOME', welcome)
     } else if (frame.type === 'BATCH') {
       const batch = decodeBatch(Uint8Array.from(frame.body))
       this.#admit(batch.instance, batch.firstSeq, batch.lastSeq, (book) => book.batches.push(batch), reply)

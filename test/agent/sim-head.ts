@@ -37,6 +37,8 @@ export class SimHead {
   readonly conflicts: string[] = []
   readonly ledger: string
   term = 1
+  /** Of its next answer to a HELLO, ms. */
+  trip = 0
   #after: (() => void)[] = []
 
   constructor(ledger: string) {
@@ -95,7 +97,7 @@ export class SimHead {
       })
     }
     this.#after.push(() => answer({
-      type: 'welcome', term: this.term,
+      type: 'welcome', term: this.term, trip: this.trip,
       body: {
         run: 'r', ledger: this.ledger, term: this.term, key: null, dir: '/r', sentAt: 0, now: 0, credit: 500,
         instances: instances.map(({ instance }) => ({
@@ -224,7 +226,8 @@ export class Sim {
       this.connects++
       this.#via++
       this.#linked = true
-      // Up at once; what is far asks for the time first.
+      // Up at once; what is far asks for the time first, and again where that took long.
+      this.head.trip = this.pick(3) * 90
       this.feed({ type: 'up', far: this.pick(2) === 0 })
     } else if (effect.do === 'hello') {
       const instances = effect.instances.map(({ instance }) => {

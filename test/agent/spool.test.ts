@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -127,7 +127,7 @@ describe('spool', () => {
     open.joined('R')
     expect(read()).toMatchObject({ origin: { run: 'R' }, first: 1, last: 10, facts: facts(10) })
     expect(spooledRun(directory)).toBe('R')
-    open.remove()
+    open.remove(false)
 
     spoolAt(at).spool.shelf({ ...origin }).append([unit], facts(10))
     const recovered = read()
@@ -193,7 +193,7 @@ describe('spool', () => {
     expect(filesOf(at)).toHaveLength(2)
     shelf.acked(3, true)
     expect(filesOf(at)).toHaveLength(1)
-    shelf.remove()
+    shelf.remove(false)
     expect(spool.bytes).toBe(0)
 
     const other = spool.shelf(originOf(at))
@@ -209,6 +209,45 @@ describe('spool', () => {
     spoolAt(at).spool.shelf(origin).append([batch(origin.instance, 1, 1)], facts(1))
     expect(spoolAt(at).spool.recover('here')).toEqual([])
     expect(filesOf(at)).toHaveLength(1)
+  })
+
+  test('what its own agent appends while another node delivers the rest stays', () => {
+    const at = place()
+    const origin = originOf(at)
+    const own = spoolAt(at).spool.shelf(origin)
+    own.append([batch(origin.instance, 1, 3)], facts(3))
+    const elsewhere = spoolAt(at).spool.recover(null)[0]!
+    own.append([batch(origin.instance, 4, 2)], facts(5))
+    elsewhere.acked(3, true)
+    elsewhere.remove(true)
+    const rest = spoolAt(at).spool.recover(null)[0]!
+    expect(rest.covering(4)).toMatchObject({ first: 4, last: 5 })
+    rest.acked(3, true)
+    rest.remove(true)
+    expect(spoolAt(at).spool.recover(null)[0]).toMatchObject({ last: 5 })
+    rest.acked(5, true)
+    rest.remove(true)
+    expect(spoolAt(at).spool.recover(null)).toEqual([])
+    // Its own agent learns of that by its next append, and has it then in a file that is there.
+    expect(() => own.append([batch(origin.instance, 6, 1)], facts(6))).toThrow('ENOENT')
+    own.append([batch(origin.instance, 6, 1)], facts(6))
+    expect(spoolAt(at).spool.recover(null)[0]).toMatchObject({ first: 6, last: 6 })
+  })
+
+  test('a file that another node was about to delete is found again', () => {
+    const at = place()
+    const origin = originOf(at)
+    spoolAt(at).spool.shelf(origin).append([batch(origin.instance, 1, 3)], facts(3))
+    const [path] = filesOf(at)
+    renameSync(path!, `${path}.taken`)
+    const found = spoolAt(at).spool.recover(origin.node)[0]!
+    expect(found).toMatchObject({ first: 1, last: 3 })
+    found.append([batch(origin.instance, 4, 1)], facts(4))
+    const elsewhere = spoolAt(at).spool.recover(null)[0]!
+    expect(elsewhere).toMatchObject({ first: 1, last: 4 })
+    elsewhere.acked(4, true)
+    elsewhere.remove(true)
+    expect(spoolAt(at).spool.recover(null)).toEqual([])
   })
 
   test('when no directory can be made, the error names the remedy', () => {

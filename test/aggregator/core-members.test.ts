@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { points, rows } from '../../lib/aggregator/replay.ts'
 import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../../lib/limits.ts'
@@ -7,6 +8,14 @@ import { originOf, Sender } from './sender.ts'
 
 const life = (id: string, startedAt: number, more: Partial<Origin> = {}): Sender =>
   new Sender(originOf(id.repeat(32), more.rank ?? 0, { startedAt, worldSize: 1, ...more }))
+
+/** `startedAt` is by the clock of its node, of which `offset` and `blur` are told. */
+function joins(desk: Desk, { origin }: Sender, offset: number, blur?: number): void {
+  desk.commit(desk.state.join(origin, 1, desk.now, { offset, blur }))
+}
+
+const attempts = (desk: Desk): Record<string, number> =>
+  Object.fromEntries(desk.state.members().map(({ instance, attempt }) => [instance[0]!, attempt]))
 
 const states = (desk: Desk): string[] =>
   desk.state.members().map(({ attempt, state }) => `${attempt} ${state}`)
@@ -24,7 +33,7 @@ describe('the lives of a rank', () => {
     const desk = new Desk()
     const [x, y, z] = [life('b', 1000), life('a', 1000), life('c', 500, { bootId: 'elsewhere' })]
     for (const sender of [x, y]) desk.join(sender).end(sender).decide()
-    desk.commit(desk.state.join(z.origin, 1, desk.now, { offset: 900 }))
+    joins(desk, z, 900)
     expect(desk.state.members().map(({ instance, attempt }) => [instance[0], attempt]))
       .toEqual([['b', 2], ['a', 1], ['c', 3]])
   })
@@ -32,11 +41,55 @@ describe('the lives of a rank', () => {
   test('of one node are ordered by its own clock, however late a HELLO came', () => {
     const desk = new Desk()
     const [first, second] = [life('a', 1000), life('b', 5000)]
-    desk.commit(desk.state.join(first.origin, 1, desk.now, { offset: 15_000 }))
+    joins(desk, first, 15_000)
     desk.end(first)
-    desk.commit(desk.state.join(second.origin, 1, desk.now, { offset: 1 }))
+    joins(desk, second, 1)
     desk.decide()
     expect(states(desk)).toEqual(['1 ended', '2 live'])
+  })
+
+  test('of a node are moved when its clock is known better, unless they change places', () => {
+    const desk = new Desk()
+    const [a, b, c, d] = [
+      life('a', 1000), life('b', 2000, { bootId: 'there' }), life('c', 5000, { bootId: 'there' }),
+      life('d', 4500),
+    ]
+    joins(desk, a, 0)
+    desk.end(a)
+    joins(desk, b, 900, 950)
+    desk.end(b)
+    joins(desk, c, -900, 10)
+    desk.end(c)
+    joins(desk, d, 0)
+    // By the better offset b began at 1100, and c at 4100.
+    expect(attempts(desk)).toEqual({ a: 1, b: 2, c: 3, d: 4 })
+    expect(attempts(desk.restart())).toEqual(attempts(desk))
+
+    const stubborn = new Desk()
+    for (const [one, offset, blur] of [[a, 0, 0], [b, 900, 950]] as const) {
+      joins(stubborn, one, offset, blur)
+      stubborn.end(one)
+    }
+    joins(stubborn, c, -1500, 10)
+    stubborn.end(c)
+    joins(stubborn, d, 0)
+    // Else b would have begun at 500.
+    expect(attempts(stubborn)).toEqual({ a: 1, b: 2, c: 4, d: 3 })
+  })
+
+  test('are not moved by what the clock of another host says', () => {
+    const desk = new Desk()
+    const [a, b, c, d] = [
+      life('a', 1000), life('b', 2000, { bootId: 'there' }), life('c', 5000, { bootId: 'there' }),
+      life('d', 5500),
+    ]
+    desk.note('term', { term: 1, host: 'one' })
+    joins(desk, a, 0)
+    joins(desk, b, 900, 950)
+    desk.note('term', { term: 2, host: 'other' })
+    joins(desk, c, -900, 10)
+    joins(desk, d, 0)
+    expect(attempts(desk)).toEqual({ a: 1, b: 2, c: 4, d: 3 })
   })
 
   test('the later replaces what the earlier logged at the same step, whichever arrives first', () => {
@@ -188,6 +241,74 @@ describe('a rival', () => {
     desk.join(holder).take(holder).join(rival).decide()
     desk.take(holder.log({ loss: 1 }, 1)).decide()
     expect([...rows(desk.ledger)].map(({ sealed }) => sealed)).toEqual([true, true])
+  })
+})
+
+describe('clocks of two nodes', () => {
+  /** Often as wrong as it may be. */
+  const near = (blur: number): fc.Arbitrary<number> =>
+    fc.oneof(fc.constantFrom(-blur, blur), fc.double({ min: -blur, max: blur, noNaN: true }))
+  const node = fc.integer({ min: -5000, max: 5000 }).chain((offset) => fc.integer({ min: 0, max: 3000 })
+    .chain((blur) => fc.record({ offset: fc.constant(offset), blur: fc.constant(blur), error: near(blur) })))
+  const ms = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 12_000 }))
+
+  test('however blurred make no rival of a life that began when the other was over', () => {
+    fc.assert(fc.property(node, node, ms, ms, ms, fc.boolean(), fc.boolean(),
+      (here, there, lived, pause, after, isLate, isEnded) => {
+        const desk = new Desk()
+        const T = 1_700_000_000_000
+        desk.now = T + 20_000
+        const [end, next] = [T + lived, T + lived + pause + 1]
+        // True times less the offset of a node are those of its clock.
+        const old = life('b', T - here.offset, { bootId: 'here' })
+        const young = life('a', next - there.offset, { bootId: 'there' })
+        old.log({ loss: 1 }, 0, { time: end - here.offset })
+        young.log({ loss: 2 }, 0, { time: next + after - there.offset })
+        const come = (sender: Sender, { offset, blur, error }: typeof here, last: number): void => {
+          joins(desk, sender, offset + error, blur)
+          desk.take(sender)
+          const beat = { instance: sender.instance, alive: true, logged: 1, lost: 0, backlog: 0 }
+          // It was sent while the process lived, and comes much later.
+          desk.state.heard([beat], desk.now, last - offset)
+          if (isEnded && sender === old) desk.end(sender)
+        }
+        const both = [() => come(old, here, end), () => come(young, there, next + after)]
+        for (const one of isLate ? both.reverse() : both) one()
+        desk.decide()
+        expect(states(desk).filter((state) => state.endsWith('rank-conflict'))).toEqual([])
+        if (pause > here.blur + there.blur) expect(attempts(desk)).toEqual({ b: 1, a: 2 })
+      }), { numRuns: 500 })
+  })
+
+  test('that are blurred hide no rival for long', () => {
+    fc.assert(fc.property(node, node, (here, there) => {
+      const desk = new Desk()
+      const T = 1_700_000_000_000
+      const until = T + 2 * (here.blur + there.blur) + RANK_OVERLAP_MS + 2
+      const lives = [
+        life('b', T - here.offset, { bootId: 'here' }), life('a', T - there.offset, { bootId: 'there' }),
+      ]
+      lives.forEach((sender, i) => {
+        const { offset, blur, error } = [here, there][i]!
+        sender.log({ loss: 1 }, 0, { time: until - offset })
+        joins(desk, sender, offset + error, blur)
+        desk.take(sender)
+      })
+      desk.decide()
+      expect(states(desk).filter((state) => state.endsWith('rank-conflict'))).toHaveLength(1)
+    }))
+  })
+
+  test('that do not tell which life is the older do not make the heir wait for its own end', () => {
+    const desk = new Desk()
+    const [old, young] = [life('a', 1000), life('b', 990, { bootId: 'there' })]
+    old.log({ loss: 1 }, 0)
+    young.log({ loss: 2 }, 0)
+    joins(desk, old, 0)
+    desk.take(old)
+    joins(desk, young, 0, 20)
+    desk.take(young).end(old).decide()
+    expect(states(desk)).toEqual(['2 ended', '1 live'])
   })
 })
 

@@ -7,6 +7,7 @@ import { Committer } from '../../lib/aggregator/commit.ts'
 import { State } from '../../lib/aggregator/core-state.ts'
 import { Intake, type Reply } from '../../lib/aggregator/intake.ts'
 import { openLedger, type EntryDraft, type Ledger } from '../../lib/ledger/index.ts'
+import { CLOCK_UNKNOWN_MS } from '../../lib/limits.ts'
 import { Kind, type Origin } from '../../lib/record/index.ts'
 import { BatchBuilder, decodeBatch, encodeFrame, type Bodies, type FrameType } from '../../lib/wire/index.ts'
 
@@ -65,7 +66,7 @@ function batch(first: number, last: number): Uint8Array {
   }
   return builder.finish()
 }
-const hello = (...origins: Origin[]): void =>
+const hello = (origins = [ORIGIN], clock: { offset?: number; blur?: number } = {}): void =>
   say('HELLO', {
     agent: 'ab',
     host: 'h',
@@ -74,7 +75,8 @@ const hello = (...origins: Origin[]): void =>
     meeting: MEETING,
     protocol: 1,
     sentAt: 1900,
-    instances: (origins.length > 0 ? origins : [ORIGIN]).map((origin) =>
+    ...clock,
+    instances: origins.map((origin) =>
       ({ origin, first: 1, next: 1, logged: 0, ledger: null })),
   })
 
@@ -172,6 +174,25 @@ describe('frames of an agent', () => {
     expect(replies.filter((r) => r.type === 'REFUSE').length).toBe(bytes.length + 1)
   })
 
+  it('tell the clock of the agent\'s own node, not that of another whose spool it delivers', () => {
+    const far = { ...ORIGIN, instance: 'c'.repeat(32), node: 'other', bootId: 'other' }
+    hello([ORIGIN, far], { offset: 300, blur: 20 })
+    committer.flush()
+    const clocks = [...ledger.entries()].map((entry) => {
+      const { offset, blur } = (entry as { body: { offset: number; blur: number } }).body
+      return { offset, blur }
+    })
+    expect(clocks).toEqual([{ offset: 300, blur: 20 }, { offset: 0, blur: CLOCK_UNKNOWN_MS }])
+  })
+
+  it('tell by what clock a beat was sent', () => {
+    hello([ORIGIN], { offset: 300, blur: 20 })
+    committer.flush()
+    const beat = { instance: INSTANCE, alive: true, logged: 0, lost: 0, backlog: 0 }
+    say('BEAT', { sentAt: 1500, agent: 'ab', instances: [beat] })
+    expect(state.inside().members.get(INSTANCE)?.soft).toMatchObject({ at: 2000, sentAt: 1800 })
+  })
+
   it('of an unknown instance are not answered, so that its agent says HELLO again', () => {
     say('BATCH', batch(1, 5))
     committer.flush()
@@ -254,32 +275,32 @@ describe('a newcomer that is of another run of the same meeting', () => {
     }).instances.at(-1)!
 
   it('is not taken when its journal names that run', () => {
-    hello(ORIGIN, other({ run: 'before' }))
+    hello([ORIGIN, other({ run: 'before' })])
     committer.flush()
     expect(answer()).toMatchObject({ accepted: false, why: 'it is of run before, not r' })
-    hello(other({ run: 'r' }))
+    hello([other({ run: 'r' })])
     committer.flush()
     expect(answer()).toMatchObject({ accepted: true })
   })
 
   it('is not taken when another launch made it and nobody lives any more', () => {
-    hello({ ...ORIGIN, launch: '1:1:b' })
+    hello([{ ...ORIGIN, launch: '1:1:b' }])
     committer.flush()
-    hello(other({ launch: '2:2:b', rank: 1 }))
+    hello([other({ launch: '2:2:b', rank: 1 })])
     committer.flush()
     // Somebody lives: an agent of an elastic job has come back.
     expect(answer()).toMatchObject({ accepted: true })
     ended(INSTANCE)
     ended('c'.repeat(32))
     committer.flush()
-    hello(other({ launch: '3:3:b', instance: 'd'.repeat(32) }))
+    hello([other({ launch: '3:3:b', instance: 'd'.repeat(32) })])
     committer.flush()
     const why: unknown = expect.stringContaining('job after that of run r')
     expect(answer()).toMatchObject({ accepted: false, why })
     // A restart by the same launcher, a node that was not there before, and who says nothing: taken.
     for (const [i, more] of [{ launch: '2:2:b' }, { launch: '3:3:c', bootId: 'c' }, {}].entries()) {
       const instance = `${i}`.repeat(32)
-      hello(other({ instance, ...more }))
+      hello([other({ instance, ...more })])
       committer.flush()
       expect(answer(), JSON.stringify(more)).toMatchObject({ accepted: true })
       ended(instance)

@@ -1,11 +1,11 @@
 /** What hangs: a disk that answers nobody, processes that are stopped; and how long it may be waited for. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect } from 'vitest'
-import { TRAINER, type Ended } from '../scenario/harness.ts'
+import { sleep, TRAINER, type Ended, type Started } from '../scenario/harness.ts'
 
 const SERVER = resolve(import.meta.dirname, 'disk.py')
 export const NODE_TRAINER = [process.execPath, TRAINER]
@@ -50,6 +50,19 @@ export class Disk {
     this.server.stdin!.write(`${word}\n`)
     await heard
   }
+}
+
+/** Waits no longer than this: then it says who waits for what in the kernel. */
+export async function endedWithin(started: Started, ms: number): Promise<Ended> {
+  const done = await Promise.race([started.ended, sleep(ms)])
+  if (done) return done
+  const { exitCode, signalCode } = started.child
+  const who = await new Promise<string>((told) => {
+    const look = 'ps -eo pid,ppid,stat,wchan:30,args; for p in /proc/[0-9]*; do'
+      + ' grep -qs "^State:.D" $p/status && { echo "$p:"; cat $p/stack; }; done'
+    execFile('sh', ['-c', look], { timeout: 10_000, killSignal: 'SIGKILL' }, (_, stdout) => told(stdout))
+  })
+  throw new Error(`not ended within ${ms} ms (exit ${exitCode ?? signalCode}): ${started.stderr()}\n${who}`)
 }
 
 /** It ended within its bound, which is real time from its start unless `from` says a later one. */

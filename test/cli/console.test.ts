@@ -108,7 +108,7 @@ describe('captured output', () => {
     }
     const done = await place.run(['/bin/sh', '-c', `${line} wait`], env)
     expect(done.stdout.match(/hello\nno end/g)).toHaveLength(2)
-    await until('the end', 40_000, () => place.runs().length === 1 && place.status().state === 'ended')
+    await until('the end', 60_000, () => place.runs().length === 1 && place.picture()?.state === 'ended')
     const lines = (await json()).map(({ ranks, stream, line: text }) => [ranks, stream, text])
     expect(lines.filter(([, stream]) => stream === 'stdout')).toEqual(
       [['0-1', 'stdout', 'hello'], ['0-1', 'stdout', 'no end']])
@@ -124,12 +124,12 @@ while (!existsSync(${JSON.stringify(join(place.root, 'go'))})) await sleep(20)
 run.text('late')
 console.log('printed')`
     const started = place.start(['run', '--nproc', '2', '--', ...trainer(code)])
-    await until('the run', 20_000, () => place.runs().length === 1
+    await until('the run', 60_000, () => place.runs().length === 1
       && existsSync(join(place.dir, place.runs()[0]!, 'ledger.sqlite')))
     const following = place.start(['console', '--follow'])
     let out = ''
     following.child.stdout!.on('data', (text) => { out += text })
-    await until('the early line', 20_000, () => out.includes('ranks 0–1: early\n'))
+    await until('the early line', 60_000, () => out.includes('ranks 0–1: early\n'))
     expect(out).not.toContain('late')
     writeFileSync(join(place.root, 'go'), '')
     expect((await started.ended).code).toBe(0)

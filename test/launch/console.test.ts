@@ -82,7 +82,7 @@ time.sleep(30)`
     const started = place.start(['run', '--nproc', '2', '--', ...program('worker.py', code)])
     let out = ''
     started.child.stdout!.on('data', (text) => { out += text })
-    await until('the first lines', 15_000, () => whoSaid(out)['at once']?.length === 2)
+    await until('the first lines', 60_000, () => whoSaid(out)['at once']?.length === 2)
     kill(started.child.pid, 'SIGTERM')
     writeFileSync(join(place.dir, 'done'), '')
     expect((await started.ended).code).toBe(143)
@@ -225,7 +225,7 @@ sys.stderr.write('\\rready\\n')`
     const started = place.start(['/usr/bin/script', '-qfec', line, '/dev/null'], {}, undefined, 'pipe')
     let out = ''
     started.child.stdout!.on('data', (text) => { out += text })
-    await until('the question', 10_000, () => out.includes('rank 0: name? '))
+    await until('the question', 60_000, () => out.includes('rank 0: name? '))
     started.child.stdin!.write('ada\n')
     const done = await started.ended
     expect(done.stdout).toContain('rank 0: name? got ada')
@@ -241,10 +241,10 @@ for i in range(3000): print('x' * 99, i)
 open(os.path.join(os.environ['RANKZERO_DIR'], f'through-{rank}'), 'w')`
     const line = [process.execPath, CLI, 'run', '--nproc', '2', '--', ...program('worker.py', code)].join(' ')
     const started = place.start(['/usr/bin/script', '-qfec', line, '/dev/null'], {}, undefined, 'pipe')
-    await until('the workers', 10_000, () => existsSync(join(consoleDir(), 'rank-1.log')))
+    await until('the workers', 60_000, () => existsSync(join(consoleDir(), 'rank-1.log')))
     started.child.stdin!.write('\x13')
     writeFileSync(join(place.dir, 'go'), '')
-    await until('both are through', 15_000, () =>
+    await until('both are through', 60_000, () =>
       [0, 1].every((rank) => existsSync(join(place.dir, `through-${rank}`))))
     started.child.stdin!.write('\x11')
     writeFileSync(join(place.dir, 'done'), '')
@@ -263,10 +263,10 @@ for i in range(40):
     time.sleep(0.05)
 print('through')`
     const started = place.start(['run', '--nproc', '2', '--', ...program('worker.py', code)])
-    await until('the first lines', 10_000, () =>
+    await until('the first lines', 60_000, () =>
       existsSync(join(consoleDir(), 'rank-0.log')) && logOf(0).length > 0)
     kill(started.child.pid)
-    await until('both are through', 15_000, () =>
+    await until('both are through', 60_000, () =>
       [0, 1].every((rank) => /through\n$/.test(logOf(rank).toString())))
     const lines = logOf(0).toString().trim().split('\n')
     expect(lines.slice(-20)).toEqual([...Array.from({ length: 19 }, (_, i) => `line ${i + 21}`), 'through'])

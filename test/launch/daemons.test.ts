@@ -21,7 +21,7 @@ test('a dead agent is started again, also when the clock was set back by an hour
   })
   try {
     vi.spyOn(Date, 'now').mockImplementation(() => beat - 3_600_000)
-    await until('a new agent', 30_000, () => existsSync(calls))
+    await until('a new agent', 60_000, () => existsSync(calls))
     expect(readFileSync(calls, 'utf8')).toBe('agent\n')
   } finally {
     unwatch()

@@ -73,7 +73,7 @@ describe('a run', () => {
   it('kills those that do not heed the stop, after the grace', async () => {
     const line = `[ $RANK = 1 ] && { sleep 0.3; exit 5; }; trap '' TERM; while :; do sleep 0.1; done`
     const started = place.start(shell(line, '--nproc', '2'))
-    await until('the stubborn one is dead', 20_000, () => events().some((event) => event['rank'] === 0))
+    await until('the stubborn one is dead', 60_000, () => events().some((event) => event['rank'] === 0))
     writeFileSync(join(place.dir, 'done'), '')
     const done = await started.ended
     expect(done.code).toBe(5)
@@ -148,7 +148,7 @@ const HOLDER = { key: 'k', run: 'other', host: 'h', pid: 7, since: 0, dir: '/d',
 describe('while another run holds the key', () => {
   it('it says once for whom it waits, and COMMAND starts afterwards', async () => {
     const started = place.start(shell(`echo go; ${DONE}`), plan({ waiting: HOLDER }))
-    await until('the wait is told', 10_000, () => started.stderr().includes('waiting'))
+    await until('the wait is told', 60_000, () => started.stderr().includes('waiting'))
     expect(started.stderr()).toBe('rankzero: waiting for key k held by run other '
       + '(host h, pid 7, since 1970-01-01T00:00:00.000Z, /d)\n')
     writeFileSync(join(place.dir, 'go'), '')
@@ -157,7 +157,7 @@ describe('while another run holds the key', () => {
 
   it('a signal ends the wait with its status, and COMMAND never starts', async () => {
     const started = place.start(shell('echo go'), plan({ waiting: HOLDER }))
-    await until('the wait is told', 10_000, () => started.stderr().includes('waiting'))
+    await until('the wait is told', 60_000, () => started.stderr().includes('waiting'))
     started.child.kill('SIGTERM')
     expect(await started.ended).toMatchObject({ code: 143, stdout: '' })
   })
@@ -168,7 +168,7 @@ async function shows({ child }: Started, text: string | RegExp): Promise<void> {
   let out = ''
   child.stdout!.on('data', (chunk) => { out += chunk })
   const whole = typeof text === 'string' ? () => out === text : () => text.test(out)
-  await until(`COMMAND prints ${text}`, 10_000, whole)
+  await until(`COMMAND prints ${text}`, 60_000, whole)
 }
 
 /** COMMAND that says how often it was told to go. */
@@ -249,7 +249,7 @@ describe('on a terminal', () => {
     writeFileSync(join(place.root, 'command.sh'), line)
     const command = `${process.execPath} ${CLI} run -- /bin/sh ${join(place.root, 'command.sh')}`
     const done = await onTerminal(command, async (shown, press) => {
-      await until('COMMAND is up', 10_000, () => shown().includes('up'))
+      await until('COMMAND is up', 60_000, () => shown().includes('up'))
       press('\u0003')
     })
     expect(done.code, done.shown).toBe(7)
@@ -263,12 +263,12 @@ describe('on a terminal', () => {
     writeFileSync(join(place.root, 'command.sh'), line)
     const command = `nohup ${process.execPath} ${CLI} run -- /bin/sh ${join(place.root, 'command.sh')}`
     const child = spawn('script', ['-qefc', command, '/dev/null'], { env: place.env, cwd: place.root })
-    await until('COMMAND is up', 10_000, () => existsSync(join(place.root, 'up')))
+    await until('COMMAND is up', 60_000, () => existsSync(join(place.root, 'up')))
     const gone = new Promise((resolve) => child.on('close', resolve))
     child.kill('SIGKILL')
     await gone
     writeFileSync(join(place.root, 'gone'), '')
-    await until('the supervisor has finished', 10_000, () => events().some((event) => event['exit'] === 0))
+    await until('the supervisor has finished', 60_000, () => events().some((event) => event['exit'] === 0))
     expect(events().some((event) => event['type'] === 'signal')).toBe(false)
   })
 })

@@ -5,7 +5,6 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { CLI, type Ended, type Place } from '../scenario/harness.ts'
 import { EXAMPLES, launcherPlace, PYTHON, RANKS } from './kit.ts'
 
-const TIME_MS = 120_000
 const TRAINER = join(EXAMPLES, 'pytorch-ddp/train.py')
 const WITNESS = join(import.meta.dirname, 'witness.py')
 
@@ -69,7 +68,7 @@ describe('the digits under DDP', () => {
     expectTruth(30)
     expect(place.runs()).toHaveLength(1)
     expect(place.status()).toMatchObject({ status: 'finished', ranks: RANKS, failed: [] })
-  }, TIME_MS)
+  })
 
   it('a rank is killed, torchrun restarts all from a checkpoint: replayed steps count once', async () => {
     const args = ['--steps', '40', '--checkpoint', 'digits.pt', '--save-every', '10']
@@ -94,7 +93,7 @@ describe('the digits under DDP', () => {
     expect({ status, ranks }).toEqual({ status: 'finished', ranks: RANKS })
     expect(failed[0]).toMatchObject({ rank: 2, signal: 'SIGKILL', lastStep: 24, recovered: true })
     expect(failed.every(({ recovered }) => recovered)).toBe(true)
-  }, TIME_MS)
+  })
 
   it('data loaders that are forked take no part', async () => {
     const { code, stderr } = await train(['torchrun'], ['--steps', '24', '--loaders', '4'])
@@ -102,5 +101,5 @@ describe('the digits under DDP', () => {
     expectTruth(24)
     expect(place.audit().ranks).toHaveLength(RANKS)
     expect(place.status()).toMatchObject({ status: 'finished', failed: [] })
-  }, TIME_MS)
+  })
 })

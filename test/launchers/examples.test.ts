@@ -8,7 +8,6 @@ import { hosts, type Hosts } from '../setup/netns.ts'
 import { CACHE, EXAMPLES, launcherPlace } from './kit.ts'
 import { slurm, type Slurm } from './slurm.ts'
 
-const TIME_MS = 120_000
 let place: Place
 let net: Hosts | null = null
 let cluster: Slurm | null = null
@@ -51,7 +50,7 @@ describe('examples', () => {
     const { code, stdout, stderr } = await place.run(argv, {}, join(EXAMPLES, name))
     expect(code, stdout + stderr).toBe(0)
     expectTrained(4)
-  }, TIME_MS)
+  })
 
   it('slurm: sbatch digits.sbatch', async () => {
     cluster = await slurm()
@@ -61,10 +60,10 @@ describe('examples', () => {
     const argv = ['/usr/bin/env', 'sbatch', `--output=${out}`, 'digits.sbatch']
     const { code, stderr } = await place.run(argv, {}, join(EXAMPLES, 'slurm'))
     expect(code, stderr).toBe(0)
-    await until('the end of the job', TIME_MS, () => cluster!.ask('squeue', '--noheader') === '')
+    await until('the end of the job', 120_000, () => cluster!.ask('squeue', '--noheader') === '')
     expect(readFileSync(out, 'utf8')).toContain('test accuracy')
     expectTrained(4)
-  }, TIME_MS)
+  })
 
   it('two-nodes: digits.sh on each of two hosts', async () => {
     net = await hosts(2)
@@ -81,5 +80,5 @@ describe('examples', () => {
       expect(code, stdout + stderr).toBe(0)
     }
     expectTrained(4)
-  }, TIME_MS)
+  })
 })

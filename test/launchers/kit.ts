@@ -135,7 +135,7 @@ export class Job {
   /** Waits until the agent has seen all ranks alive: of one that dies before, the kernel tells it nothing. */
   async seen(): Promise<void> {
     await until('all ranks are live', START_MS_MAX, () => this.place.runs().length > 0
-      && this.place.status().members.filter(({ state }) => state === 'live').length === RANKS)
+      && this.place.picture()?.members.filter(({ state }) => state === 'live').length === RANKS)
   }
 
   pid(rank: number): number {

@@ -96,7 +96,7 @@ export async function slurm(): Promise<Slurm> {
       // What is left of the jobs is swept by the tag in its environment.
     }
     for (const file of pidFiles) kill(pidOf(join(dir, file)), 'SIGTERM')
-    await until('the daemons to go', 10_000, () => pidFiles.every((file) => gone(pidOf(join(dir, file)))))
+    await until('the daemons to go', 60_000, () => pidFiles.every((file) => gone(pidOf(join(dir, file)))))
     rmSync(dir, { recursive: true, force: true })
   }
   try {

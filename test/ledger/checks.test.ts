@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -25,6 +25,13 @@ function sql(text: string): void {
   const db = openSqlite(path, { readonly: false, busyMs: 0 })
   db.exec(text)
   db.close()
+}
+
+function sqlValue(text: string): unknown {
+  const db = openSqlite(path, { readonly: true, busyMs: 0 })
+  const row = db.prepare(text).get()
+  db.close()
+  return Object.values(row ?? {})[0]
 }
 
 function read(): Entry[] {
@@ -69,6 +76,17 @@ describe('what SQLite does not check', () => {
   it('is told as missing where it was, and the rest is read', () => {
     sql('DELETE FROM batches')
     expect(read()).toEqual([whole()[0], damaged(2, 'entries 2 to 2 are missing'), whole()[2]])
+  })
+
+  it('the last entry is missed when its cell was zeroed, which leaves a row without a place', () => {
+    const bytes = readFileSync(path)
+    const page = Number(sqlValue(`SELECT rootpage FROM sqlite_master WHERE name = 'notes'`)) - 1
+    // A leaf of a table: 8 bytes of header, of which 3-4 count the cells, then where each begins.
+    const at = page * 4096
+    const last = bytes.readUInt16BE(at + 8 + 2 * (bytes.readUInt16BE(at + 3) - 1))
+    writeFileSync(path, bytes.fill(0, at + last, at + last + 12))
+    const lost = '1 more entries are there, but not in their place'
+    expect(read()).toEqual([...whole().slice(0, 2), damaged(3, lost)])
   })
 
   it('and an entry of another ledger does not pass', () => {

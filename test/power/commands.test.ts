@@ -86,4 +86,4 @@ test.each(CASES)('with %s', async (_, damage, told) => {
     expect(text, command).not.toMatch(/INTERNAL|\n +at /)
     expect(code, `${command}: ${text}`).toBe(status)
   }
-}, 120_000)
+})

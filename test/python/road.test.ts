@@ -18,7 +18,7 @@ if os.environ.get('T_END') == '1':
 `
 
 async function expectAll(ranks: number): Promise<void> {
-  await until('the run has ended', 30_000, () => place.status().state === 'ended')
+  await until('the run has ended', 60_000, () => place.picture()?.state === 'ended')
   const points = place.points()
   expect(points).toHaveLength(3 * 500 * ranks)
   for (const { metric, step, rank, value, weight } of points) {

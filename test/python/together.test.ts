@@ -131,7 +131,7 @@ for lap in range(${ring === 4096 ? 30 : 1}):
     done.append(step)
     step += 1
 `, {}, ring)
-  }, 120_000)
+  })
 
   it('a handler that ends in the middle of log(), and leaves', () => {
     const { journals, status } = leave(`${START}

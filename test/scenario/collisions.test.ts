@@ -24,16 +24,23 @@ const directories = (): string[] =>
     return dir
   })
 
+/** A COMMAND that holds its key until `place.stop()`, however slow the machine is, and then does this. */
+const holding = (then: string): string[] =>
+  ['/bin/sh', '-c', `while [ ! -e ${place.root}/stop ]; do sleep 0.1; done; ${then}`]
+
 describe('two jobs with one key at once, from different directories', () => {
   it.each(Array.from({ length: ROUNDS }, (_, round) => SEED + round))(
     'exactly one holds it; the other exits 75 before COMMAND starts and names the holder (seed %i)',
     async () => {
       place = new Place()
       const [a, b] = directories()
-      const command = ['/bin/sh', '-c', `echo started >> ${place.root}/started; sleep 1`]
-      const jobs = await Promise.all(
-        [a!, b!].map((cwd) => place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd)),
-      )
+      const started = `echo started >> ${place.root}/started; exec "$@"`
+      const command = ['/bin/sh', '-c', started, 'sh', ...holding('true')]
+      const both = [a!, b!].map((cwd) =>
+        place.run(job([], command), { RANKZERO_DIR: join(cwd, 'runs') }, cwd))
+      await Promise.race(both)
+      place.stop()
+      const jobs = await Promise.all(both)
       expect(jobs.map((done) => done.code).sort()).toEqual([0, 75])
       const winner = jobs.find((done) => done.code === 0)!
       const loser = jobs.find((done) => done.code === 75)!
@@ -45,32 +52,34 @@ describe('two jobs with one key at once, from different directories', () => {
       const left = existsSync(join(losing, 'runs')) ? readdirSync(join(losing, 'runs')) : []
       expect(left.filter((name) => /^\d{8}-/.test(name))).toEqual([])
     },
-    60_000,
   )
 
   it('wait delays COMMAND until the holder has ended', async () => {
     place = new Place()
-    const first = place.start(job([], ['/bin/sh', '-c', `sleep 2; echo first >> ${place.root}/order`]))
-    await until('the first run', 20_000, () => place.runs().length === 1)
-    const second = await place.run(
+    const first = place.start(job([], holding(`echo first >> ${place.root}/order`)))
+    await until('the first run', 60_000, () => place.runs().length === 1)
+    const waiting = place.start(
       job(['--on-collision', 'wait'], ['/bin/sh', '-c', `echo second >> ${place.root}/order`]),
     )
+    await until('the wait', 60_000, () => waiting.stderr().includes('waiting for key shared'))
+    place.stop()
+    const second = await waiting.ended
     expect((await first.ended).code).toBe(0)
     expect(second.code, second.stderr).toBe(0)
-    expect(second.stderr).toMatch(/waiting for key shared/)
     expect(readFileSync(join(place.root, 'order'), 'utf8')).toBe('first\nsecond\n')
     expect(place.status()).toMatchObject({ key: 'shared', status: 'finished' })
-  }, 60_000)
+  })
 
   it('rename appends -2', async () => {
     place = new Place()
-    const first = place.start(job([], ['/bin/sleep', '2']))
-    await until('the first run', 20_000, () => place.runs().length === 1)
+    const first = place.start(job([], holding('true')))
+    await until('the first run', 60_000, () => place.runs().length === 1)
     const second = await place.run(job(['--on-collision', 'rename']), env)
     expect(second.code, second.stderr).toBe(0)
     expect(place.status()).toMatchObject({ key: 'shared-2', status: 'finished' })
+    place.stop()
     expect((await first.ended).code).toBe(0)
-  }, 60_000)
+  })
 
   it.each(['wait', 'rename', 'fail'] as const)(
     '%s does what it says when every process of the holder is killed with SIGKILL',
@@ -79,7 +88,7 @@ describe('two jobs with one key at once, from different directories', () => {
       const first = place.start(job([]), { ...env, T_STEPS: '100000' })
       await until(
         'the first run',
-        20_000,
+        60_000,
         () => place.processes('trainer').length === 1 && place.runs().length === 1,
       )
       const killedAt = performance.now()
@@ -103,20 +112,20 @@ describe('two jobs with one key at once, from different directories', () => {
       expect(place.status(lost)).toMatchObject({ state: 'ended' })
       expect(place.audit(lost)).toMatchObject({ balanced: true, complete: true })
     },
-    90_000,
   )
 })
 
 describe('a key that init() names and another run holds', () => {
   it('refuses the session, not the training: the data stays local, sync --key delivers it', async () => {
     place = new Place()
-    const holder = place.start([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine', T_STEPS: '2000' })
-    await until('the holder', 20_000, () => place.runs().length === 1 && place.status().key === 'mine')
+    const held = { ...env, ...place.endless, T_INIT_KEY: 'mine' }
+    const holder = place.start([process.execPath, TRAINER], held)
+    await until('the holder', 60_000, () => place.runs().length === 1 && place.picture()?.key === 'mine')
     const [first] = place.runs()
     const second = await place.run([process.execPath, TRAINER], { ...env, T_INIT_KEY: 'mine' })
     expect(second.code, second.stderr).toBe(0)
-    const refused = await until('the second run', 15_000, () => place.runs()[1])
-    await until('its end', 15_000, () => place.status(refused).state === 'ended')
+    const refused = await until('the second run', 60_000, () => place.runs()[1])
+    await until('its end', 60_000, () => place.picture(refused)?.state === 'ended')
     expect(place.status(refused)).toMatchObject({ key: refused, reason: expect.stringContaining(first!) })
     expect((await place.run(['status', refused])).stdout).toMatch(/refused .*sync .* --key/)
     expect(place.points(refused).length).toBe(40)
@@ -124,6 +133,7 @@ describe('a key that init() names and another run holds', () => {
     const delivered = { key: 'other', reason: null, state: 'ended', status: 'finished' }
     expect(place.status(refused)).toMatchObject(delivered)
     expect(place.points(refused).length).toBe(40)
+    place.stop()
     expect((await holder.ended).code).toBe(0)
-  }, 60_000)
+  })
 })

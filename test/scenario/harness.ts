@@ -3,10 +3,13 @@
  * the built command line, seeded instants, and the oracle's reading of what came out.
  */
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import {
+  existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
+import { readStatus } from '../../lib/backend/local.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 
 export const CLI = resolve(import.meta.dirname, '../../dist/cli/main.js')
@@ -141,6 +144,26 @@ export class Place {
   audit = (run = 'latest'): Audit => this.json<Audit>(['audit', run, '--json'])
   status = (run = 'latest'): RunStatus & { reason: string | null } => this.json(['status', run, '--json'])
 
+  /** For a trainer that logs until `stop`: whatever happens meanwhile, no machine is too slow for it. */
+  get endless(): NodeJS.ProcessEnv {
+    return { T_STEPS: '1e9', T_STOP: join(this.root, 'stop'), T_TRUTH: join(this.root, 'truth') }
+  }
+
+  stop(): void {
+    writeFileSync(this.endless['T_STOP']!, '')
+  }
+
+  /** Steps that a rank with T_TRUTH has logged. */
+  steps(rank: number): number {
+    const file = join(this.root, `truth.${rank}`)
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0
+  }
+
+  /** What the head wrote last, of the newest run, read as a file: to wait for, without a process per look. */
+  picture(run = this.runs().at(-1) ?? '', dir = this.dir): RunStatus | null {
+    return readStatus(join(dir, run))
+  }
+
   runs(): string[] {
     try {
       return readdirSync(this.dir)
@@ -162,7 +185,7 @@ export class Place {
 
   /** One live process of this kind. */
   one(kind: 'agent' | 'aggregator' | 'trainer'): Promise<number> {
-    return until(`a live ${kind}`, 20_000, () => this.processes(kind)[0])
+    return until(`a live ${kind}`, 60_000, () => this.processes(kind)[0])
   }
 
   shmFiles(): string[] {

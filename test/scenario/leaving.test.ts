@@ -8,7 +8,7 @@ const node = [process.execPath, TRAINER]
 const env = { T_METRICS: '2', T_STEPS: '50', T_RATE: '500' }
 
 async function expectNothingLeft(): Promise<void> {
-  await until('all processes gone', 15_000, () => place.processes().length === 0)
+  await until('all processes gone', 60_000, () => place.processes().length === 0)
   expect(place.shmFiles()).toEqual([])
 }
 
@@ -30,8 +30,8 @@ describe.each([
     expect(done.code, done.stderr).toBe(code)
     await until(
       'the end of the session',
-      15_000,
-      () => place.runs().length === 1 && place.status().state === 'ended',
+      60_000,
+      () => place.runs().length === 1 && place.picture()?.state === 'ended',
     )
     expect(place.status().status).toBe(status)
     expect(place.points().length).toBe(100)
@@ -49,8 +49,8 @@ describe('signals', () => {
   it('SIGTERM to the supervisor stops the workers: killed, with the last points there', async () => {
     place = new Place()
     const started = place.start(['run', '--nproc', '2', '--', ...node], { ...env, T_LEAVE: 'linger' })
-    await until('both trainers', 20_000, () => place.processes('trainer').length === 2)
-    await until('all points', 20_000, () => place.runs().length === 1 && place.status().books.logged === 200)
+    await until('both trainers', 60_000, () => place.processes('trainer').length === 2)
+    await until('all points', 60_000, () => place.picture()?.books.logged === 200)
     started.child.kill('SIGTERM')
     const done = await started.ended
     expect(done.code).toBe(143)
@@ -69,12 +69,12 @@ describe('signals', () => {
       undefined,
       'pipe',
     )
-    await until('both trainers', 20_000, () => place.processes('trainer').length === 2)
-    await until('all points', 20_000, () => place.runs().length === 1 && place.status().books.logged === 200)
+    await until('both trainers', 60_000, () => place.processes('trainer').length === 2)
+    await until('all points', 60_000, () => place.picture()?.books.logged === 200)
     terminal.child.stdin!.write('\x03')
     const done = await terminal.ended
     expect(done.code).toBe(130)
-    await until('the end of the session', 15_000, () => place.status().state === 'ended')
+    await until('the end of the session', 60_000, () => place.picture()?.state === 'ended')
     expect(place.status().status).toBe('killed')
     expect(place.points().length).toBe(200)
     await sleep(100)
@@ -90,8 +90,8 @@ describe('without rankzero run', () => {
     expect(done.code, done.stderr).toBe(0)
     await until(
       'two ended runs',
-      15_000,
-      () => place.runs().length === 2 && place.runs().every((run) => place.status(run).state === 'ended'),
+      60_000,
+      () => place.runs().length === 2 && place.runs().every((run) => place.picture(run)?.state === 'ended'),
     )
     for (const run of place.runs()) {
       expect(place.points(run).length).toBe(100)

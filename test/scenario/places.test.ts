@@ -35,17 +35,17 @@ describe('shared memory', () => {
   it('that is too small is left alone: segments serve instead', async () => {
     place = new Place()
     expectWhole(await place.run(inMounts('mount -t tmpfs -o size=64k tmpfs /dev/shm', train()), env))
-  }, 60_000)
+  })
 
   it('that is absent is not needed', async () => {
     place = new Place({ RANKZERO_SHM_DIR: '/proc/no-such-place' })
     expectWhole(await place.run(train(), env))
-  }, 60_000)
+  })
 
   it('is used without the addon too', async () => {
     place = new Place({ RANKZERO_NATIVE: '0' })
     expectWhole(await place.run(train(), env))
-  }, 60_000)
+  })
 })
 
 describe('the run directory', () => {
@@ -59,7 +59,7 @@ describe('the run directory', () => {
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/pending|lost|waits/)
     expect(done.stderr).toMatch(/rankzero sync/)
-  }, 90_000)
+  })
 
   it('that is read-only harms no trainer, and sync delivers later', async () => {
     place = new Place()
@@ -76,7 +76,7 @@ describe('the run directory', () => {
     expect(synced.code, synced.stderr + synced.stdout).toBe(0)
     expect(place.points(run).length).toBe(2 * metrics * steps)
     expect(place.audit(run)).toMatchObject({ balanced: true, complete: true })
-  }, 90_000)
+  })
 })
 
 describe('the aggregator stopped with SIGSTOP while 4 workers log at full speed', () => {
@@ -92,7 +92,7 @@ describe('the aggregator stopped with SIGSTOP while 4 workers log at full speed'
       ['run', '--nproc', '4', '--exit-timeout', '60', '--', process.execPath, TRAINER],
       { ...size, T_LONGEST: longest },
     )
-    await until('four trainers', 20_000, () => place.processes('trainer').length === 4)
+    await until('four trainers', 60_000, () => place.processes('trainer').length === 4)
     const aggregator = await place.one('aggregator')
     kill(aggregator, 'SIGSTOP')
     await sleep(pause)
@@ -141,7 +141,7 @@ describe('the aggregator killed after partial rows were sealed by deadline and r
     const begun = place.start(['run', '--nproc', '2', '--', process.execPath, script], { T_CODE: code })
     const sealed = await until(
       'the partial seal of step 2',
-      30_000,
+      60_000,
       () => place.runs().length === 1 && place.rows().find((row) => row.step === 2 && row.sealed),
     )
     expect(sealed).toMatchObject({ count: 1, expected: 2, amended: false, mean: 0 })
@@ -154,7 +154,7 @@ describe('the aggregator killed after partial rows were sealed by deadline and r
       { step: 2, amended: true, sealed: true, count: 2, mean: 0.5 },
     ])
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 90_000)
+  })
 })
 
 describe('a ledger with one row of batches removed by hand', () => {
@@ -180,5 +180,5 @@ describe('a ledger with one row of batches removed by hand', () => {
     const json = await place.run(['audit', '--json'])
     expect(json.code).toBe(1)
     expect(JSON.parse(json.stdout)).toMatchObject({ balanced: false })
-  }, 60_000)
+  })
 })

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { kill, Place, TRAINER, until } from './harness.ts'
+import { kill, Place, sleep, TRAINER, until } from './harness.ts'
 
 let place: Place
 afterEach(() => place?.dispose())
@@ -34,16 +34,20 @@ describe('system metrics of real processes', () => {
     expect(nodes).toMatchObject([{ rank: 0, values: { cpu: expect.any(Number) } }])
     expect(place.shmFiles()).toEqual([])
     expect(existsSync(join(place.dir, '.pending'))).toBe(false)
-  }, 60_000)
+  })
 
   it('go on under a new instance when the agent was killed, and nobody waits for the old one', async () => {
     place = new Place({ RANKZERO_SYSTEM_METRICS: '1s' })
-    const run = place.start(['run', '--nproc', '2', '--', NODE, TRAINER], { T_STEPS: '1200', T_RATE: '100' })
-    await until('a sample', 20_000, () => place.runs().length > 0 && place.status().nodes !== undefined)
+    const run = place.start(['run', '--nproc', '2', '--', NODE, TRAINER], { T_RATE: '100', ...place.endless })
+    await until('a sample', 60_000, () => place.runs().length > 0 && place.picture()?.nodes !== undefined)
     expect((await place.run(['status'])).stdout)
       .toMatch(/^nodes +\S+: cpu \d+ %, memory \d+\.\d of \d+\.\d GiB$/m)
     const first = await place.one('agent')
     kill(first)
+    await until('another agent', 60_000, () => place.processes('agent').some((pid) => pid !== first))
+    // One of its own samples.
+    await sleep(3000)
+    place.stop()
     const done = await run.ended
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr.trim().split('\n')).toHaveLength(1)
@@ -52,9 +56,9 @@ describe('system metrics of real processes', () => {
     expect([...new Set(points.map(({ attempt }) => attempt))].sort()).toEqual([1, 2])
     const rows = place.rows('latest', '--metric', 'sys/cpu')
     expect(rows.every(({ sealed, expected }) => sealed && expected === 1)).toBe(true)
-    expect(place.points().length).toBe(2 * 2 * 1200)
+    expect(place.points().length).toBe(2 * (place.steps(0) + place.steps(1)))
     expect(place.audit()).toMatchObject({ balanced: true, complete: true, status: 'finished' })
-  }, 90_000)
+  })
 
   it('are left out when they are switched off, by flag and by variable', async () => {
     place = new Place()
@@ -66,5 +70,5 @@ describe('system metrics of real processes', () => {
       expect(place.points('latest', '--metric', 'sys/*')).toEqual([])
       expect(place.status().nodes).toBeUndefined()
     }
-  }, 60_000)
+  })
 })

@@ -51,13 +51,13 @@ describe('rankzero run as the task of a launcher', () => {
 
   it('a short task does not end the session before the last one has come', async () => {
     const first = place.start(['run', '--', NODE, TRAINER], { ...task(0, 2), T_STEPS: '1', T_RATE: '0' })
-    await until('rank 0 has ended', 10_000, () =>
-      place.runs().length === 1 && place.status().members.some(({ state }) => state === 'ended'))
+    await until('rank 0 has ended', 60_000, () =>
+      place.runs().length === 1 && place.picture()?.members.some(({ state }) => state === 'ended'))
     await new Promise((done) => setTimeout(done, 1500))
     const second = place.start(['run', '--', NODE, TRAINER], { ...task(1, 2), T_STEPS: '1', T_RATE: '0' })
     expect(await codes([first, second])).toEqual([0, 0])
     expect(place.runs()).toHaveLength(1)
-    await until('the session ended', 10_000, () => place.status().state === 'ended')
+    await until('the session ended', 60_000, () => place.picture()?.state === 'ended')
     expect(place.status()).toMatchObject({ status: 'finished', ranks: 2 })
   })
 
@@ -69,8 +69,8 @@ describe('rankzero run as the task of a launcher', () => {
 
   it('a killed rank is known by its task, with its signal and its last step', async () => {
     const all = tasks(3, 'a', { T_STEPS: '400' })
-    const pid = await until('rank 2 logs', 20_000, () =>
-      place.runs().length === 1 && place.status().members.find((m) => m.rank === 2 && m.lastStep! > 5)?.pid)
+    const pid = await until('rank 2 logs', 60_000, () =>
+      place.runs().length === 1 && place.picture()?.members.find((m) => m.rank === 2 && m.lastStep! > 5)?.pid)
     kill(pid)
     expect(await codes(all)).toEqual([0, 0, 137])
     const status = place.status()
@@ -82,7 +82,7 @@ describe('rankzero run as the task of a launcher', () => {
 
   it('a held key stops rank 0 before its COMMAND starts', async () => {
     const holder = place.start(['run', '--key', 'k', '--', NODE, TRAINER], { T_STEPS: '600' })
-    await until('the key is held', 20_000, () => place.runs().length === 1)
+    await until('the key is held', 60_000, () => place.runs().length === 1)
     const env = { RANKZERO_KEY: 'k' }
     const one = place.start(['run', '--', NODE, TRAINER], { ...task(0, 2), ...env })
     expect((await one.ended).code).toBe(75)
@@ -140,8 +140,8 @@ describe('rankzero run before torchrun of each node', () => {
 
   it('a meeting that a killed job left behind is not gone on with', async () => {
     const all = nodes({ T_STEPS: '600' })
-    await until('both log', 20_000, () =>
-      place.runs().length === 1 && place.status().members.filter((m) => m.lastStep! > 3).length === 2)
+    await until('both log', 60_000, () =>
+      place.runs().length === 1 && place.picture()?.members.filter((m) => m.lastStep! > 3).length === 2)
     for (const pid of place.processes()) kill(pid)
     await Promise.all(all.map(({ ended }) => ended))
     const next = nodes()
@@ -163,8 +163,8 @@ describe('ranks without rankzero run', () => {
     spawnSync('/bin/sh', ['-c', 'cat > "$0" && chmod +x "$0"', file], { input: launch })
     const env = { WORLD_SIZE: '2', LOCAL_WORLD_SIZE: '2', TORCHELASTIC_RUN_ID: 'job', RANKZERO_CLI: CLI }
     for (let job = 1; job <= 3; job++) expect((await place.run([file], env)).code).toBe(0)
-    await until('all sessions ended', 20_000, () =>
-      place.runs().length === 3 && place.runs().every((run) => place.status(run).state === 'ended'))
+    await until('all sessions ended', 60_000, () =>
+      place.runs().length === 3 && place.runs().every((run) => place.picture(run)?.state === 'ended'))
     for (const run of place.runs()) expectWhole(run, 2)
   })
 })

@@ -16,7 +16,7 @@ export interface Job {
   steps: number
   rate: number
   env?: NodeJS.ProcessEnv
-  /** Steps go on until `stop()`. */
+  /** Steps go on until `place.stop()`. */
   endless?: true
   /** World size; default 4. */
   ranks?: number
@@ -75,8 +75,8 @@ export class TwoHosts {
       ...env, RANK: String(first + local), WORLD_SIZE: String(this.job.ranks ?? 4),
       LOCAL_RANK: String(local), LOCAL_WORLD_SIZE: String(PER_HOST),
       MASTER_ADDR: this.net.name(0), MASTER_PORT: '29511',
-      ...this.job.endless === undefined ? {} : { T_STOP: this.#stop },
-      T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: String(rate), T_TRUTH: truth,
+      T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: String(rate),
+      ...this.job.endless === undefined ? {} : this.place.endless, T_TRUTH: truth,
     }))
     this.ranks.push(...started)
     return started
@@ -84,15 +84,6 @@ export class TwoHosts {
 
   get truth(): string {
     return join(this.place.root, 'truth')
-  }
-
-  get #stop(): string {
-    return join(this.place.root, 'stop')
-  }
-
-  /** An endless job comes to its end. */
-  stop(): void {
-    writeFileSync(this.#stop, '')
   }
 
   async finished(): Promise<Ended[]> {
@@ -104,8 +95,8 @@ export class TwoHosts {
   /** The run ended well with every point of all ranks; the books agree. */
   async expectWhole(dir = this.place.dir): Promise<void> {
     const args = ['--dir', dir]
-    await until('the end of the run', 60_000, () =>
-      this.place.json<{ state: string }>(['status', 'latest', '--json', ...args]).state === 'ended')
+    const run = readdirSync(dir).filter((name) => /^\d/.test(name)).sort().at(-1)
+    await until('the end of the run', 60_000, () => this.place.picture(run, dir)?.state === 'ended')
     const status = this.place.json<Record<string, unknown>>(['status', 'latest', '--json', ...args])
     expect(status, JSON.stringify(status)).toMatchObject({ status: 'finished', ranks: 4 })
     this.expectPoints([0, 1, 2, 3], dir)

@@ -24,7 +24,7 @@ it('is kept out, and nothing of the run is late or lost', async () => {
   const rankzero = [...LIMITED, process.execPath, at.cli, 'run', '--nproc', '2']
   const job = at.start([...rankzero, '--', process.execPath, TRAINER],
     { T_METRICS: '2', T_STEPS: '1500', T_RATE: '100' })
-  const name = await until('a meeting file', 20_000, () => {
+  const name = await until('a meeting file', 60_000, () => {
     try {
       return readdirSync(at.locks).find((one) => /^meet-.*json$/.test(one))
     } catch {

@@ -9,9 +9,9 @@ import { TRAINER, sleep, until, type Place } from '../scenario/harness.ts'
 import { cleanups, place } from './kit.ts'
 
 async function live(at: Place): Promise<{ endpoint: Endpoint; job: ReturnType<Place['start']> }> {
-  const env = { T_METRICS: '2', T_STEPS: '400', T_RATE: '100' }
+  const env = { T_METRICS: '2', T_RATE: '100', ...at.endless }
   const job = at.start(['run', '--nproc', '2', '--', process.execPath, TRAINER], env)
-  const name = await until('a meeting file', 20_000, () =>
+  const name = await until('a meeting file', 60_000, () =>
     lockFiles(at).find((one) => /^meet-.*json$/.test(one)))
   const endpoint = JSON.parse(readFileSync(join(at.locks, name), 'utf8')) as Endpoint
   return { endpoint, job }
@@ -46,12 +46,13 @@ it('a stranger who knows port and meeting is neither heard nor answered; its kno
   stranger.connect(`tcp://127.0.0.1:${endpoint.port}`)
   await stranger.send(hello(endpoint.meeting)).catch(() => {})
   await expect(stranger.receive()).rejects.toThrow()
-  await until('the count', 20_000, () => (at.status().denied ?? 0) > 0)
+  await until('the count', 60_000, () => (at.picture()?.denied ?? 0) > 0)
+  at.stop()
   expect((await job.ended).code).toBe(0)
   expect(at.status()).toMatchObject({ status: 'finished', ranks: 2 })
-  expect(at.points().length).toBe(2 * 2 * 400)
+  expect(at.points().length).toBe(2 * (at.steps(0) + at.steps(1)))
   expect(lockFiles(at).filter((one) => one.startsWith('meet-')), 'goes with the run').toEqual([])
-}, 120_000)
+})
 
 it('who takes the port of a dead head hears nothing of what the agent has to say', async () => {
   const at = place()
@@ -60,7 +61,7 @@ it('who takes the port of a dead head hears nothing of what the agent has to say
   const impostor = new Router({ linger: 0 })
   cleanups.push(() => impostor.close())
   process.kill(endpoint.pid, 'SIGKILL')
-  await until('the port', 20_000, () => {
+  await until('the port', 60_000, () => {
     try {
       impostor.bindSync(`tcp://127.0.0.1:${endpoint.port}`)
       return true
@@ -69,9 +70,12 @@ it('who takes the port of a dead head hears nothing of what the agent has to say
     }
   })
   void (async () => { for await (const parts of impostor) heard.push(parts.map(String).join(' ')) })()
+  await until('another head', 60_000, () => at.processes('aggregator')[0])
+  await until('steps of both', 60_000, () => [0, 1].every((rank) => at.steps(rank) > 50))
+  at.stop()
   expect((await job.ended).code).toBe(0)
   await sleep(100)
   expect(heard).toEqual([])
-  await until('the end', 30_000, () => at.status().state === 'ended')
-  expect(at.points().length).toBe(2 * 2 * 400)
-}, 120_000)
+  await until('the end', 60_000, () => at.picture()?.state === 'ended')
+  expect(at.points().length).toBe(2 * (at.steps(0) + at.steps(1)))
+})

@@ -106,7 +106,7 @@ describe('the run secret', () => {
       expect(stderr).toMatch(/the run secret .* cannot be used/)
       expectNowhere(formsOf(secret), [{ path: 'stderr', bytes: Buffer.from(stderr) }])
     }
-  }, 60_000)
+  })
 })
 
 describe('keys of trackers', () => {
@@ -131,7 +131,7 @@ console.log('seen:' + seen)`
     const lines = stdout.trimEnd().split('\n').map((line) => line.slice('seen:'.length))
     const names = lines.map((line) => line.split(',').filter(Boolean).sort())
     expect(names).toEqual([[...seen].sort(), [...seen].sort()])
-  }, 60_000)
+  })
 
   it('are in no file of a run, and on no command line', async () => {
     const at = new Place(KEYS)
@@ -143,5 +143,5 @@ console.log('seen:' + seen)`
     expectNowhere([Buffer.from(CANARY)], shown)
     expect((await job.ended).code).toBe(0)
     expectNowhere([Buffer.from(CANARY)], filesBelow(at.root))
-  }, 60_000)
+  })
 })

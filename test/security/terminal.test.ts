@@ -58,5 +58,5 @@ describe('a job whose rank names, says and throws controls', () => {
     // A text may be of a language that is written from the right, and stands behind the name of its rank.
     expect(stdout.replaceAll('\u202e', '')).not.toMatch(MOVES)
     expect(at.rows().map(({ metric }) => metric)).toEqual([`loss${EVIL}`, 'ok'])
-  }, 120_000)
+  })
 })

@@ -41,12 +41,14 @@ function shorter(file, text) {
 }
 
 /**
- * @param {{ file: string, find: string, replace: string } | null} mutation
+ * @typedef {{ file: string, find: string, replace: string }} Piece
+ * @param {Piece & { also?: Piece } | null} mutation
  * @returns {Promise<string>} path of the bundle
  */
 export async function bundle(mutation = null) {
   const outDir = mkdtempSync(join(tmpdir(), 'rz-sim-'))
-  let mutated = mutation === null
+  const pieces = mutation === null ? [] : [mutation, ...mutation.also ? [mutation.also] : []]
+  const mutated = new Set()
   const seams = {
     name: 'seams', enforce: 'pre',
     async resolveId(source, importer) {
@@ -59,12 +61,13 @@ export async function bundle(mutation = null) {
     load(id) {
       const file = relative(ROOT, id)
       if (Object.hasOwn(SHORTER, file)) return shorter(file, readFileSync(id, 'utf8'))
-      if (mutation === null || file !== mutation.file) return null
+      const piece = pieces.find((one) => one.file === file)
+      if (piece === undefined) return null
       const text = readFileSync(id, 'utf8')
-      const places = text.split(mutation.find).length - 1
-      if (places !== 1) throw new Error(`${mutation.file} has ${places} places that read\n${mutation.find}`)
-      mutated = true
-      return text.replace(mutation.find, () => mutation.replace)
+      const places = text.split(piece.find).length - 1
+      if (places !== 1) throw new Error(`${file} has ${places} places that read\n${piece.find}`)
+      mutated.add(piece)
+      return text.replace(piece.find, () => piece.replace)
     },
   }
   await build({
@@ -75,6 +78,7 @@ export async function bundle(mutation = null) {
       rollupOptions: { output: { entryFileNames: 'sim.mjs' } },
     },
   })
-  if (!mutated) throw new Error(`${mutation.file} is not part of the simulator`)
+  const left = pieces.find((one) => !mutated.has(one))
+  if (left !== undefined) throw new Error(`${left.file} is not part of the simulator`)
   return join(outDir, 'sim.mjs')
 }

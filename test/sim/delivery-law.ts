@@ -37,13 +37,16 @@ export class DeliveryLaw {
     if (note.is === 'again') this.decided.get(path)!.sends++
   }
 
-  take(path: string, text: string, file: LedgerFile | undefined): void {
+  /** `isLate`: by a head that lost its lease, and will know by its next transaction. */
+  take(path: string, text: string, file: LedgerFile | undefined, isLate: boolean): void {
     const lines = text.trimEnd().split('\n')
     const numberOf = (line: string | undefined): number => Number(line?.split(' ', 1)[0])
     const batch = { first: numberOf(lines[0]), last: numberOf(lines.at(-1)), text }
-    this.wasDecided(path, batch)
     const all = this.stored.get(path) ?? []
     this.stored.set(path, all)
+    // It may repeat what it had decided, as its successor did; nothing else.
+    if (isLate && all.some((one) => one.first === batch.first && one.text === text)) return
+    this.wasDecided(path, batch)
     const before = all.at(-1)
     const next = (before?.last ?? 0) + 1
     if (before !== undefined && batch.first === before.first) {

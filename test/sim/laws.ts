@@ -6,7 +6,7 @@
  */
 import { scanEntries } from '../../lib/agent/core-spool.ts'
 import type { SealBody } from '../../lib/aggregator/core-types.ts'
-import type { Departure } from '../../lib/record/index.ts'
+import type { Departure, Origin } from '../../lib/record/index.ts'
 import type { OutboxNote } from '../../lib/session/core-standing.ts'
 import type { SessionNote } from '../../lib/session/index.ts'
 import { decodeFrame, FRAME_TYPES, peekBatch, type Hello } from '../../lib/wire/index.ts'
@@ -58,7 +58,7 @@ export class Laws {
     this.world = world
     this.keys = new KeyLaw(this, world)
     world.whenShmGoes = (shm) => {
-      for (const one of shm.objects.values()) this.gone.add(one as Journal)
+      for (const one of shm.objects.values()) this.gone.set(one as Journal, this.safe(one as Journal))
     }
   }
 
@@ -134,7 +134,8 @@ export class Laws {
     const account = this.account(file)
     const { instance } = body as { instance: string }
     if (kind === 'joined') {
-      const { origin, first } = body as { origin: { instance: string }; first: number }
+      const { origin, first } = body as { origin: Origin; first: number }
+      this.lives.joined(origin)
       if (!account.durable.has(origin.instance)) account.durable.set(origin.instance, first - 1)
     } else if (kind === 'skip') {
       this.next(account, instance, body['from'] as number, body['to'] as number)
@@ -170,8 +171,6 @@ export class Laws {
   private rivals(instance: string, holder: string): void {
     const [one, other] = [this.journals.get(instance), this.journals.get(holder)]
     if (one === undefined || other === undefined || this.clocksLie) return
-    // Of two nodes a first round trip of seconds says little.
-    if (one.owner.node !== other.owner.node) return
     const together = one.owner.bornAt < other.owner.diedAt && other.owner.bornAt < one.owner.diedAt
     if (together) return
     const why = `${instance} is rejected, but ${holder} was not there with it`
@@ -215,8 +214,7 @@ export class Laws {
       this.inRow(connection, body.instance, body.from, body.to)
     }
     if (type === FRAME_TYPES.HELLO) {
-      const { instances } = decodeFrame(bytes).body as Hello
-      this.lives.announced(connection, instances.map(({ origin }) => origin))
+      this.lives.announced(connection, decodeFrame(bytes).body as Hello, this.world.now)
     }
     if (type === FRAME_TYPES.END) {
       const { instance, seq } = decodeFrame(bytes).body as { instance: string; seq: number }
@@ -303,8 +301,8 @@ export class Laws {
 
   // --- journal
 
-  /** Journals that went with the power of their node: nobody can deliver what was not safe. */
-  readonly gone = new Set<Journal>()
+  /** Journals that went with the power of their node, and the last seq that was safe by then. */
+  readonly gone = new Map<Journal, number>()
 
   /** Only what a ledger or a synced spool has may go. */
   trimmed(journal: Journal, seq: number): void {
@@ -369,6 +367,7 @@ export class Laws {
 
   delivered(path: string, text: string): void {
     const dir = path.slice(0, path.lastIndexOf('/'))
-    this.delivery.take(dir, text, this.ledgers.find((file) => file.path.startsWith(`${dir}/`)))
+    const ledger = this.ledgers.find((file) => file.path.startsWith(`${dir}/`))
+    this.delivery.take(dir, text, ledger, this.world.current?.leaseLost === true)
   }
 }

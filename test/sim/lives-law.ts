@@ -1,5 +1,10 @@
-/** Of two lives of a rank on one node the younger is announced when the older, which is dead, is settled. */
+/**
+ * Of two lives of a rank on one node the younger is announced when the older, which is dead, is settled. And
+ * before the first of a node is announced, its clock is asked for.
+ */
+import { CLOCK_ASK_MS, CLOCK_TRIP_MS } from '../../lib/limits.ts'
 import type { Origin } from '../../lib/record/index.ts'
+import type { Hello } from '../../lib/wire/index.ts'
 import type { Laws } from './laws.ts'
 import type { Connection } from './net.ts'
 
@@ -7,12 +12,28 @@ export class LivesLaw {
   private readonly laws: Laws
   /** Who was named on a connection and is not refused there. */
   private readonly named = new WeakMap<Connection, Set<string>>()
+  /** When a connection was first asked anything. */
+  private readonly askedAt = new WeakMap<Connection, number>()
+  /** Whose clocks are in a ledger. */
+  private readonly boots = new Set<string>()
 
   constructor(laws: Laws) {
     this.laws = laws
   }
 
-  announced(connection: Connection, origins: readonly Origin[]): void {
+  joined({ bootId }: Origin): void {
+    this.boots.add(bootId)
+  }
+
+  announced(connection: Connection, { instances, blur = 0 }: Hello, now: number): void {
+    const origins = instances.map(({ origin }) => origin)
+    const askedAt = this.askedAt.get(connection) ?? now
+    this.askedAt.set(connection, askedAt)
+    const isNew = origins.some(({ bootId }) => !this.boots.has(bootId))
+    // Clocks that run too fast are so by a hundredth at most.
+    if (isNew && blur > CLOCK_TRIP_MS / 2 && now - askedAt < CLOCK_ASK_MS * 0.98) {
+      this.laws.broken('a clock is asked for first', `${origins[0]!.instance} joins, give or take ${blur} ms`)
+    }
     const named = this.named.get(connection) ?? new Set<string>()
     this.named.set(connection, named)
     for (const { instance } of origins) named.add(instance)

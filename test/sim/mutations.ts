@@ -5,11 +5,16 @@
  */
 import type { Knob } from './knobs.ts'
 
-export interface Mutation {
-  what: string
+interface Piece {
   file: string
   find: string
   replace: string
+}
+
+export interface Mutation extends Piece {
+  what: string
+  /** What stands behind the first one and does the same. */
+  also?: Piece
   laws: readonly string[]
   knobs: readonly Knob[]
 }
@@ -31,6 +36,8 @@ const WIRE = 'no gap on the wire'
 const SAME = 'the same batch, the same bytes'
 const TRACKER = 'the tracker has the rows'
 const COUNTED = 'a repeat is counted first'
+const ASKED = 'a clock is asked for first'
+const ORDER = 'lives are in order'
 const SETTLED = 'the older life is settled first'
 
 const OUTBOX = 'lib/session/core-outbox.ts'
@@ -100,6 +107,11 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a welcome of a lower term is accepted', file: 'lib/agent/core-uplink.ts',
     find: 'if (body.ledger === this.#ledger && term < this.#term) {', replace: 'if (term < 0) {',
+    also: {
+      file: 'lib/agent/uplink.ts',
+      find: 'const trip = this.#hellos.answer(body.sentAt, monotonicMs())',
+      replace: 'const trip = this.#hellos.answer(body.sentAt, monotonicMs()) ?? 0',
+    },
     laws: [TERM], knobs: ['ghost', 'kill-aggregator', 'reset', 'kill-trainer', 'replay'],
   },
   {
@@ -127,7 +139,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'trim before the spool is synced', file: 'lib/agent/shelf.ts',
-    find: '      fsyncSync(fd)\n    } catch (error) {', replace: '    } catch (error) {',
+    find: '      fsyncSync(fd)\n      // Another', replace: '      // Another',
     laws: [TRIM], knobs: ['small-journal', 'term', 'kill-aggregator'],
   },
   {
@@ -219,7 +231,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a run is minted anew for what another one has in part', file: 'lib/agent/feed.ts',
-    find: '      if (!this.#isForeign) this.shelf.joined(run)\n    } catch {\n'
+    find: '      if (!this.isForeign) this.shelf.joined(run)\n    } catch {\n'
       + '      // A full disk: the journal says it, and so does each later file.\n    }\n'
       + '    this.origin.run ??= run\n',
     replace: '    } catch {}\n',
@@ -232,13 +244,22 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: "another node's spool is taken for all of it", file: 'lib/agent/feed.ts',
-    find: 'this.#isPart = isForeign && reader === null', replace: 'this.#isPart = false && isForeign',
+    find: 'return this.isForeign && (facts === null', replace: 'return false && (facts === null',
     laws: [END, ONCE], knobs: ['term', 'kill-aggregator', 'short-reads'],
   },
   {
     what: 'a key rests by the wall clock alone', file: 'lib/lock/key.ts',
     find: 'wallMs() - beat >= KEY_FREE_MS || now', replace: 'wallMs() - beat >= KEY_FREE_MS || -now',
     laws: [LIVE, ONCE], knobs: ['clock-jump', 'kill-aggregator', 'second-run'],
+  },
+  {
+    what: "a slow answer is taken for the head's clock", file: 'lib/agent/core-uplink.ts',
+    find: 'answer.trip > CLOCK_TRIP_MS', replace: 'answer.trip < 0',
+    laws: [ASKED], knobs: ['delay', 'replay'],
+  },
+  {
+    what: 'how far a clock may be off is not told', file: 'lib/aggregator/intake.ts',
+    find: 'offset, blur, layouts }', replace: 'offset, layouts }', laws: [ORDER], knobs: ['delay', 'replay'],
   },
   {
     what: 'a younger life is announced before the older is settled', file: 'lib/agent/core-uplink.ts',

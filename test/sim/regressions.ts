@@ -1,4 +1,4 @@
-import type { Knob } from './knobs.ts'
+import { KNOBS, type Knob } from './knobs.ts'
 
 /** Seeds that break a law with the mend taken out (mutations.ts does so), and what it was. They run first. */
 interface Regression {
@@ -27,5 +27,25 @@ export const REGRESSIONS: readonly Regression[] = [
   {
     seed: 7, knobs: ['clock-jump', 'kill-aggregator', 'second-run'],
     was: 'a clock set back by half an hour: the key of a killed run rested for as long',
+  },
+  {
+    seed: 5_000_973, knobs: KNOBS,
+    was: "sync on one node deleted a spool file to which another node's agent had just moved its last record",
+  },
+  {
+    seed: 768, knobs: ['ghost', 'elastic', 'disk-full'],
+    was: 'an agent took an old WELCOME of the run before for its own, with its ledger and term',
+  },
+  {
+    seed: 6_017_847, knobs: KNOBS,
+    was: "sync on one node gave up records that lay in another spool directory of a node's own",
+  },
+  {
+    seed: 6_020_292, knobs: KNOBS,
+    was: 'an agent trimmed a journal to what one before it had written to the spool and not synced',
+  },
+  {
+    seed: 101_141, knobs: KNOBS,
+    was: 'lives in a spool of a node that no head had met were taken for as sure in time as those of our own',
   },
 ]

@@ -165,7 +165,7 @@ export class Scenario {
     this.net.knobs = plan.net
     if (plan.tracker !== null) this.laws.tracker = { ...plan.tracker }
     this.laws.shortReads = plan.knobs.includes('short-reads')
-    const lies = ['clock-jump', 'disk-full', 'disk-slow', 'power', 'lost-node']
+    const lies = ['clock-jump', 'disk-full', 'power', 'lost-node']
     this.laws.clocksLie = plan.faults.some(({ knob }) => lies.includes(knob))
     this.furnish()
   }

@@ -4,13 +4,13 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { audit, points, rows } from '../../lib/aggregator/replay.ts'
-import type { Audit } from '../../lib/aggregator/core-types.ts'
+import type { Audit, JoinedBody } from '../../lib/aggregator/core-types.ts'
 import { Kind, type Departure, type Origin } from '../../lib/record/index.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 import { difference, expectedPoints, expectedRows } from '../aggregator/oracle.ts'
 import { Sender } from '../aggregator/sender.ts'
 import { figuresOf } from './delivery-law.ts'
-import type { Job, Life } from './job.ts'
+import type { Job } from './job.ts'
 import type { Laws } from './laws.ts'
 import { losesPower, type Scenario } from './scenario.ts'
 import type { Journal } from './seams/journal.ts'
@@ -20,9 +20,12 @@ import { Violation } from './world.ts'
 /** A range of records as a ledger has it. */
 interface Range { first: number; last: number; kind: 'batch' | 'skip'; file: LedgerFile }
 
+/** Of one boot of a node, as its joins tell it to the head on one host. */
+interface Clock { offset: number; blur: number; host: unknown }
+
 interface Contents {
   ranges: Map<string, Range[]>
-  joined: Map<string, { origin: Origin; first: number; offset: number }>
+  joined: Map<string, { origin: Origin; first: number; clock: Clock }>
   rejected: Set<string>
   /** How they left, as their agents saw it. */
   departures: Map<string, Departure>
@@ -33,7 +36,9 @@ const broken = (law: string, message: string): never => { throw new Violation(la
 export function judge(scenario: Scenario): void {
   const { laws, jobs } = scenario
   const contents = new Map(laws.ledgers.map((file) => [file, contentsOf(file)]))
-  for (const journal of laws.journals.values()) everyRecordOnce(journal, contents, laws.gone.has(journal))
+  for (const journal of laws.journals.values()) {
+    everyRecordOnce(journal, contents, laws.gone.get(journal) ?? Infinity)
+  }
   for (const [file, content] of contents) {
     if (file.entries.length === 0) continue
     const books = booksOf(file)
@@ -49,7 +54,8 @@ function contentsOf(file: LedgerFile): Contents {
   const content: Contents = {
     ranges: new Map(), joined: new Map(), rejected: new Set(), departures: new Map(),
   }
-  const offsets = new Map<string, number>()
+  const clocks = new Map<string, Clock>()
+  let host: unknown
   const add = (instance: string, range: Range): void => {
     const list = content.ranges.get(instance) ?? []
     list.push(range)
@@ -65,21 +71,39 @@ function contentsOf(file: LedgerFile): Contents {
       add(body.instance, { first: Number(body['from']), last: Number(body['to']), kind: 'skip', file })
     } else if (entry.kind === 'ended') {
       content.departures.set(body.instance, body['departure'] as Departure)
+    } else if (entry.kind === 'term') {
+      // Back on a host it was on before, it knows the clocks no better than by then.
+      if (body['host'] !== host) for (const clock of clocks.values()) clock.host = null
+      host = body['host']
     } else if (entry.kind === 'conflict') {
       content.rejected.add(body.instance)
     } else if (entry.kind === 'joined') {
-      const { origin, first, offset } = entry.body as { origin: Origin; first: number; offset: number }
-      if (!offsets.has(origin.bootId)) offsets.set(origin.bootId, offset)
+      const { origin, first, offset, blur = 0 } = entry.body as JoinedBody
       if (content.joined.has(origin.instance)) continue
-      content.joined.set(origin.instance, { origin, first, offset: offsets.get(origin.bootId)! })
+      const clock = clocks.get(origin.bootId) ?? { offset, blur, host }
+      clocks.set(origin.bootId, clock)
+      if (clock.host === host && blur < clock.blur) nearer(clock, { offset, blur, host }, content)
+      content.joined.set(origin.instance, { origin, first, clock })
     }
   }
   return content
 }
 
+/** A clock that is better known than before, unless lives change places. */
+function nearer(clock: Clock, better: Clock, { joined }: Contents): void {
+  const before = { ...clock }
+  const order = (): string => [...joined.values()]
+    .map(({ origin, clock }) => ({ ...origin, at: origin.startedAt + clock.offset }))
+    .sort((a, b) => a.rank - b.rank || a.at - b.at || (a.instance < b.instance ? -1 : 1))
+    .map(({ instance }) => instance).join(' ')
+  const was = order()
+  Object.assign(clock, better)
+  if (order() !== was) Object.assign(clock, before)
+}
+
 /** In one ledger and once, up to the last; what is not there went with its node, or is said to be lost. */
 function everyRecordOnce(
-  journal: Journal, contents: ReadonlyMap<LedgerFile, Contents>, gone: boolean,
+  journal: Journal, contents: ReadonlyMap<LedgerFile, Contents>, safe: number,
 ): void {
   const { instance, seq } = journal.sender
   const ranges = [...contents.values()].flatMap((content) => content.ranges.get(instance) ?? [])
@@ -88,15 +112,15 @@ function everyRecordOnce(
   for (const { first, last, kind, file } of ranges) {
     if (first < next) broken('every point once', `${instance}: ${first}-${last} of ${file.path} came before`)
     if (first > next) broken('every point once', `${instance}: records ${next}-${first - 1} are missing`)
-    if (kind === 'skip') allowed(journal, first, last)
+    if (kind === 'skip') allowed(journal, first, Math.min(last, safe))
     next = last + 1
   }
-  if (next <= seq && !gone) {
+  if (next <= seq && safe === Infinity) {
     broken('every point once', `${instance} wrote ${seq} records, the ledgers have ${next - 1}`)
   }
 }
 
-/** Only damage, or the loss of unsynced bytes, is a reason to give records up. */
+/** Only damage, or going with the power before it was safe, is a reason to give records up. */
 function allowed(journal: Journal, first: number, last: number): void {
   for (let seq = first; seq <= last; seq++) {
     if (journal.damaged.has(seq)) continue
@@ -134,11 +158,11 @@ function everyLossIsBooked(
 /** The senders as this ledger knows them: without what was skipped. */
 function sendersOf(content: Contents, journals: ReadonlyMap<string, Journal>): Sender[] {
   const senders: Sender[] = []
-  for (const [instance, { origin, offset }] of content.joined) {
+  for (const [instance, { origin, clock }] of content.joined) {
     const journal = journals.get(instance)
     if (journal === undefined || origin.role !== 'worker') continue
     const { sender } = journal
-    const here = new Sender({ ...origin, startedAt: origin.startedAt + offset })
+    const here = new Sender({ ...origin, startedAt: origin.startedAt + clock.offset })
     here.layouts.push(...sender.layouts)
     const defined = new Set<number>()
     for (const { first, last, kind } of content.ranges.get(instance) ?? []) {
@@ -201,6 +225,10 @@ function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit
   // The picture is not synced: what the power left of it is nobody's promise.
   if (losesPower(plan)) return
   const picture = JSON.parse(found.bytes.toString('utf8', 0, found.size)) as RunStatus
+  // Killed when the end was durable, and before it was painted: nobody comes after to paint it.
+  const heads = [...world.processes.values()].filter(({ role }) => role === 'aggregator')
+  const killed = heads.some(({ signal }) => signal !== null)
+  if (picture.endedAt === null && killed) return
   const sum = (field: 'logged' | 'admitted' | 'lost'): number =>
     books.ranks.filter(({ rank }) => rank >= 0).reduce((total, one) => total + one[field], 0)
   for (const field of ['logged', 'admitted', 'lost'] as const) {
@@ -210,7 +238,8 @@ function pictureAgrees({ world, plan }: Scenario, file: LedgerFile, books: Audit
 }
 
 /** `finished` if and only if every rank's last life went well. */
-function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<LedgerFile, Contents>): void {
+function truthful(job: Job, scenario: Scenario, contents: ReadonlyMap<LedgerFile, Contents>): void {
+  const { laws, plan } = scenario
   const instances = new Set(job.lives.map(({ journal }) => journal.sender.instance))
   const files = [...contents].filter(([, { joined }]) => [...joined.keys()].some((one) => instances.has(one)))
   const power = losesPower(plan)
@@ -229,7 +258,7 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
   const rivals = plan.faults.some(({ knob }) => knob === 'rival' || knob === 'clock-jump')
   // A launcher that starts a rank twice makes rivals too.
   const twice = files.some(([, { rejected }]) => rejected.size > 0)
-  if (files.length > 1 || rivals || power || twice || isMisordered(job, files[0]![1])) return
+  if (files.length > 1 || rivals || power || twice || isMisordered(job, files[0]![1], scenario)) return
   // Nobody saw how it went when the end record is damaged.
   if (job.current.some(({ journal: { damaged, sender } }) => damaged.has(sender.seq))) return
   if (well && status !== 'finished') broken('truthful end', `all went well, the session says ${status}`)
@@ -245,12 +274,22 @@ function truthful(job: Job, { laws, plan }: Scenario, contents: ReadonlyMap<Ledg
   if (!well && status === 'finished') broken('truthful end', 'finished, but a rank did not end well')
 }
 
-/** A first round trip of seconds says little of a clock: lives on two nodes may then be in disorder. */
-function isMisordered({ lives }: Job, { joined }: Contents): boolean {
-  const started = ({ journal: { sender } }: Life): number => {
-    const found = joined.get(sender.instance)
-    return found === undefined ? NaN : found.origin.startedAt + found.offset
-  }
-  return lives.some((life, i) => lives.slice(0, i).some((before) => before.rank === life.rank
-    && before.process.node !== life.process.node && started(before) >= started(life)))
+/**
+ * Lives of a rank are told in the order in which they began, as far as clocks tell. True where clocks do not:
+ * the end of a run is then judged by the wrong life.
+ */
+function isMisordered({ lives }: Job, { joined }: Contents, { world, plan }: Scenario): boolean {
+  const told = lives.flatMap((life) => {
+    const found = joined.get(life.journal.sender.instance)
+    return found === undefined ? [] : [{ life, ...found, at: found.origin.startedAt + found.clock.offset }]
+  })
+  // Rates of clocks are far apart here, and no round trip tells them.
+  const drift = 2 * (Math.max(...plan.rates) - Math.min(...plan.rates)) * world.now
+  return told.some(({ life, clock, at }, i) => told.slice(0, i).some((before) => {
+    if (before.life.rank !== life.rank || before.at < at) return false
+    const blur = before.clock === clock ? 0 : before.clock.blur + clock.blur
+    if (before.at - at <= blur + drift) return true
+    const names = `${before.origin.instance} began before ${life.journal.sender.instance}`
+    return broken('lives are in order', `${names}, and is told to have done so ${before.at - at} ms later`)
+  }))
 }

@@ -81,6 +81,13 @@ export const frameSamples: Sample[] = [
     },
   },
   { type: 'BEAT', term: 2, body: { sentAt: T, agent: '0badcafe', offset: -12.5, denied: 3, instances: [] } },
+  {
+    type: 'HELLO', term: 0,
+    body: {
+      agent: '0badcafe', host: 'node', pid: 99, run: null, meeting: 'a5'.repeat(16), protocol: 1, sentAt: T,
+      offset: -12.5, blur: 0.75, instances: [],
+    },
+  },
 ]
 
 const text = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
