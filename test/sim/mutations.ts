@@ -259,7 +259,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'how far a clock may be off is not told', file: 'lib/aggregator/intake.ts',
-    find: 'offset, blur, layouts }', replace: 'offset, layouts }', laws: [ORDER], knobs: ['delay', 'replay'],
+    find: '{ offset, blur }', replace: '{ offset }', laws: [ORDER], knobs: ['delay', 'replay'],
   },
   {
     what: 'a younger life is announced before the older is settled', file: 'lib/agent/core-uplink.ts',
