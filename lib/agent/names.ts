@@ -8,7 +8,8 @@ export function ownAddresses(): string[] {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []).filter((one) => !one.internal)
   const usable = all.filter(({ address }) => !address.toLowerCase().startsWith('fe80'))
   const isV4 = ({ family }: (typeof usable)[number]): boolean => family === 'IPv4'
-  return [...usable.filter(isV4), ...usable.filter((one) => !isV4(one))].slice(0, ADDRESSES_MAX).map(({ address }) => address)
+  const best = [...usable.filter(isV4), ...usable.filter((one) => !isV4(one))]
+  return best.slice(0, ADDRESSES_MAX).map(({ address }) => address)
 }
 
 function isOwn(address: string): boolean {
