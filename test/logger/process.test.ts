@@ -52,11 +52,10 @@ function start(args: string[], env: Env) {
 }
 
 async function train(args: string[], env: Env = {}) {
-  const begun = performance.now()
   const { out, err, exit } = start(args, env)
   const [code] = await exit
   const lines = (await out).split('\n').filter(Boolean).map((line) => JSON.parse(line) as any)
-  return { code, lines, err: await err, ms: performance.now() - begun }
+  return { code, lines, err: await err }
 }
 
 function drained(): Line[] {
