@@ -34,7 +34,8 @@ if (role === 'aggregator') {
     tell({ waiting: plan.waiting })
     await until('go')
   }
-  const run = args.includes('--resume') ? after('--resume') : '20260101-000000-abcdef'
+  const isAgain = args.includes('--resume') && !args.includes('--new')
+  const run = isAgain ? after('--resume') : '20260101-000000-abcdef'
   const runDir = join(dir, run)
   mkdirSync(runDir, { recursive: true })
   const paint = (state) => {

@@ -136,10 +136,10 @@ describe('when the session cannot be had', () => {
 
   it('a killed aggregator is started again for the same run', async () => {
     const line = `sleep 0.2; kill -9 $(awk '/^aggregator/ { print $2; exit }' $RANKZERO_DIR/calls)
-      while ! grep -q resume $RANKZERO_DIR/calls; do sleep 0.05; done; ${DONE}`
+      while ! grep -q 'aggregator .*--meeting' $RANKZERO_DIR/calls; do sleep 0.05; done; ${DONE}`
     const done = await place.run(shell(line))
     expect(done.code, done.stderr).toBe(0)
-    const again = calls().find((call) => call.includes('--resume'))
+    const again = calls().find((call) => call.startsWith('aggregator') && !call.includes('--new'))
     expect(again).toContain(`--meeting ${'f'.repeat(32)} --resume ${RUN}`)
   })
 })
