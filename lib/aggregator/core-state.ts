@@ -1,12 +1,10 @@
 /**
- * Room aggregator, its core: everything that the aggregator knows, derived from ledger entries in order.
- * Pure.
+ * Room aggregator, its core: all that the aggregator knows, derived from ledger entries in order. Pure.
  *
  * In: entries (`apply`), and the time as an argument of what asks for decisions. Out: notes to append, views.
  * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes
  * nothing. Beats are soft state: they bear on a decision, and the decision is a note.
- * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
- * reads them).
+ * It talks to nobody (index.ts does), and keeps no values of sealed rows (replay.ts reads them).
  */
 import { messageOf, RankzeroError } from '../errors.ts'
 import { DAMAGES_MAX, SEAL_STEPS_MAX, WORLD_SIZE_MAX } from '../limits.ts'
@@ -41,6 +39,9 @@ export class State {
   /** The `session` notes, merged field by field. */
   session: Readonly<Record<string, unknown>> = {}
   readonly events: EventView[] = []
+  /** The `event` notes, and how many of them came before the session ended last. */
+  readonly told: Notes['event'][] = []
+  toldBefore = 0
   /** How each backend that rows are sent to stands. */
   readonly standings = new Map<string, Standing>()
   /** Ledgers of this run that could not be read and were set aside, in order. */
@@ -56,9 +57,7 @@ export class State {
   private readonly wellbeing = new Health()
   private readonly systems = new Systems()
   private readonly stream: RowStream | null
-  /**
-   * When this aggregator first listened; after a restart no wait may count the time that it was not there.
-   */
+  /** When this aggregator first listened: no wait counts the time that it was not there. */
   private woke: number | null = null
 
   /** `rows` takes the rows as they close; without it none are looked at. */
@@ -90,8 +89,13 @@ export class State {
       case 'ended': return this.ended(body)
       case 'seal': return this.seal(body, entry.at)
       case 'amend': return this.amend(entry.at)
-      case 'outbox': return this.outbox(body)
-      case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
+      case 'outbox': return applyNote(this.standing((body as Notes['outbox']).backend), body)
+      case 'event': this.told.push(body); return
+      case 'session': {
+        this.session = { ...this.session, ...(body as Notes['session']) }
+        if (this.session['state'] === 'ended') this.toldBefore = this.told.length
+        return
+      }
       case 'aside': this.aside.push(body); return
       case 'damaged': return this.damaged((body as Notes['damaged']).what)
       case 'term': {
@@ -351,10 +355,6 @@ export class State {
     this.merge.amended = 0
     this.merge.amendedAt = Infinity
     this.stream?.amend(at)
-  }
-
-  private outbox(note: Notes['outbox']): void {
-    applyNote(this.standing(note.backend), note)
   }
 
   private seal({ groups }: SealBody, at: number): void {

@@ -6,7 +6,9 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type { Backend, Outcome, StreamRow, StreamSystem, StreamText, Writer } from '../backend/index.ts'
+import type {
+  Backend, Outcome, StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
+} from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
@@ -18,6 +20,7 @@ import type { Row } from '../record/row.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
+import { readEvents } from './herald.ts'
 import { readRows } from './row-reader.ts'
 import { readSystems } from './system-reader.ts'
 import { readTexts } from './text-reader.ts'
@@ -63,13 +66,14 @@ export class Outboxes {
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
     this.options = options
-    this.backends = backends.filter(({ rows }) => rows !== null)
+    this.backends = backends.filter(({ rows, events }) => rows !== null || events !== undefined)
     for (const backend of this.backends) {
-      const { name, rows, texts, systems } = backend
+      const { name, rows, events, texts, systems } = backend
       if (this.isOffline(backend)) continue
       if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
       if (systems !== undefined) this.couriers.push(systemCourier(name, systems, options))
-      this.couriers.push(rowCourier(name, rows!, options))
+      if (rows !== null) this.couriers.push(rowCourier(name, rows, options))
+      if (events !== undefined) this.couriers.push(eventCourier(name, events, options))
     }
   }
 
@@ -190,6 +194,7 @@ interface Route<Item> {
   backend: string
   /** Of its notes. */
   name: string
+  /** Or of events, for a backend that gets no rows: what else it gets ends before. */
   isOfRows: boolean
   writer: Writer<Item>
   read: (from: number) => Generator<Item | 'busy' | 'idle', never>
@@ -218,6 +223,15 @@ const systemCourier = (
 ): Courier<unknown> => new Courier<StreamSystem>({
     backend, name: besideOf(backend, 'systems'), isOfRows: false, writer, about: aboutBeside,
     read: (from) => readSystems(options.ledger, from),
+  }, options) as Courier<unknown>
+
+const eventCourier = (
+  backend: string, writer: Writer<StreamEvent>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<StreamEvent>({
+    backend, name: besideOf(backend, 'events'), isOfRows: true, writer,
+    // An event counts as a point does elsewhere.
+    about: ({ n, event: { at } }) => ({ n, at, points: 1, amends: false, figures: null }),
+    read: (from) => readEvents(options.state.told, from),
   }, options) as Courier<unknown>
 
 const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isOfEvents } from '../backend/index.ts'
 import { ledgerPath } from '../backend/local.ts'
 import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
@@ -17,6 +18,7 @@ import { byRole, endFacts } from './core-facts.ts'
 import type { State } from './core-state.ts'
 import type { InstanceBooks, MemberView } from './core-types.ts'
 import type { Agent } from './intake.ts'
+import { besideOf } from './leftovers.ts'
 import type { OutboxView } from './outboxes.ts'
 
 /** The part of `status --json` that the ledger's entries do not tell. */
@@ -67,12 +69,14 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     backends: [
       { name: 'local', state: session.state, pending: total.pending + total.open },
       ...context.outboxes.map((view) =>
-        backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
+        isOfEvents(view.name)
+          ? backendRow(view, state.standing(besideOf(view.name, 'events')), state.told.length, session.state)
+          : backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
     ],
   }
 }
 
-/** `points`: in rows that are closed or still open. */
+/** `points`: in rows that are closed or still open; or events. */
 function backendRow(
   { name, fault, besideEnded, missing, offline, archive, ageMs, use }: OutboxView,
   standing: Readonly<Standing>, points: number, state: string,

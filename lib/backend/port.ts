@@ -7,6 +7,7 @@
  * cannot say for sure that nothing was stored says `unsure`. No idea of one tracker belongs here.
  */
 import type { Endpoint, RunStatus } from '../record/run-status.ts'
+import type { RunEvent } from '../record/run-event.ts'
 import type { Row } from '../record/row.ts'
 
 /** What a backend needs to know to go on with a run, whoever serves it then. In the ledger: no secrets. */
@@ -14,8 +15,10 @@ export type BackendPlace = Readonly<Record<string, string>>
 
 export interface Backend {
   readonly name: string
-  /** Null: it needs no rows, since it reads the ledger. */
+  /** Null: it needs no rows, since it reads the ledger, or is told of events only. */
   readonly rows: Writer<StreamRow> | null
+  /** Absent: nobody there waits for word of the run. */
+  readonly events?: Writer<StreamEvent>
   /** Absent: it has no place for what ranks print or say. */
   readonly texts?: Writer<StreamText>
   /** Absent: it has no place for what agents sample of their nodes. */
@@ -70,6 +73,13 @@ export interface StreamRow {
   sinceMs: number
   /** Of each rank, for a backend that can use them (`can.ranks`); ascending. */
   ranks?: readonly (readonly [rank: number, value: number | string])[]
+}
+
+/** A change of the run, on its way to a backend. */
+export interface StreamEvent {
+  /** Place in the stream of events, from 1; the same after any restart. */
+  n: number
+  event: RunEvent
 }
 
 /** A line that a rank has printed or said, on its way to a backend. */

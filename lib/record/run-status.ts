@@ -49,7 +49,7 @@ export interface RunStatus {
 export interface BackendStatus {
   name: string
   state: string
-  /** Points that it has not taken yet. */
+  /** Points that it has not taken yet; of one that gets no rows, events. */
   pending: number
   /** Why it takes nothing now, or what it refused last. */
   fault?: string

@@ -7,6 +7,7 @@ import { native } from '../../native.ts'
 import {
   headCandidates, identify, meetingId, type Claim, type HeadCandidates, type Identity,
 } from '../../rank/index.ts'
+import { commandSources, configProblems } from '../sources.ts'
 import { ownVersion } from '../version.ts'
 import type { Finding } from './findings.ts'
 import type { HeadFacts } from './head.ts'
@@ -51,23 +52,25 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
   const meeting = meetingId(env, facts, identity)
   const places = [
     look('journals', shmDir(env)), look('runs', dir),
-    look('locks', findSetting('lockDir', { env }).value),
+    look('locks', findSetting('lockDir', commandSources()).value),
   ]
   const limits = readLimits()
   const above = launchedBy(facts)
   const named = headCandidates(env, identity)
   const libraries = await libraryFindings(places[2]!.path)
   const [launchers, python, head] = await Promise.all([
-    findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir, env }),
+    findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir }),
   ])
   const { rank, worldSize, localRank, localWorldSize, nodeRank, source, conflicts, rejected } = identity
-  const findings = [
+  const findings: Finding[] = [
+    ...configProblems().map(({ message: what, remedy }) => ({ level: 'error' as const, what, remedy })),
     ...identityFindings(identity, env, meeting, above),
     ...placeFindings(places, localWorldSize ?? worldSize),
     ...machineFindings(env), ...libraries,
     ...limitFindings(limits, named.head !== undefined || named.candidates !== undefined),
     ...head.findings,
-    ...launcherFindings(launchers), ...pythonFindings(python, findSetting('pythonPath', { env }).value),
+    ...launcherFindings(launchers),
+    ...pythonFindings(python, findSetting('pythonPath', commandSources()).value),
     ...waitingFindings(dir, env),
   ]
   const order = ['error', 'warning', 'info']
@@ -83,10 +86,10 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
 
 /** Loaded here, as zeromq may not load, which is a finding of its own. */
 async function askForHead(
-  named: HeadCandidates, { meeting, dir, env }: { meeting: string; dir: string; env: NodeJS.ProcessEnv },
+  named: HeadCandidates, { meeting, dir }: { meeting: string; dir: string },
 ): Promise<{ facts: HeadFacts; findings: Finding[] }> {
-  const lockDir = findSetting('lockDir', { env }).value
-  const secretFile = findSetting('secretFile', { env }).value
+  const lockDir = findSetting('lockDir', commandSources()).value
+  const secretFile = findSetting('secretFile', commandSources()).value
   const { head: explicit = null, candidates = [] } = named
   try {
     const { findHead, headFindings } = await import('./head.ts')
