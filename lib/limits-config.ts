@@ -7,6 +7,9 @@ export const CONFIG_SIGNATURE_BYTES_MAX = 4096
 export const CONFIG_FETCH_MS = 5000
 /** A daemon takes a copy of the central configuration that was asked for within this (ms) as it is. */
 export const CONFIG_FRESH_MS = 60_000
-/** A key: largest (bytes), and how long (ms) a command may take to tell it: a vault asks others. */
+/**
+ * A key: largest (bytes), and how long (ms) a command may take to tell it: a vault asks others, and a starter
+ * waits DAEMON_READY_MS in all.
+ */
 export const KEY_BYTES_MAX = 16 * 1024
-export const KEY_COMMAND_MS = 15_000
+export const KEY_COMMAND_MS = 10_000

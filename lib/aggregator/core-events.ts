@@ -16,8 +16,10 @@ export interface EventFacts {
   picture: RunStatus
   /** All events of the ledger, in order. */
   told: readonly RunEvent[]
-  /** How many of them came before the last end of the session. */
+  /** How many of them came before this life of the run. */
   before: number
+  /** When that began; failures of an earlier one are old news. */
+  began: number
   /** Whether the ranks stood when this was asked last; null: it never was, by this process. */
   stood: boolean | null
   /** `sync` serves the run. */
@@ -47,15 +49,10 @@ export function eventsDue(facts: EventFacts): Due[] {
   return due
 }
 
-/**
- * Who failed first is known when all that were seen together are; of an earlier life of the run, it is old
- * news.
- */
-function firstFailure({ picture: { failed }, told, closing, status, now }: EventFacts): RunEvent['failure'] {
-  const lives = told.filter(({ event }) => event === 'live')
-  const since = lives.length > 1 || (closing && lives.length > 0) ? lives.at(-1)!.at : -Infinity
-  const first = failed.find(({ at }) => at >= since)
-  if (first === undefined || (closing && told.some(({ event }) => event === 'failure'))) return undefined
+/** Who failed first is known when all that were seen together are. */
+function firstFailure({ picture: { failed }, began, status, now }: EventFacts): RunEvent['failure'] {
+  const first = failed.find(({ at }) => at >= began)
+  if (first === undefined) return undefined
   return status !== null || now - first.at >= FAILURES_TOGETHER_MS ? first : undefined
 }
 

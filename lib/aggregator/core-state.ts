@@ -23,6 +23,7 @@ import { jsonOf, sumOf } from './core-payload.ts'
 import { Systems } from './core-systems.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
 import { RowStream, type TakeRows } from './core-stream.ts'
+import { Told } from './core-told.ts'
 import type {
   Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, NoteDraft, Notes,
   SealBody, StateOptions,
@@ -39,9 +40,7 @@ export class State {
   /** The `session` notes, merged field by field. */
   session: Readonly<Record<string, unknown>> = {}
   readonly events: EventView[] = []
-  /** The `event` notes, and how many of them came before the session ended last. */
-  readonly told: Notes['event'][] = []
-  toldBefore = 0
+  readonly told = new Told()
   /** How each backend that rows are sent to stands. */
   readonly standings = new Map<string, Standing>()
   /** Ledgers of this run that could not be read and were set aside, in order. */
@@ -90,12 +89,10 @@ export class State {
       case 'seal': return this.seal(body, entry.at)
       case 'amend': return this.amend(entry.at)
       case 'outbox': return applyNote(this.standing((body as Notes['outbox']).backend), body)
-      case 'event': this.told.push(body); return
-      case 'session': {
-        this.session = { ...this.session, ...(body as Notes['session']) }
-        if (this.session['state'] === 'ended') this.toldBefore = this.told.length
+      case 'event': return this.told.event(body)
+      case 'session':
+        this.session = { ...this.session, ...this.told.session(body as Notes['session']) }
         return
-      }
       case 'aside': this.aside.push(body); return
       case 'damaged': return this.damaged((body as Notes['damaged']).what)
       case 'term': {
@@ -221,6 +218,7 @@ export class State {
 
   private joined(body: Notes['joined'], at: number): void {
     if (!(body.origin.worldSize <= WORLD_SIZE_MAX)) throw new Error('its world is too large')
+    this.told.joined(body.origin.role, at)
     const member = this.roster.join(body, at)
     if (member !== null) for (const layout of body.layouts ?? []) this.layout(member, 0, { ...layout })
   }

@@ -47,8 +47,8 @@ export class Herald {
     const { state, closing, clock, commit, barrier } = this.options
     const { stood } = this
     const now = clock()
-    const { told, toldBefore: before } = state
-    const due = eventsDue({ picture, told, before, stood, closing, status, now })
+    const { events: told, before, began } = state.told
+    const due = eventsDue({ picture, told, before, began, stood, closing, status, now })
     if (due.length === 0) return
     this.busy = true
     due.forEach((one, i) => commit({ id: randomUUID(), n: told.length + 1 + i, at: now, ...one }))

@@ -12,14 +12,13 @@
 import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
+import type { Keys } from '../config/keys.ts'
 import { forwardClock } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import {
-  HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS,
-} from '../limits.ts'
+import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
 import { removeMeeting, removeShared, writeMeeting } from '../lock/index.ts'
 import { GOOD_HEALTH, type Endpoint, type HealthStatus, type RunStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
@@ -37,7 +36,7 @@ import { Herald } from './herald.ts'
 import { Intake } from './intake.ts'
 import { listen, showToOthers, type Ears } from './listen.ts'
 import { Outboxes } from './outboxes.ts'
-import { createRun, isFenced, takeFence, winRun, type Fence, type Won } from './open.ts'
+import { createRun, isFenced, keysFor, takeFence, winRun, type Fence, type Won } from './open.ts'
 import type { AggregatorOptions } from './options.ts'
 import { snapshot } from './snapshot.ts'
 
@@ -52,7 +51,7 @@ export async function runAggregator(options: AggregatorOptions): Promise<number>
   try {
     const won = winRun(options)
     if (won === null) options.tell({ taken: true })
-    return won === null ? 0 : await new Aggregator(options, won).serve()
+    return won === null ? 0 : await new Aggregator(options, won, await keysFor(options, won)).serve()
   } catch (error) {
     const known = error instanceof RankzeroError ? error : null
     const { code, remedy, detail, exit } = known ?? { code: 'INTERNAL', remedy: '', detail: {}, exit: 1 }
@@ -100,8 +99,8 @@ class Aggregator {
     this.stop = resolve
   })
 
-  constructor(options: AggregatorOptions, won: Won) {
-    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, keys, usual } = options
+  constructor(options: AggregatorOptions, won: Won, keys: Keys) {
+    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, usual } = options
     const { run, dir } = won
     this.options = options
     const others = choose(readChosen(won.ledger?.meta() ?? {}), backends, { run, dir, settings })
@@ -304,7 +303,7 @@ class Aggregator {
   private adoptAsked(): void {
     const { seen, asked } = askedByInit(this.state)
     if (seen === this.opensSeen) return
-    this.opensSeen = seen
+    ;[this.opensSeen, this.dirty] = [seen, true]
     if (asked === null) return
     this.adopting = true
     this.session.adopt(unsaid(asked, this.options))

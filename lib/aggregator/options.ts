@@ -1,5 +1,5 @@
 import type { PlaceSettings } from '../backend/index.ts'
-import type { Keys } from '../config/keys.ts'
+import type { KeyName, Keys } from '../config/keys.ts'
 
 export interface AggregatorOptions {
   /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
@@ -30,8 +30,8 @@ export interface AggregatorOptions {
   backends: readonly string[]
   /** What backends are told that the run did not begin with. */
   settings: PlaceSettings
-  /** Only here, and only in memory. */
-  keys: Keys
+  /** Takes keys, for this process and in memory only; never rejects. */
+  keys: (names: readonly KeyName[]) => Promise<Keys>
   /** For the diary: what is wrong with the configuration. */
   remarks: readonly string[]
   /** How long the end may wait for backends. */

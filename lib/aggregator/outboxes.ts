@@ -231,7 +231,7 @@ const eventCourier = (
     backend, name: besideOf(backend, 'events'), isOfRows: true, writer,
     // An event counts as a point does elsewhere.
     about: ({ n, event: { at } }) => ({ n, at, points: 1, amends: false, figures: null }),
-    read: (from) => readEvents(options.state.told, from),
+    read: (from) => readEvents(options.state.told.events, from),
   }, options) as Courier<unknown>
 
 const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>

@@ -70,7 +70,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
       { name: 'local', state: session.state, pending: total.pending + total.open },
       ...context.outboxes.map((view) =>
         isOfEvents(view.name)
-          ? backendRow(view, state.standing(besideOf(view.name, 'events')), state.told.length, session.state)
+          ? backendRow(view, state.standing(besideOf(view.name, 'events')), state.told.events.length, session.state)
           : backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
     ],
   }

@@ -57,7 +57,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
     backends: setting(flags, 'backend'), settings: placeSettings(process.env, config.layers),
-    keys: await resolveKeys(sources),
+    keys: (names) => resolveKeys(sources, names),
     remarks: remarksOf(config), endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })

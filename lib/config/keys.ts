@@ -21,9 +21,10 @@ export type KeyName = typeof KEY_NAMES[number]
 export type Key = { value: string } | { why: string }
 export type Keys = Readonly<Record<KeyName, Key>>
 
-/** Never throws. A command that tells a key has KEY_COMMAND_MS. */
-export async function resolveKeys(sources: Sources): Promise<Keys> {
-  const found = await Promise.all(KEY_NAMES.map(async (name) => [name, await keyOf(name, sources)] as const))
+/** Of these names; nothing is done for others. Never throws. A command has KEY_COMMAND_MS. */
+export async function resolveKeys(sources: Sources, names: readonly KeyName[]): Promise<Keys> {
+  const found = await Promise.all(KEY_NAMES.map(async (name) =>
+    [name, names.includes(name) ? await keyOf(name, sources) : { why: `${name} was not asked for` }] as const))
   return Object.fromEntries(found) as Record<KeyName, Key>
 }
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { currentConfig } from '../../lib/config/central.ts'
-import { checkKey, keyVariables, resolveKeys } from '../../lib/config/keys.ts'
+import { checkKey, KEY_NAMES, keyVariables, resolveKeys } from '../../lib/config/keys.ts'
 import { readConfig } from '../../lib/config/layers.ts'
 import { findSetting, type SettingName } from '../../lib/config/settings.ts'
 
@@ -94,7 +94,7 @@ describe('the configuration file', () => {
 })
 
 describe('a key', () => {
-  const keys = () => resolveKeys({ env, layers: read().layers })
+  const keys = () => resolveKeys({ env, layers: read().layers }, KEY_NAMES)
 
   it('is taken from variable, file or command, and the reference is all that a setting has', async () => {
     write('key', `  ${SECRET}\n`)
@@ -180,7 +180,7 @@ experiment_tags = a, b
     const all = (['project', 'workspace', 'tags', 'cometUrl'] as const).map((name) => found(name).value)
     expect(all).toEqual(['vision', 'team', ['a', 'b'], 'https://comet.example.com/clientlib/'])
     expect(found('workspace').origin).toEqual({ from: 'file', place: `${path}: [comet] workspace` })
-    expect((await resolveKeys({ env, layers })).cometApiKey).toEqual({ value: SECRET })
+    expect((await resolveKeys({ env, layers }, KEY_NAMES)).cometApiKey).toEqual({ value: SECRET })
     env['RANKZERO_CONFIG'] = write('c.json', { project: 'ours' })
     expect(found('project')).toMatchObject({ value: 'ours', overruled: [{ value: 'vision' }] })
   })
@@ -200,7 +200,7 @@ experiment_tags = a, b
     const sources = { env, layers: read().layers }
     expect(found('workspace').value).toBe('team')
     expect(() => checkKey('cometApiKey', sources, false)).toThrow(/mode 644/)
-    const { cometApiKey } = await resolveKeys(sources)
+    const { cometApiKey } = await resolveKeys(sources, ['cometApiKey'])
     expect(cometApiKey).toMatchObject({ why: expect.stringContaining(`chmod 600 ${path}`) })
   })
 })
@@ -306,7 +306,7 @@ describe('the central document', () => {
     env['RANKZERO_CONFIG_SHA256'] = digest
     const config = await currentConfig(env)
     expect(config.problems).toEqual([])
-    expect((await resolveKeys({ env, layers: config.layers })).cometApiKey).toEqual({ value: SECRET })
+    expect((await resolveKeys({ env, layers: config.layers }, ['cometApiKey'])).cometApiKey).toEqual({ value: SECRET })
     page({ project: 'other' })
     const other = await currentConfig(env)
     expect(found('project', other).value).toBe('pinned')
