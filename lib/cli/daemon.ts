@@ -7,7 +7,7 @@ import { Socket } from 'node:net'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { currentConfig, type CurrentConfig } from '../config/central.ts'
-import { resolveKeys } from '../config/keys.ts'
+import { resolveKeys, type KeyName, type Keys } from '../config/keys.ts'
 import { readConfig } from '../config/layers.ts'
 import { findSetting, type SettingName, type Settings, type Sources } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
@@ -34,21 +34,23 @@ export async function agent(argv: readonly string[]): Promise<number> {
 
 /**
  * `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one; `--wide`:
- * for other nodes too; `--adopt`: in place of a head on another node; `--closing`: for `sync`.
+ * for other nodes too; `--adopt`: in place of a head on another node; `--closing`: for `sync`,
+ * and `--alone`: no agent comes.
  */
 export async function aggregator(argv: readonly string[]): Promise<number> {
   const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision', 'end-timeout']
-  const flags = read(argv, texts, ['new', 'fresh', 'wide', 'adopt', 'closing'])
+  const flags = read(argv, texts, ['new', 'fresh', 'wide', 'adopt', 'closing', 'alone'])
   const pipe = openPipe()
   const { runAggregator } = await import('../aggregator/index.ts')
   const { placeSettings } = await import('../backend/index.ts')
   const config = await currentConfig(process.env, CONFIG_FRESH_MS)
   sources.layers = config.layers
+  const remarks = remarksOf(config)
   const status = await runAggregator({
     meeting: flags['new'] === true ? null : meetingOf(flags),
     run: runOf(flags, 'resume'),
     fresh: flags['fresh'] === true, adopt: flags['adopt'] === true, closing: flags['closing'] === true,
-    parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
+    alone: flags['alone'] === true, parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
     key: said(flags, 'key', SAID), project: said(flags, 'project', SAID), name: said(flags, 'name', SAID),
     usual: {
       key: said(flags, 'key', FILES), project: said(flags, 'project', FILES),
@@ -57,8 +59,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
     backends: setting(flags, 'backend'), settings: placeSettings(process.env, config.layers),
-    keys: (names) => resolveKeys(sources, names),
-    remarks: remarksOf(config), endMs: endMs(flags),
+    keys: (names) => keysOf(names, remarks), remarks, endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()
@@ -118,6 +119,13 @@ const FILES = ['file', 'url']
 function said(flags: Flags, name: 'key' | 'project' | 'name', by: readonly string[]): string | null {
   const found = findSetting(name, { ...sources, flags: { [name]: flags[name] } })
   return by.includes(found.origin.from) ? found.value : null
+}
+
+/** One that cannot be had is told of, and what needs it waits. */
+async function keysOf(names: readonly KeyName[], remarks: string[]): Promise<Keys> {
+  const keys = await resolveKeys(sources, names)
+  for (const key of names.map((name) => keys[name])) if ('why' in key) remarks.push(key.why)
+  return keys
 }
 
 /** A run that goes on is not stopped by what somebody has written in a file meanwhile. */
