@@ -68,10 +68,12 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     denied: context.denied,
     backends: [
       { name: 'local', state: session.state, pending: total.pending + total.open },
-      ...context.outboxes.map((view) =>
-        isOfEvents(view.name)
-          ? backendRow(view, state.standing(besideOf(view.name, 'events')), state.told.events.length, session.state)
-          : backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
+      ...context.outboxes.map((view) => {
+        const { name } = view
+        const of = isOfEvents(name) ? besideOf(name, 'events') : name
+        const all = isOfEvents(name) ? state.told.events.length : total.merged + total.open
+        return backendRow(view, state.standing(of), all, session.state)
+      }),
     ],
   }
 }

@@ -23,8 +23,10 @@ export type Keys = Readonly<Record<KeyName, Key>>
 
 /** Of these names; nothing is done for others. Never throws. A command has KEY_COMMAND_MS. */
 export async function resolveKeys(sources: Sources, names: readonly KeyName[]): Promise<Keys> {
-  const found = await Promise.all(KEY_NAMES.map(async (name) =>
-    [name, names.includes(name) ? await keyOf(name, sources) : { why: `${name} was not asked for` }] as const))
+  const found = await Promise.all(KEY_NAMES.map(async (name) => {
+    const key = names.includes(name) ? await keyOf(name, sources) : { why: `${name} was not asked for` }
+    return [name, key] as const
+  }))
   return Object.fromEntries(found) as Record<KeyName, Key>
 }
 

@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { Place } from '../scenario/harness.ts'
+import { Place, until } from '../scenario/harness.ts'
 
 const SECRET = 'canary-0815-canary'
 const SCRIPT = new URL('../scenario/script.js', import.meta.url).pathname
@@ -32,7 +32,7 @@ describe('config show', () => {
   it('has an example, and says where each value comes from', async () => {
     expect((await place.run(['config', 'show', '--help'])).stdout).toMatch(/^ {2}--json .*^Example:\n/ms)
     configure({ project: 'filed', exitTimeout: 7, cometCalls: '5/1', webhookSecret: SECRET })
-    const env = { RANKZERO_PROJECT: 'said', HOOK: SECRET, RANKZERO_WEBHOOK_URL: `https://x.example/${SECRET}` }
+    const env = { RANKZERO_PROJECT: 'said', RANKZERO_WEBHOOK_URL: `https://x.example/${SECRET}` }
     const text = await place.run(['config', 'show', '--origin', '--config', file], env)
     expect([text.code, text.stderr]).toEqual([0, ''])
     expect(text.stdout).toMatch(new RegExp(`^project +said +RANKZERO_PROJECT, not ${file}: project`, 'm'))
@@ -55,7 +55,8 @@ describe('config show', () => {
     expect(shown.stderr).toMatch(/sealAfter is 'soon': .* \[CONFIG\]\nrankzero: to do: Give /)
     const { findings } = place.json<{ findings: { level: string; what: string }[] }>(
       ['doctor', '--json', '--config', file])
-    expect(findings.filter(({ what }) => what.includes("sealAfter is 'soon'"))).toMatchObject([{ level: 'error' }])
+    const found = findings.filter(({ what }) => what.includes("sealAfter is 'soon'"))
+    expect(found).toMatchObject([{ level: 'error' }])
   })
 })
 
@@ -109,5 +110,21 @@ describe('run', () => {
     expect(readFileSync(who, 'utf8')).toMatch(/^([^ ]+ [^ ]+ aggregator --[^\n]+ )+$/)
     const having = filesBelow(place.root).filter((path) => readFileSync(path).includes(SECRET))
     expect(having.sort()).toEqual([file, join(place.root, 'vault')])
+  })
+
+  it('goes on without a key that cannot be had, and says so in its log', async () => {
+    configure({
+      backend: ['webhook'], webhookUrl: { env: 'MY_HOOK' }, exitTimeout: 1,
+      webhookSecret: { command: ['sh', '-c', `echo ${SECRET}; exit 5`] },
+    })
+    const [argv, env] = script('run.log({ a: 1 })')
+    const done = await place.run(argv, { ...env, MY_HOOK: 'http://127.0.0.1:9/' })
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end', 60_000, () => place.picture()?.state === 'ended')
+    const why = 'webhookSecret, command sh …: it exits with 5'
+    expect(place.picture()!.backends[1]).toMatchObject({ name: 'webhook', pending: 2, fault: why })
+    const log = readFileSync(join(place.dir, place.runs()[0]!, 'log', 'aggregator.log'), 'utf8')
+    expect(log).toContain(why)
+    expect(log).not.toContain(SECRET)
   })
 })

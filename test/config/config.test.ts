@@ -39,7 +39,8 @@ describe('the configuration file', () => {
   it('comes after the environment and before the default, and says where it is', () => {
     const path = write('c.json', { project: 'p', exitTimeout: 30, backend: ['comet'], jsonlDir: 'out' })
     expect(problems()).toEqual([])
-    expect(found('project')).toMatchObject({ value: 'p', origin: { from: 'file', place: `${path}: project` } })
+    const origin = { from: 'file', place: `${path}: project` }
+    expect(found('project')).toMatchObject({ value: 'p', origin })
     expect(found('exitTimeoutMs').value).toBe(30_000)
     expect(found('backend').value).toEqual(['comet'])
     expect(found('jsonlDir').value).toBe(join(root, 'out'))
@@ -259,7 +260,8 @@ describe('the central document', () => {
     expect(asked).toHaveLength(3)
   })
 
-  it.each(['gone', 'broken', 'too large', 'moved'])('is used from the copy when its server is %s', async (how) => {
+  const WAYS = ['gone', 'broken', 'too large', 'moved']
+  it.each(WAYS)('is used from the copy when its server is %s', async (how) => {
     page({ project: 'central' })
     await currentConfig(env)
     if (how === 'gone') {
@@ -306,7 +308,8 @@ describe('the central document', () => {
     env['RANKZERO_CONFIG_SHA256'] = digest
     const config = await currentConfig(env)
     expect(config.problems).toEqual([])
-    expect((await resolveKeys({ env, layers: config.layers }, ['cometApiKey'])).cometApiKey).toEqual({ value: SECRET })
+    const keys = await resolveKeys({ env, layers: config.layers }, ['cometApiKey'])
+    expect(keys.cometApiKey).toEqual({ value: SECRET })
     page({ project: 'other' })
     const other = await currentConfig(env)
     expect(found('project', other).value).toBe('pinned')
@@ -329,7 +332,8 @@ describe('the central document', () => {
     }
     const stranger = generateKeyPairSync('ed25519').privateKey
     page({ project: 'forged' })
-    pages['/c.json.sig'] = { body: sign(null, Buffer.from(pages['/c.json']!.body), stranger).toString('base64') }
+    const other = sign(null, Buffer.from(pages['/c.json']!.body), stranger)
+    pages['/c.json.sig'] = { body: other.toString('base64') }
     const config = await currentConfig(env)
     expect(found('project', config).value).toBe('signed')
     expect(config.stale).toContain('not of configPublicKey')

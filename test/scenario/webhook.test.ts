@@ -85,7 +85,8 @@ describe('backend webhook', () => {
     const dead = async (): Promise<void> => {
       const pid = await place.one('aggregator')
       kill(pid)
-      await until('another aggregator', 60_000, () => place.processes('aggregator').some((one) => one !== pid))
+      await until('another aggregator', 60_000, () =>
+        place.processes('aggregator').some((one) => one !== pid))
     }
     const knows = (event: RunEvent['event']): Promise<RunEvent> => until(`${event} in the ledger`, 90_000,
       () => place.picture() !== null && decided().find((one) => one.event === event))
@@ -126,7 +127,7 @@ describe('backend webhook', () => {
     expect(place.audit()).toMatchObject({ balanced: true, complete: true, backends: [{ name: 'local' }] })
   }, 300_000)
 
-  it('waits in the ledger for `sync` when nobody is there, and `sync` makes no events of its own', async () => {
+  it('waits in the ledger for `sync`, which makes no events of its own', async () => {
     const port = await freePort()
     place = new Place({ ...hook(port), RANKZERO_EXIT_TIMEOUT: '4' })
     const done = await place.run(['run', '--', process.execPath, SCRIPT], { T_CODE: 'run.log({ a: 1 })' })
