@@ -58,3 +58,10 @@ export const OUTBOX_SYNC_MS = 24 * 3_600_000
 /** Of backend jsonl: some hundred KB per fsync. */
 export const JSONL_BATCH_ROWS = 2048
 export const JSONL_BATCH_BYTES = MiB
+/** Of the calls of a backend, so many of the slowest are shown. */
+export const SLOWEST_CALLS = 5
+/** The request log of debug mode: bytes of a file, and files. A call has some 150 bytes: 200,000 of them. */
+export const REQUEST_LOG_BYTES = 8 * MiB
+export const REQUEST_LOG_FILES = 4
+/** Of what a server says of a request (characters). */
+export const CALL_FIELD_CHARS_MAX = 100

@@ -8,13 +8,13 @@
  */
 import { join } from 'node:path'
 import { findSetting, type Env, type Settings } from '../config/settings.ts'
-import { cometBackend } from './comet/index.ts'
+import { checkComet, cometBackend } from './comet/index.ts'
 import { jsonlBackend } from './jsonl.ts'
-import type { Backend, BackendPlace } from './port.ts'
+import type { Backend, BackendCheck, BackendPlace } from './port.ts'
 
 export type {
-  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamRow, StreamSystem,
-  StreamText, Writer,
+  Backend, BackendCheck, BackendPlace, BackendUse, Capabilities, Cursor, Encoded, Finding, Leftover, Outcome,
+  StreamRow, StreamSystem, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */
@@ -38,6 +38,8 @@ export interface PlacedRun {
 interface Kind {
   place: (run: PlacedRun) => BackendPlace
   open: (place: BackendPlace, dir: string) => Backend
+  /** Absent: there is nothing that could be asked before a run. */
+  check?: (place: BackendPlace, project: string) => Promise<BackendCheck>
 }
 
 /** Those that rows are sent to. `local` is always there, and needs none. */
@@ -56,6 +58,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
       other: rateText(settings.cometOther), points: `${settings.cometPoints}`,
     }),
     open: (place, dir) => cometBackend(place, dir, process.env),
+    check: (place, project) => checkComet(place, project, process.env),
   },
 }
 
@@ -77,6 +80,16 @@ export function choose(
 /** One of a newer version is left out: it stays pending. `dir`: the run directory. */
 export const openBackends = (chosen: Chosen, dir: string): Backend[] => Object.entries(chosen)
   .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, dir))
+
+/** What would go wrong at each of them, asked now. @throws RankzeroError USAGE for a setting of no use. */
+export function checkBackends(names: readonly string[], env: Env): Promise<BackendCheck[]> {
+  const run = { run: '', dir: '', settings: placeSettings(env) }
+  const project = findSetting('project', { env }).value
+  return Promise.all(names.flatMap((name) => {
+    const { place, check } = KINDS[name] ?? {}
+    return check === undefined ? [] : [check(place!(run), project)]
+  }))
+}
 
 /** As they are kept in the ledger's meta data, under `backends`. */
 export const writeChosen = (chosen: Chosen): string => JSON.stringify(chosen)

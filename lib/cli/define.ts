@@ -1,4 +1,5 @@
 import { Command, type CommanderError } from 'commander'
+import { BACKENDS } from '../backend/index.ts'
 import { findSetting } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 
@@ -19,6 +20,14 @@ export function command(name: string): Command {
 /** Absolute. @throws RankzeroError USAGE. */
 export const dirOf = (flags: Shared): string =>
   findSetting('dir', { flags: { dir: flags.dir }, env: process.env }).value
+
+/** @throws RankzeroError USAGE. */
+export function checkNames(backends: readonly string[]): void {
+  const unknown = backends.find((name) => !BACKENDS.includes(name))
+  if (unknown === undefined) return
+  throw new RankzeroError('USAGE', `no backend '${unknown}' in this version`,
+    `give one or more of: ${BACKENDS.join(', ')}`)
+}
 
 export function bare(name: string): Command {
   return new Command(name).exitOverride().configureOutput({ writeErr: () => {} })

@@ -1,5 +1,4 @@
 import type { Command } from 'commander'
-import { BACKENDS } from '../backend/index.ts'
 import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
@@ -9,7 +8,7 @@ import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
 import { readKeys } from '../transport/secret.ts'
-import { command, type Exit, type Shared } from './define.ts'
+import { checkNames, command, type Exit, type Shared } from './define.ts'
 import { findRun, parentOf } from './runs.ts'
 
 type Flags = Shared & Partial<Record<SettingName, string | boolean>> & { exitTimeout?: string }
@@ -47,6 +46,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
   .option('--system-metrics [S]', 'sample each node every S seconds (5s); without S, every 10')
   .option('--no-system-metrics', 'do not sample the nodes')
+  .option('--debug', 'log each HTTP call of a backend in requests.log of the run directory')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
@@ -86,11 +86,7 @@ export function superviseOptions(
   // An option that only has a --no form is true when it was not given at all.
   if (flags.pythonPath !== false) delete raw.pythonPath
   const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
-  for (const backend of get('backend')) {
-    if (BACKENDS.includes(backend)) continue
-    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`,
-      `give one or more of: ${BACKENDS.join(', ')}`)
-  }
+  checkNames(get('backend'))
   const cli = cliOf(env)
   if (cli === null) {
     throw new RankzeroError('USAGE', 'the program rankzero cannot be found', 'set RANKZERO_CLI to its path')
@@ -118,6 +114,7 @@ export function superviseOptions(
   if (raw.workspace !== undefined) agentEnv.RANKZERO_WORKSPACE = get('workspace') ?? ''
   if (raw.tags !== undefined) agentEnv.RANKZERO_TAGS = get('tags').join(',')
   if (raw.offline !== undefined) agentEnv.RANKZERO_OFFLINE = '1'
+  if (get('debug')) agentEnv.RANKZERO_DEBUG = '1'
   if (raw.rankSeries !== undefined) agentEnv.RANKZERO_RANK_SERIES = get('rankSeries')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head

@@ -74,6 +74,8 @@ export interface Settings {
   cometOther: Rate
   /** Of one series. */
   cometPoints: number
+  /** Backends log their HTTP calls. */
+  debug: boolean
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */
@@ -243,6 +245,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     env: ['RANKZERO_COMET_POINTS'], form: 'number', shown: `${COMET_SERIES_POINTS}`,
     initial: () => COMET_SERIES_POINTS, read: readCount,
     about: 'Points of one series in Comet; what a metric has beyond is thinned more and more',
+  },
+  debug: {
+    flag: '--debug', env: ['RANKZERO_DEBUG'], form: 'yes or no', shown: 'no', initial: () => false,
+    read: readFlag,
+    about: 'Log each HTTP call of a backend in requests.log of the run directory, without keys',
   },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',

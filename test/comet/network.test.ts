@@ -65,7 +65,7 @@ describe('a CA of the company', () => {
       const trust = isKnown ? { NODE_EXTRA_CA_CERTS: front.ca } : {}
       place = cometPlace(`https://localhost:${front.port}`, { ...NONE, ...trust })
       if (isKnown) await expectOnline()
-      else await expectOffline(/the CA that signed .* is not known here: NODE_EXTRA_CA_CERTS=FILE/)
+      else await expectOffline(/the CA 'Company CA' that signed .* is not known here: NODE_EXTRA_CA_CERTS=FILE/)
     } finally {
       rmSync(dir, { recursive: true })
     }

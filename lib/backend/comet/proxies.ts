@@ -1,0 +1,69 @@
+/**
+ * What is between us and the server: proxies, as the environment names them, and whoever shows a certificate.
+ *
+ * Invariant: a connection whose certificate nobody here trusts carries no key, and nothing that comes by it
+ * is believed, but the name of who signed.
+ */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { TLSSocket } from 'node:tls'
+import { COMET_ISSUER_MS, COMET_NAME_CHARS_MAX } from '../../limits-comet.ts'
+
+/** In either case, as everybody writes them; one that is set to nothing does not count. */
+export function proxies(env: NodeJS.ProcessEnv): Record<'httpProxy' | 'httpsProxy' | 'noProxy', string> {
+  const of = (name: string): string => env[name.toLowerCase()] || env[name] || ''
+  return { httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy: of('NO_PROXY') }
+}
+
+const CONNECTED = 'undici:client:connected'
+const CONNECTING = 'undici:client:beforeConnect'
+
+/** The CA on top of what `server`, or a proxy before it, shows; null: it says nothing. */
+export async function issuerOf(server: string, env: NodeJS.ProcessEnv): Promise<string | null> {
+  const undici = await import('undici')
+  const anybody = { rejectUnauthorized: false, timeout: COMET_ISSUER_MS }
+  // Not to a proxy by TLS, which gets credentials.
+  const agent = new undici.EnvHttpProxyAgent({ connect: anybody, requestTls: anybody, ...proxies(env) })
+  let name: string | null = null
+  const look = (message: unknown): void => {
+    const { socket } = message as { socket: TLSSocket }
+    if (socket.encrypted && !socket.authorized) name = topOf(socket)
+  }
+  subscribe(CONNECTED, look)
+  try {
+    const signal = AbortSignal.timeout(COMET_ISSUER_MS)
+    const { body } = await undici.request(server, { method: 'HEAD', dispatcher: agent, signal })
+    await body.dump()
+  } catch {
+    // The name may be there all the same.
+  } finally {
+    unsubscribe(CONNECTED, look)
+    void agent.destroy().catch(() => {})
+  }
+  return name
+}
+
+function topOf(socket: TLSSocket): string | null {
+  let one = socket.getPeerCertificate(true)
+  // A root is its own issuer.
+  while (one.issuerCertificate && one.issuerCertificate.fingerprint256 !== one.fingerprint256) {
+    one = one.issuerCertificate
+  }
+  const { CN, O } = one.issuer ?? {}
+  const name = [CN ?? O ?? ''].flat().join(', ').replace(/[^\p{L}\p{N}\p{P}\p{S} ]+/gu, ' ').trim()
+  return name === '' ? null : name.slice(0, COMET_NAME_CHARS_MAX)
+}
+
+/** The proxy that `work` is led through, as `host:port`; null: it calls `server` itself, or nobody. */
+export async function proxyOf<T>(server: string, work: () => Promise<T>): Promise<[T, string | null]> {
+  let proxy: string | null = null
+  const look = (message: unknown): void => {
+    const { host } = (message as { connectParams: { host: string } }).connectParams
+    if (host !== new URL(server).host) proxy = host
+  }
+  subscribe(CONNECTING, look)
+  try {
+    return [await work(), proxy]
+  } finally {
+    unsubscribe(CONNECTING, look)
+  }
+}
