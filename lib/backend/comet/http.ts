@@ -117,7 +117,18 @@ export class Http {
   private async bounded(
     request: Request, signal: AbortSignal | null, traffic: Traffic,
   ): Promise<Answer | Failure> {
-    const late = AbortSignal.timeout(COMET_CALL_MS)
+    const over = new AbortController()
+    // undici hears of an end only once it has a connection, and a proxy may never open the way to one.
+    const ended = new Promise<never>((_, fail) => {
+      over.signal.addEventListener('abort', () => { fail(new Error('given up')) })
+    })
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      over.abort()
+    }, COMET_CALL_MS)
+    const stop = (): void => { over.abort() }
+    signal?.addEventListener('abort', stop)
     // Loaded by the aggregator when it calls, not by every command.
     const undici = await import('undici')
     const agent = this.agent ??= new undici.EnvHttpProxyAgent({
@@ -125,12 +136,15 @@ export class Http {
       ...proxies(process.env),
     })
     try {
-      return await this.exchange(request, AbortSignal.any([late, ...signal === null ? [] : [signal]]),
-        traffic, agent, undici)
+      if (signal?.aborted) stop()
+      return await Promise.race([ended, this.exchange(request, over.signal, traffic, agent, undici)])
     } catch (error) {
-      if (!late.aborted) return await this.failure(error)
-      this.retire(agent)
+      if (over.signal.aborted) this.retire(agent)
+      if (!isLate) return await this.failure(error)
       return { code: 'ETIMEDOUT', message: `no whole answer in ${COMET_CALL_MS / 1000} s` }
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
     }
   }
 
