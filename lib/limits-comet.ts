@@ -34,7 +34,7 @@ export const COMET_ANSWER_BYTES_MAX = MiB
 /** Connecting, and an answer, may take this long (ms): less than OUTBOX_SEND_MS together. */
 export const COMET_CONNECT_MS = 10_000
 export const COMET_ANSWER_MS = 15_000
-/** A call as a whole (ms), whatever proxies and drops of an answer there are; less than OUTBOX_SEND_MS. */
+/** A call as a whole (ms), through proxies that wait and answers by drops; less than OUTBOX_SEND_MS. */
 export const COMET_CALL_MS = 25_000
 /** Calls that did not go well are remembered until they do, or until there are so many of them. */
 export const COMET_FAILING_MAX = 32

@@ -44,6 +44,7 @@ describe('names', () => {
 
   test('the server is what the variable names, or the key', () => {
     expect(rootOf('https://comet.example/clientlib/')).toBe('https://comet.example')
+    expect(rootOf('https://tools.example/comet/clientlib/')).toBe('https://tools.example/comet')
     expect(rootOf('http://[::1]:80')).toBe('http://[::1]:80')
     expect(serverOfKey(`abc*${btoa('{"baseUrl":"https://own.example/"}')}`)).toBe('https://own.example')
     const odd = `a*${btoa('{"baseUrl":"file:///etc"}')}`

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sleep, until, type Place } from '../scenario/harness.ts'
-import { cometPlace, expectOffline, expectOnline, expectWhole, NO_PROXIES, train } from './kit.ts'
+import { API_KEY, cometPlace, expectOffline, expectOnline, expectWhole, NO_PROXIES, train } from './kit.ts'
 import { spawnStandIn } from './process.ts'
 import { startProxy, startTls, type Middle } from './proxy.ts'
 import { startRelay } from './relay.ts'
@@ -50,8 +50,12 @@ describe('a CA of the company', () => {
       const trust = isKnown ? { NODE_EXTRA_CA_CERTS: front.ca } : {}
       place = cometPlace(`https://localhost:${front.port}`, { ...NO_PROXIES, ...trust })
       if (isKnown) await expectOnline(server.desk, place)
-      else await expectOffline(server.desk, place,
-        /the CA 'Company CA' that signed .* is not known here: NODE_EXTRA_CA_CERTS=FILE/)
+      else {
+        await expectOffline(server.desk, place,
+          /the CA 'Company CA' that signed .* is not known here: NODE_EXTRA_CA_CERTS=FILE/)
+      }
+      const words = front.asked.map(({ target }) => target).join()
+      expect([words.includes('HEAD / '), words.includes(API_KEY)]).toEqual([!isKnown, isKnown])
     } finally {
       rmSync(dir, { recursive: true })
     }

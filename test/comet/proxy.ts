@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:tls'
 
 export interface Middle {
   port: number
-  /** What it was asked for, and whether it let it. */
+  /** What it was asked for (of TLS: in so many words), and whether it let it. */
   asked: { target: string; let: boolean }[]
   close(): void
 }
@@ -64,9 +64,11 @@ export async function startTls(
   openssl('req', ...fresh, '-keyout', of('key.pem'), '-out', of('cert.pem'), '-subj', '/CN=localhost',
     '-CA', of('ca.pem'), '-CAkey', of('ca.key'), '-addext', 'subjectAltName=DNS:localhost')
   const [key, cert] = ['key.pem', 'cert.pem'].map((file) => readFileSync(of(file)))
+  const asked: Middle['asked'] = []
   const server = createTlsServer({ key: key!, cert: cert! }, (socket) => {
+    socket.once('data', (bytes: Buffer) => { asked.push({ target: bytes.toString('latin1'), let: true }) })
     const { hostname, port } = new URL(url)
     both(socket, connect(Number(port), hostname))
   })
-  return { ...await listen(server, [], new Set()), ca: of('ca.pem') }
+  return { ...await listen(server, asked, new Set()), ca: of('ca.pem') }
 }

@@ -21,7 +21,7 @@ import {
   isAnswer, isDenied, isUntrusted, outcomeOf, skewOf, skewText, type Answer, type Failure,
 } from './core-answer.ts'
 import type { Kind, Request } from './core-requests.ts'
-import { issuerOf, proxies } from './proxies.ts'
+import { issuerOf, orEnd, proxies } from './proxies.ts'
 
 const compress = promisify(gzip)
 
@@ -118,10 +118,6 @@ export class Http {
     request: Request, signal: AbortSignal | null, traffic: Traffic,
   ): Promise<Answer | Failure> {
     const over = new AbortController()
-    // undici hears of an end only once it has a connection, and a proxy may never open the way to one.
-    const ended = new Promise<never>((_, fail) => {
-      over.signal.addEventListener('abort', () => { fail(new Error('given up')) })
-    })
     let isLate = false
     const timer = setTimeout(() => {
       isLate = true
@@ -137,7 +133,7 @@ export class Http {
     })
     try {
       if (signal?.aborted) stop()
-      return await Promise.race([ended, this.exchange(request, over.signal, traffic, agent, undici)])
+      return await orEnd(over.signal, this.exchange(request, over.signal, traffic, agent, undici))
     } catch (error) {
       if (over.signal.aborted) this.retire(agent)
       if (!isLate) return await this.failure(error)

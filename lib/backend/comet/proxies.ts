@@ -14,6 +14,17 @@ export function proxies(env: NodeJS.ProcessEnv): Record<'httpProxy' | 'httpsProx
   return { httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy: of('NO_PROXY') }
 }
 
+/**
+ * undici hears of an end only once it has a connection, and a proxy may never open the way to one.
+ * @throws when `signal` comes first.
+ */
+export function orEnd<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const end = new Promise<never>((_, fail) => {
+    signal.addEventListener('abort', () => { fail(new Error('given up')) })
+  })
+  return Promise.race([end, work])
+}
+
 const CONNECTED = 'undici:client:connected'
 const CONNECTING = 'undici:client:beforeConnect'
 
@@ -31,7 +42,8 @@ export async function issuerOf(server: string, env: NodeJS.ProcessEnv): Promise<
   subscribe(CONNECTED, look)
   try {
     const signal = AbortSignal.timeout(COMET_ISSUER_MS)
-    const { body } = await undici.request(server, { method: 'HEAD', dispatcher: agent, signal })
+    const asked = undici.request(server, { method: 'HEAD', dispatcher: agent, signal })
+    const { body } = await orEnd(signal, asked)
     await body.dump()
   } catch {
     // The name may be there all the same.
