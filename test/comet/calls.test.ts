@@ -104,7 +104,7 @@ describe('a run', () => {
     const shown = (await place.run(['status'])).stdout
     expect(shown).toMatch(/^calls +\d+ made, 2 throttled \(429\), 2 failed; slowest: (GET|POST) \/\S+ \d/m)
     expect(lines.join('\n') + shown + JSON.stringify(status)).not.toContain(API_KEY)
-  }, 120_000)
+  })
 
   it('without it keeps no log, and counts all the same, also what is refused for the key', async () => {
     await begin({ keys: ['anotherKey0000000000000001'] })
@@ -116,7 +116,7 @@ describe('a run', () => {
     expect(comet!.calls!.denied).toBe(comet!.calls!.made)
     expect(comet!.fault).toMatch(/the API key is not registered/)
     expect(readdirSync(join(place.dir, place.runs().at(-1)!))).not.toContain('requests.log')
-  }, 120_000)
+  })
 
   it('whose server has another time says so once, and goes on', async () => {
     await begin({ dateSkewMs: 3_600_000 })
@@ -129,5 +129,5 @@ describe('a run', () => {
     const dir = join(place.dir, place.runs().at(-1)!)
     const diary = readFileSync(join(dir, 'log', 'aggregator.log'), 'utf8')
     expect(diary.split('\n').filter((line) => skewed.test(line))).toHaveLength(1)
-  }, 120_000)
+  })
 })

@@ -49,7 +49,7 @@ describe('doctor --backend comet', () => {
     const without = await place.run(['doctor', '--json'])
     expect((JSON.parse(without.stdout) as Diagnosis).backends).toEqual([])
     expect((await place.run(['doctor', '--backend', 'pigeon'])).code).toBe(2)
-  }, 60_000)
+  })
 
   it('says what is wrong with key, workspace, clock and version', async () => {
     await begin({ dateSkewMs: -90_000, version: '1.2.9' })
@@ -67,7 +67,7 @@ describe('doctor --backend comet', () => {
     const refused = await ask()
     expect(refused.facts).toMatchObject({ key: 'refused' })
     expect(refused.said).toEqual([expect.stringMatching(/^error comet: the API key is refused: .*HTTP 401/)])
-  }, 60_000)
+  })
 
   it('tells of calls that are left, or used up', async () => {
     const headers = { 'X-RateLimit-Remaining': '12' }
@@ -79,7 +79,7 @@ describe('doctor --backend comet', () => {
     const { facts, said } = await ask()
     expect(facts).toMatchObject({ key: 'not asked' })
     expect(said).toEqual([expect.stringMatching(/^warning comet: the calls of this API key are used up: /)])
-  }, 60_000)
+  })
 
   it('comes to an end when nobody answers, or somebody else does', async () => {
     await begin({ faults: [{ match: 'isAlive', kind: 'answer', status: 200, body: '<html>Welcome</html>' }] })
@@ -90,7 +90,7 @@ describe('doctor --backend comet', () => {
       .toEqual([expect.stringMatching(/^error comet: \S+ cannot be asked: .*: check/)])
     await server.desk.set({ down: true })
     expect((await ask()).said).toEqual([expect.stringMatching(/^error comet: .*ECONNREFUSED/)])
-  }, 120_000)
+  })
 
   it('names the proxy without its credentials, and what it wants', async () => {
     await begin()
@@ -103,5 +103,5 @@ describe('doctor --backend comet', () => {
     expect(facts).toMatchObject({ proxy: at, version: null })
     expect(said).toEqual([expect.stringMatching(/^error .*407.*: the proxy wants other credentials: HTTPS/)])
     expect(said.join()).not.toContain('wrong')
-  }, 60_000)
+  })
 })

@@ -59,5 +59,5 @@ describe('a call', () => {
     expect(await tunnelled.call(askVersion, null))
       .toMatchObject({ message: 'Proxy response (503) !== 200 when HTTP Tunneling' })
     expect(tunnelled.calls.view()).toMatchObject({ made: 3, failed: 3 })
-  }, 120_000)
+  })
 })

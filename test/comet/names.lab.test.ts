@@ -49,7 +49,7 @@ describe('the name of the server', () => {
     know(true)
     await until('a call that went well', 120_000, () => faultOf() === '')
     await end(job)
-  }, 300_000)
+  })
 
   it('is forgotten in the middle: what is connected stays so, what is not waits', async () => {
     const job = await begin(true)
@@ -61,5 +61,5 @@ describe('the name of the server', () => {
     know(true)
     await until('a call that went well', 120_000, () => faultOf() === '')
     await end(job)
-  }, 300_000)
+  })
 })

@@ -68,7 +68,7 @@ describe('a server by its address', () => {
     expect(server.url).toContain('http://[::1]:')
     place = cometPlace(server.url, NO_PROXIES)
     await expectOnline(server.desk, place)
-  }, 120_000)
+  })
 })
 
 describe('a line', () => {
@@ -89,7 +89,7 @@ describe('a line', () => {
     expect([view.state, twice]).toEqual(['ended', 0])
     const { slowest } = place.status().backends[1]!.calls!
     expect(slowest[0]!.ms).toBeGreaterThan(100)
-  }, 180_000)
+  })
 
   it('that resets again and again', async () => {
     await begin()
@@ -107,7 +107,7 @@ describe('a line', () => {
     expect(done.code, done.stderr).toBe(0)
     expect((await expectWhole(server.desk, place)).view.state).toBe('ended')
     expect(place.status().backends[1]!.calls!.failed).toBeGreaterThan(2)
-  }, 180_000)
+  })
 
   it('that swallows everything for a while, with signs of life on it too', async () => {
     await begin()
@@ -124,5 +124,5 @@ describe('a line', () => {
     const { view } = await expectWhole(server.desk, place)
     expect(view).toMatchObject({ state: 'ended', afterEnd: 0 })
     expect(view.life.beats).toBeGreaterThan(before)
-  }, 180_000)
+  })
 })

@@ -44,7 +44,7 @@ describe('tinyproxy', () => {
     const { stdout } = await place!.run(['doctor', '--backend', 'comet', '--json'])
     const [one] = (JSON.parse(stdout) as Diagnosis).backends
     expect(one!.facts).toMatchObject({ proxy: proxy.at, key: 'valid' })
-  }, 120_000)
+  })
 
   it('with credentials: right, none, wrong; what waited goes with the right ones', async () => {
     proxy = await startTinyproxy(dir, 'user:right')
@@ -55,7 +55,7 @@ describe('tinyproxy', () => {
     const synced = await place!.run(['sync', 'latest'], by('user:right@'))
     expect(synced.code, synced.stdout + synced.stderr).toBe(0)
     await expectWhole(server.desk, place!)
-  }, 240_000)
+  })
 })
 
 describe('squid that breaks TLS open', () => {
@@ -72,5 +72,5 @@ describe('squid that breaks TLS open', () => {
     await expectOffline(server.desk, await fresh(url, by('user:right', origin.ca)),
       /the CA 'Intercepting CA' that signed .* is not known here: NODE_EXTRA_CA_CERTS=FILE/)
     await expectOffline(server.desk, await fresh(url, by('user:wrong', squid.ca)), CREDENTIALS)
-  }, 240_000)
+  })
 })
