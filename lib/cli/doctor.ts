@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { BackendCheck } from '../backend/index.ts'
 import { findSetting } from '../config/settings.ts'
 import { printableAll } from '../record/printable.ts'
 import { checkNames, command, dirOf, type Shared } from './define.ts'
@@ -44,6 +45,12 @@ function askedText({ name, address, port, answer, head, offsetMs, why }: Asked):
   return `${name}${where === '' || where === name ? '' : ` (${where})`}: ${why === '' ? what : why}${clock}`
 }
 
+/** What is known; `clockMs: 5` as `clock 5 ms`, `callsLeft: 7` as `calls left 7`. */
+const factsText = (facts: BackendCheck['facts']): string => Object.entries(facts)
+  .filter(([, value]) => value !== null).map(([fact, value]) => fact.endsWith('Ms')
+    ? `${fact.slice(0, -2)} ${value} ms`
+    : `${fact.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)} ${value}`).join(', ')
+
 const pythonText = (python: Diagnosis['python']): string => python === null ? 'none on PATH'
   : `${python.version} (${python.path}), `
     + (python.client === null ? 'without rankzero' : `with rankzero ${python.client.version}`)
@@ -71,8 +78,7 @@ function diagnosisText(one: Diagnosis): string {
     ['python', pythonText(one.python)],
     ['limits', limitsText(one.limits)],
     ...one.head.asked.map((asked): [string, string] => ['head', askedText(asked)]),
-    ...one.backends.map(({ name, facts }): [string, string] => [name, Object.entries(facts)
-      .map(([fact, value]) => `${fact} ${value ?? 'unknown'}`).join(', ')]),
+    ...one.backends.map(({ name, facts }): [string, string] => [name, factsText(facts)]),
   ]
   const places = one.places.map(({ what, path, type, free, writable }) =>
     [what, path, type, `${(free / 2 ** 30).toFixed(1)} GiB free`, writable ? '' : 'not writable'])

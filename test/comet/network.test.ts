@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { sleep, until, type Place } from '../scenario/harness.ts'
-import { API_KEY, cometPlace, expectOffline, expectOnline, expectWhole, NO_PROXIES, train } from './kit.ts'
+import {
+  API_KEY, arrived, cometPlace, expectOffline, expectOnline, expectWhole, NO_PROXIES, train,
+} from './kit.ts'
 import { spawnStandIn } from './process.ts'
 import { startProxy, startTls, type Middle } from './proxy.ts'
 import { startRelay } from './relay.ts'
@@ -124,5 +126,23 @@ describe('a line', () => {
     const { view } = await expectWhole(server.desk, place)
     expect(view).toMatchObject({ state: 'ended', afterEnd: 0 })
     expect(view.life.beats).toBeGreaterThan(before)
+  })
+
+  it('that swallows the end: the exit does not wait for it, and `sync` completes', async () => {
+    await begin()
+    const job = place.start(train(1, '--exit-timeout', '4'), { ...place.endless, T_RATE: '20' })
+    await arrived(server.desk)
+    relay!.set({ mute: 'both' })
+    place.stop()
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end', 60_000, () => place.picture()?.state === 'ended')
+    expect(place.audit()).toMatchObject({ balanced: true, complete: false })
+    expect(place.status().backends[1]).toHaveProperty('archive')
+    relay!.set({})
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stdout + synced.stderr).toBe(0)
+    expect((await expectWhole(server.desk, place)).view.state).toBe('ended')
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true })
   })
 })
