@@ -71,3 +71,10 @@ export const EVENT_FAILURES_MAX = 10
 export const EVENT_METRICS_MAX = 50
 /** Ranks that stand again and again are told of until a run has so many events: all are kept in memory. */
 export const EVENTS_MAX = 1000
+/** Of the calls of a backend, so many of the slowest are shown. */
+export const SLOWEST_CALLS = 5
+/** The request log of debug mode: bytes of a file, and files. A call has some 150 bytes: 200,000 of them. */
+export const REQUEST_LOG_BYTES = 8 * MiB
+export const REQUEST_LOG_FILES = 4
+/** Of what a server says of a request (characters). */
+export const CALL_FIELD_CHARS_MAX = 100

@@ -17,6 +17,7 @@ import { OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits-outbox.ts'
 import { Outbox, type OutboxEffect, type OutboxEvent, type Part } from '../session/core-outbox.ts'
 import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
+import type { CallsStatus } from '../record/run-status.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
@@ -53,6 +54,8 @@ export interface OutboxView {
   /** Of the oldest row that waits to be sent, ms. */
   ageMs: number | null
   use: { used: number; max: number; windowMs: number } | null
+  warning: string
+  calls: CallsStatus | null
 }
 
 export class Outboxes {
@@ -63,6 +66,8 @@ export class Outboxes {
   private verifying = false
   /** What was looked for in vain, by backend. */
   private readonly missing = new Map<string, string>()
+  /** Whose warning the diary has. */
+  private readonly warned = new Set<string>()
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
     this.options = options
@@ -82,14 +87,14 @@ export class Outboxes {
       const { name } = backend
       const own = this.couriers.filter((courier) => courier.backend === name)
       const since = own.find(({ isOfRows }) => isOfRows)?.outbox.waitsSince ?? null
-      const { fault: beside = '', ...use } = backend.use?.() ?? {}
+      const { fault: beside = '', warning = '', calls = null, ...use } = backend.use?.() ?? {}
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
         missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
-        use: 'used' in use && own.length > 0 ? use : null,
+        use: 'used' in use && own.length > 0 ? use : null, warning, calls,
       }
     })
   }
@@ -106,6 +111,13 @@ export class Outboxes {
 
   tick(): void {
     for (const courier of this.couriers) courier.tick()
+    for (const backend of this.backends) {
+      const { name } = backend
+      const { warning = '' } = backend.use?.() ?? {}
+      if (warning === '' || this.warned.has(name)) continue
+      this.warned.add(name)
+      this.options.report(`backend ${name}: ${warning}`)
+    }
   }
 
   /** Something waits to be sent, so what is shown of it changes with time. */

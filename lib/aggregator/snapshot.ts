@@ -80,7 +80,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open; or events. */
 function backendRow(
-  { name, fault, besideEnded, missing, offline, archive, ageMs, use }: OutboxView,
+  { name, fault, besideEnded, missing, offline, archive, ageMs, use, warning, calls }: OutboxView,
   standing: Readonly<Standing>, points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
@@ -92,7 +92,8 @@ function backendRow(
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
     ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
     ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
-    ...missing === null ? {} : { missing },
+    ...missing === null ? {} : { missing }, ...warning === '' ? {} : { warning },
+    ...calls === null ? {} : { calls },
   }
 }
 

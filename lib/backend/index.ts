@@ -7,16 +7,16 @@
  * books: the ledger does.
  */
 import { join } from 'node:path'
-import type { Key, KeyName, Keys } from '../config/keys.ts'
-import { findSetting, type Env, type Layer, type Settings } from '../config/settings.ts'
-import { cometBackend } from './comet/index.ts'
+import { resolveKeys, type Key, type KeyName, type Keys } from '../config/keys.ts'
+import { findSetting, type Env, type Layer, type Settings, type Sources } from '../config/settings.ts'
+import { checkComet, cometBackend } from './comet/index.ts'
 import { jsonlBackend } from './jsonl.ts'
-import type { Backend, BackendPlace } from './port.ts'
+import type { Backend, BackendCheck, BackendPlace } from './port.ts'
 import { webhookBackend } from './webhook.ts'
 
 export type {
-  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamEvent, StreamRow,
-  StreamSystem, StreamText, Writer,
+  Backend, BackendCheck, BackendPlace, BackendUse, Capabilities, Cursor, Encoded, Finding, Leftover, Outcome,
+  StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */
@@ -44,6 +44,8 @@ interface Kind {
   ofEvents?: true
   place: (run: PlacedRun) => BackendPlace
   open: (place: BackendPlace, dir: string, keys: Keys) => Backend
+  /** Absent: there is nothing that could be asked before a run. */
+  check?: (place: BackendPlace, project: string, keys: Keys) => Promise<BackendCheck>
 }
 
 /** Those that something is sent to. `local` is always there, and needs nothing. */
@@ -63,6 +65,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
       other: rateText(settings.cometOther), points: `${settings.cometPoints}`,
     }),
     open: (place, dir, { cometApiKey }) => cometBackend(place, dir, { COMET_API_KEY: valueOf(cometApiKey) }),
+    check: (place, project, { cometApiKey }) =>
+      checkComet(place, project, { ...process.env, COMET_API_KEY: valueOf(cometApiKey) }),
   },
   webhook: {
     keys: ['webhookUrl', 'webhookSecret'],
@@ -99,6 +103,17 @@ export const openBackends = (chosen: Chosen, dir: string, keys: Keys): Backend[]
 /** What these backends log in with. */
 export const keysOf = (names: readonly string[]): readonly KeyName[] =>
   names.flatMap((name) => KINDS[name]?.keys ?? [])
+
+/** What would go wrong at each of them, asked now. @throws RankzeroError USAGE for a setting of no use. */
+export async function checkBackends(names: readonly string[], sources: Sources): Promise<BackendCheck[]> {
+  const run = { run: '', dir: '', settings: placeSettings(sources.env, sources.layers) }
+  const project = findSetting('project', sources).value
+  const keys = await resolveKeys(sources, keysOf(names))
+  return Promise.all(names.flatMap((name) => {
+    const { place, check } = KINDS[name] ?? {}
+    return check === undefined ? [] : [check(place!(run), project, keys)]
+  }))
+}
 
 /** As they are kept in the ledger's meta data, under `backends`. */
 export const writeChosen = (chosen: Chosen): string => JSON.stringify(chosen)

@@ -2,6 +2,7 @@
  * BOUNDS.md: every path on which somebody waits for us, and for how long at most. The seconds are computed
  * from lib/limits.ts, so that the document cannot say another number than the code.
  */
+import { COMET_CALL_MS, COMET_CHECK_MS, COMET_ISSUER_MS } from '../limits-comet.ts'
 import { CONFIG_FETCH_MS, KEY_COMMAND_MS } from '../limits-config.ts'
 import { CONSOLE_DRAIN_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
 import {
@@ -140,6 +141,8 @@ const DAEMONS: Part = {
       'the session is closed, that node syncs', 'test/aggregator/core-members.test.ts'],
     ['aggregator, ranks that never joined', JOIN_TIMEOUT_MS, 'JOIN_TIMEOUT_MS', 'rows seal without them',
       'test/aggregator/core-seal.test.ts'],
+    ['aggregator, a call of Comet, whatever is in the way', COMET_CALL_MS + COMET_ISSUER_MS,
+      'COMET_CALL_MS + COMET_ISSUER_MS', 'the same again, later', 'test/comet/http.test.ts'],
     ['a lock that another process holds, running or stopped',
       LOCK_TRIES * LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS, 'LOCK_TRIES × LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS',
       'it counts as held', 'test/ledger/lockdb.test.ts'],
@@ -162,6 +165,8 @@ const COMMANDS: Part = {
       'test/scenario/doctor.test.ts'],
     ['`doctor`: names and addresses of the head', HOST_LOOKUP_MS + 2 * CONNECT_MS,
       'HOST_LOOKUP_MS + 2 × CONNECT_MS (two ports)', 'no answer, which is a finding', NET],
+    ['`doctor --backend comet`: all that the server is asked', COMET_CHECK_MS + COMET_ISSUER_MS,
+      'COMET_CHECK_MS + COMET_ISSUER_MS', 'no answer, which is a finding', 'test/comet/doctor.test.ts'],
   ],
 }
 

@@ -1,4 +1,5 @@
 import { Command, type CommanderError } from 'commander'
+import { BACKENDS } from '../backend/index.ts'
 import { findSetting } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 import { commandSources } from './sources.ts'
@@ -21,6 +22,14 @@ export function command(name: string): Command {
 /** Absolute. @throws RankzeroError USAGE. */
 export const dirOf = (flags: Shared): string =>
   findSetting('dir', { ...commandSources(), flags: { dir: flags.dir } }).value
+
+/** @throws RankzeroError USAGE. */
+export function checkNames(backends: readonly string[]): void {
+  const unknown = backends.find((name) => !BACKENDS.includes(name))
+  if (unknown === undefined) return
+  throw new RankzeroError('USAGE', `no backend '${unknown}' in this version`,
+    `give one or more of: ${BACKENDS.join(', ')}`)
+}
 
 export function bare(name: string): Command {
   return new Command(name).exitOverride().configureOutput({ writeErr: () => {} })

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { BACKENDS, isOfEvents, keysOf } from '../backend/index.ts'
+import { isOfEvents, keysOf } from '../backend/index.ts'
 import { checkKey, keyVariables } from '../config/keys.ts'
 import {
   findSetting, SETTINGS, type SettingName, type Settings, type Sources,
@@ -12,7 +12,7 @@ import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
 import { readKeys } from '../transport/secret.ts'
-import { command, type Exit, type Shared } from './define.ts'
+import { checkNames, command, type Exit, type Shared } from './define.ts'
 import { findRun, parentOf } from './runs.ts'
 import { commandSources } from './sources.ts'
 
@@ -51,6 +51,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
   .option('--system-metrics [S]', 'sample each node every S seconds (5s); without S, every 10')
   .option('--no-system-metrics', 'do not sample the nodes')
+  .option('--debug', 'log each HTTP call of a backend in requests.log of the run directory')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
@@ -95,11 +96,7 @@ export function superviseOptions(
   if (flags.pythonPath !== false) delete raw.pythonPath
   const sources = { ...known, flags: raw }
   const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, sources).value
-  for (const backend of get('backend')) {
-    if (BACKENDS.includes(backend)) continue
-    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`,
-      `give one or more of: ${BACKENDS.join(', ')}`)
-  }
+  checkNames(get('backend'))
   for (const backend of get('backend')) {
     for (const key of keysOf([backend])) checkKey(key, sources, isOfEvents(backend))
   }
@@ -130,6 +127,7 @@ export function superviseOptions(
   if (raw.workspace !== undefined) agentEnv.RANKZERO_WORKSPACE = get('workspace') ?? ''
   if (raw.tags !== undefined) agentEnv.RANKZERO_TAGS = get('tags').join(',')
   if (raw.offline !== undefined) agentEnv.RANKZERO_OFFLINE = '1'
+  if (get('debug')) agentEnv.RANKZERO_DEBUG = '1'
   if (raw.rankSeries !== undefined) agentEnv.RANKZERO_RANK_SERIES = get('rankSeries')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head

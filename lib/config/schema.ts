@@ -52,6 +52,7 @@ export const SettingsSchema = z.strictObject({
   cometOutput: rate,
   cometOther: rate,
   cometPoints: z.number().int().min(1),
+  debug: z.boolean(),
   head: text.nullable(),
   secretFile: path.nullable(),
   cometApiKey: key.nullable(),

@@ -168,6 +168,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     initial: () => COMET_SERIES_POINTS, read: readCount,
     about: 'Points of one series in Comet; what a metric has beyond is thinned more and more',
   },
+  debug: {
+    flag: '--debug', env: ['RANKZERO_DEBUG'], form: 'yes or no', shown: 'no', initial: () => false,
+    read: readFlag,
+    about: 'Log each HTTP call of a backend in requests.log of the run directory, without keys',
+  },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',

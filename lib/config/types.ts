@@ -53,6 +53,8 @@ export interface Settings {
   cometOther: Rate
   /** Of one series. */
   cometPoints: number
+  /** Backends log their HTTP calls. */
+  debug: boolean
   /** null: found (DESIGN 11). `host` or `host:port`. */
   head: string | null
   /** null: the head makes one in its run directory. */

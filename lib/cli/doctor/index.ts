@@ -1,5 +1,6 @@
 /** What `doctor` finds out, by subject. What it makes to find out, it removes again. */
 import { hostname } from 'node:os'
+import { checkBackends, type BackendCheck } from '../../backend/index.ts'
 import { findSetting } from '../../config/settings.ts'
 import { shmDir } from '../../journal/index.ts'
 import { readFacts } from '../../logger/facts.ts'
@@ -9,7 +10,7 @@ import {
 } from '../../rank/index.ts'
 import { commandSources, configProblems } from '../sources.ts'
 import { ownVersion } from '../version.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 import type { HeadFacts } from './head.ts'
 import { identityFindings } from './identity.ts'
 import { libraryFindings, limitFindings, machineFindings, readLimits, type Limits } from './machine.ts'
@@ -42,11 +43,15 @@ export interface Diagnosis {
   places: Place[]
   limits: Limits
   versions: { rankzero: string; node: string }
+  /** Of those that were asked for. */
+  backends: BackendCheck[]
   findings: Finding[]
 }
 
 /** It shows no variables but those of the rank. */
-export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Diagnosis> {
+export async function diagnose(
+  dir: string, env: NodeJS.ProcessEnv, names: readonly string[] = [],
+): Promise<Diagnosis> {
   const facts = readFacts()
   const identity = identify(env, facts)
   const meeting = meetingId(env, facts, identity)
@@ -58,8 +63,9 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
   const above = launchedBy(facts)
   const named = headCandidates(env, identity)
   const libraries = await libraryFindings(places[2]!.path)
-  const [launchers, python, head] = await Promise.all([
+  const [launchers, python, head, backends] = await Promise.all([
     findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir }),
+    checkBackends(names, commandSources()),
   ])
   const { rank, worldSize, localRank, localWorldSize, nodeRank, source, conflicts, rejected } = identity
   const findings: Finding[] = [
@@ -68,7 +74,7 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
     ...placeFindings(places, localWorldSize ?? worldSize),
     ...machineFindings(env), ...libraries,
     ...limitFindings(limits, named.head !== undefined || named.candidates !== undefined),
-    ...head.findings,
+    ...head.findings, ...backends.flatMap(({ findings }) => findings),
     ...launcherFindings(launchers),
     ...pythonFindings(python, findSetting('pythonPath', commandSources()).value),
     ...waitingFindings(dir, env),
@@ -79,7 +85,7 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
     variables: Object.fromEntries(identity.variables.map((name) => [name, env[name] ?? ''])),
     conflicts, rejected, meeting: meeting.meeting, meetingFrom: meeting.from,
     launchedBy: above, launchers, python, head: head.facts, native: native.kind, places, limits,
-    versions: { rankzero: ownVersion(), node: process.versions.node },
+    versions: { rankzero: ownVersion(), node: process.versions.node }, backends,
     findings: findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
   }
 }
