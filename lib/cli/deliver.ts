@@ -108,7 +108,9 @@ async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean
 }
 
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
-async function serve(place: DaemonPlace, meeting: string, { run, key }: Target, alone: boolean): Promise<string> {
+async function serve(
+  place: DaemonPlace, meeting: string, { run, key }: Target, alone: boolean,
+): Promise<string> {
   const named = run === null ? [] : ['--resume', run]
   const args = ['--closing', '--meeting', meeting, '--end-timeout', `${OUTBOX_SYNC_MS}`, ...named]
   if (alone) args.push('--alone')

@@ -102,7 +102,7 @@ export interface Watched {
   /** Null: not known; the head says it. */
   run: string | null
   meeting: string
-  /** Null: no aggregator of ours came up; the agent tries by itself. */
+  /** 0: none of ours came up, so it is begun again here. Null: it is another supervisor's. */
   aggregatorPid: number | null
   /** Wall clock of the agent's last sign in our journal; 0: none yet; null: no journal to look at. */
   beat: () => number | null
@@ -126,7 +126,7 @@ export function watchDaemons(watched: Watched): () => void {
     const agentAlive = beat === null || now - beatAt < BEAT_STALE_MS
     const agentDue = agent.due(now, agentAlive, true)
     const wanted = watched.aggregatorPid !== null
-    const aggregatorDue = aggregator.due(now, await aggregatorAlive(place, meeting, head), wanted)
+    const aggregatorDue = wanted && aggregator.due(now, await aggregatorAlive(place, meeting, head), true)
     if (!(agentDue || aggregatorDue) || await watched.ended()) return
     if (agentDue) startAgent(place, meeting, run)
     if (aggregatorDue) startAggregatorAgain(place, meeting, run)
@@ -147,7 +147,7 @@ export function watchDaemons(watched: Watched): () => void {
 async function aggregatorAlive(
   { lockDir }: DaemonPlace, meeting: string, head: { pid: number; procStart: number },
 ): Promise<boolean> {
-  if (head.pid === 0 || isAlive(head.pid, head.procStart)) return true
+  if (head.pid !== 0 && isAlive(head.pid, head.procStart)) return true
   const text = await readAside(meetingPath(lockDir, meeting), { own: true })
   const known = parseJson<Endpoint>(text ?? '')
   if (known === null) return text === null

@@ -107,7 +107,7 @@ export class Job {
     this.naming = setInterval(() => this.learnName(), RUN_NAME_POLL_MS)
     this.naming.unref()
     this.unwatch = watchDaemons({
-      place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid,
+      place, run: run.run, meeting: run.meeting, aggregatorPid: run.guest ? null : run.pid ?? 0,
       beat: () => this.log?.beat() ?? null,
       ended: async () => {
         const dir = await this.runDir()

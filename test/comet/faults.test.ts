@@ -81,7 +81,8 @@ describe('backend comet, a server that is not well', () => {
     expect(done.code, done.stderr).toBe(0)
     await until('the end of the agent', 60_000, () => place.processes('agent').length === 0)
     const started = join(place.root, 'started')
-    const noted = ['/bin/sh', '-c', `echo "$1" >>${started}; exec ${process.execPath} ${place.cli} "$@"`, 'sh']
+    const note = `echo "$1" >>${started}; exec ${process.execPath} ${place.cli} "$@"`
+    const noted = ['/bin/sh', '-c', note, 'sh']
     const synced = await place.run(['sync', 'latest'], { RANKZERO_CLI: JSON.stringify(noted) })
     expect(synced.code, synced.stderr + synced.stdout).toBe(0)
     expect(readFileSync(started, 'utf8')).toBe('aggregator\n')

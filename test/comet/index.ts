@@ -107,7 +107,7 @@ export class StandIn {
     const wire = await readAll(request)
     if (!wire) return this.#finish(entry, 'cut')
     entry.bytes = wire.length
-    const rule = this.#faults.strike(entry)
+    const rule = this.#faults.strike(entry, wire)
     if (rule) entry.fault = `${rule.kind}${rule.after === true ? ' after' : ''}`
     if (rule?.kind === 'slow') await this.#wait(rule.ms ?? 0)
     const early = rule !== null && rule.kind !== 'slow' && rule.after !== true

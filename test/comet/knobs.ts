@@ -10,6 +10,8 @@ import { Refusal } from './refusals.ts'
 export interface Rule {
   /** Part of `METHOD path`; absent: every request. */
   match?: string
+  /** Part of the body as it came, packed or not; absent: any. */
+  holds?: string
   kind: 'answer' | 'reset' | 'hang' | 'slow'
   /** The chance of each request (1), and how many are struck at most (no end). */
   rate?: number
@@ -82,9 +84,10 @@ export class Faults {
       ({ rule, random: new Random(this.#seed, stream), left: rule.times ?? Infinity }))
   }
 
-  strike({ method, path }: Entry): Rule | null {
+  strike({ method, path }: Entry, body: Buffer): Rule | null {
     for (const state of this.#rules) {
-      if (state.left === 0 || !`${method} ${path}`.includes(state.rule.match ?? '')) continue
+      const { match = '', holds = '' } = state.rule
+      if (state.left === 0 || !`${method} ${path}`.includes(match) || !body.includes(holds)) continue
       if (!state.random.chance(state.rule.rate ?? 1)) continue
       state.left--
       return state.rule
