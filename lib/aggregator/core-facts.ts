@@ -24,6 +24,8 @@ export function drainFacts(
     supervisors: supervisors.length,
     supervisorsExpected: Math.max(1, ...supervisors.map((view) => view.origin.supervisors ?? 1)),
     liveSupervisors: live(supervisors),
+    commandsOver: supervisors.every(({ instance, end }) => end !== null
+      || state.events.some((one) => one.instance === instance && one.event['type'] === 'command-exit')),
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
     firstJoinAt: joins.length === 0 ? null : Math.min(...joins),
   }

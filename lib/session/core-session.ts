@@ -46,6 +46,8 @@ export interface DrainFacts {
   /** How many of them this job has, as far as they know. */
   supervisorsExpected: number
   liveSupervisors: number
+  /** Each supervisor has said how its COMMAND ended; one that was killed has not, and its ranks go on. */
+  commandsOver: boolean
   /** The run was started by a supervisor, which may not have joined yet. */
   supervised: boolean
   /** Ranks may be on other nodes, which a supervisor of this one knows nothing about. */
@@ -68,6 +70,8 @@ export function mayDrain(facts: DrainFacts): boolean {
   const patience = facts.closing ? NODE_LOST_MS : JOIN_TIMEOUT_MS
   // Tasks of one job come one after the other; a short one may be done before the last has come.
   const whole = !facts.wide || facts.joinedRanks >= facts.worldSize
+  const orphans = !facts.commandsOver && (facts.joinedRanks === 0 || facts.joinedRanks < facts.worldSize)
+  if (facts.supervisors > 0 && orphans && facts.closing !== true) return waited >= patience
   if (facts.supervisors >= facts.supervisorsExpected && whole) return true
   if (facts.supervisors > 0) return waited >= patience
   if (facts.supervised || facts.firstJoinAt === null) return waited >= patience

@@ -178,7 +178,6 @@ describe('ways to leave', () => {
     const dead = await train(['falls'], { ...env, RANKZERO_SUPERVISOR: supervisor().replace(/:\d+:/, ':1:') })
     expect(dead.err).toContain('were not delivered within 2 s')
     expect(readFileSync(join(dir, agents()[0]!), 'utf8')).toContain('--run r1')
-    expect(dead.ms).toBeGreaterThan(alive.ms + 1000)
   })
 
   it('names a RANKZERO_CLI that is not there, and does without it', async () => {

@@ -130,17 +130,21 @@ describe('our own processes killed with SIGKILL while 4 workers log', () => {
 })
 
 describe('the supervisor killed with SIGKILL', () => {
-  it('leaves the workers to go on, and the session ends truthfully', async () => {
+  it.each([
+    ['that log', 0],
+    ['that are still to start', 4],
+  ])('leaves workers %s to go on, and the session ends truthfully', async (_, late) => {
     place = new Place()
     const [ranks, metrics, steps] = [3, 2, 1000]
-    const started = place.start(train(ranks), {
-      T_METRICS: String(metrics),
-      T_STEPS: String(steps),
-      T_RATE: '400',
-    })
-    await until('three trainers', 60_000, () => place.processes('trainer').length === ranks)
-    await sleep(500)
-    started.child.kill('SIGKILL')
+    const started = join(place.root, 'started')
+    const slow = `echo >> ${started}; sleep ${late}; exec "$@"`
+    const command = ['/bin/sh', '-c', slow, 'sh', process.execPath, TRAINER]
+    const env = { T_METRICS: String(metrics), T_STEPS: String(steps), T_RATE: '400' }
+    const run = place.start(['run', '--nproc', String(ranks), '--', ...command], env)
+    await until('its beginning', 60_000, () => (late > 0
+      ? existsSync(started) && readFileSync(started, 'utf8').length === ranks
+      : place.picture()?.members.length === ranks))
+    run.child.kill('SIGKILL')
     await until('the end of the session', 60_000, () => place.picture()?.state === 'ended')
     expect(place.status().status).toBe('finished')
     expectWhole(ranks, metrics, steps)
