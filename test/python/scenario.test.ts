@@ -111,10 +111,10 @@ describe('Python alone', () => {
   it('without any rankzero command the journal waits, says so once, and sync delivers it', async () => {
     place = new Place()
     const path = script(place, STEPS)
-    const env = { ...envOf(place), RANKZERO_CLI: '', PATH: '/nowhere' }
+    const env = { ...envOf(place), RANKZERO_CLI: '', PATH: '/nowhere', RANKZERO_EXIT_TIMEOUT: '120' }
     const done = await place.run([PYTHON, path], env)
     expect(done.code).toBe(0)
-    expect(done.ms).toBeLessThan(8000)
+    expect(done.ms, 'it waits for nobody').toBeLessThan(60_000)
     expect(done.stderr).toMatch(/^rankzero: rank 0: the rankzero command was not found, so nothing is .*\n$/)
     const synced = await place.run(['sync', '--all'])
     expect(synced.code, synced.stderr).toBe(0)
