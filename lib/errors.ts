@@ -15,6 +15,10 @@ export const EXIT = {
 
 export const ERRORS = {
   USAGE: { exit: EXIT.usage, meaning: 'an option, argument or variable has a value that cannot be used' },
+  CONFIG: {
+    exit: EXIT.usage,
+    meaning: 'a configuration file, the central one, or a key that they name cannot be used',
+  },
   NO_SUCH_RUN: { exit: EXIT.noSuchRun, meaning: 'no run of that name below the directory' },
   UNBALANCED: { exit: EXIT.unbalanced, meaning: 'the books of a run do not balance' },
   PENDING: { exit: EXIT.pending, meaning: 'something could not be delivered and waits on disk' },

@@ -34,6 +34,17 @@ export const COMET_ANSWER_BYTES_MAX = MiB
 /** Connecting, and an answer, may take this long (ms): less than OUTBOX_SEND_MS together. */
 export const COMET_CONNECT_MS = 10_000
 export const COMET_ANSWER_MS = 15_000
+/** A call as a whole (ms), through proxies that wait and answers by drops; less than OUTBOX_SEND_MS. */
+export const COMET_CALL_MS = 25_000
+/** Calls that did not go well are remembered until they do, or until there are so many of them. */
+export const COMET_FAILING_MAX = 32
+/** A server whose clock is further from ours (ms) is told of: its header has whole seconds. */
+export const COMET_SKEW_MS = 5000
+/** `doctor` waits so long (ms) for all that it asks a server. */
+export const COMET_CHECK_MS = 20_000
+/** Whose certificate nobody here trusts is looked at for so long (ms), and again only after this (ms). */
+export const COMET_ISSUER_MS = 5000
+export const COMET_ISSUER_AGAIN_MS = 5 * MINUTE
 /** After a 429 that names no time (ms), as the vendor's client waits. */
 export const COMET_THROTTLED_MS = MINUTE
 /** A key that the server refuses is tried again after this (ms): somebody may renew it. */

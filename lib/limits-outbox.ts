@@ -58,3 +58,23 @@ export const OUTBOX_SYNC_MS = 24 * 3_600_000
 /** Of backend jsonl: some hundred KB per fsync. */
 export const JSONL_BATCH_ROWS = 2048
 export const JSONL_BATCH_BYTES = MiB
+/** Of webhook: connecting, and an answer, may take this long (ms): less than OUTBOX_SEND_MS together. */
+export const WEBHOOK_CONNECT_MS = 10_000
+export const WEBHOOK_ANSWER_MS = 15_000
+/** A receiver that refuses signature or path is asked again after this (ms): somebody may set it right. */
+export const WEBHOOK_AGAIN_MS = 60_000
+/** Largest event (bytes), and what of an answer is looked at: none of it is. */
+export const WEBHOOK_BODY_BYTES_MAX = MiB
+export const WEBHOOK_ANSWER_BYTES_MAX = 1024
+/** The end tells so many failures and newest rows: what fits a message that people read. */
+export const EVENT_FAILURES_MAX = 10
+export const EVENT_METRICS_MAX = 50
+/** Ranks that stand again and again are told of until a run has so many events: all are kept in memory. */
+export const EVENTS_MAX = 1000
+/** Of the calls of a backend, so many of the slowest are shown. */
+export const SLOWEST_CALLS = 5
+/** The request log of debug mode: bytes of a file, and files. A call has some 150 bytes: 200,000 of them. */
+export const REQUEST_LOG_BYTES = 8 * MiB
+export const REQUEST_LOG_FILES = 4
+/** Of what a server says of a request (characters). */
+export const CALL_FIELD_CHARS_MAX = 100

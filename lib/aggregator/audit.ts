@@ -4,7 +4,7 @@
  * In: a ledger, live or finished. Out: an audit: per life of a rank, per backend, and what does not balance.
  */
 import { basename, dirname } from 'node:path'
-import { readChosen } from '../backend/index.ts'
+import { isOfEvents, readChosen } from '../backend/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { BackendBooks } from './core-backend-books.ts'
 import { problemsOf } from './core-books.ts'
@@ -15,7 +15,7 @@ import type { RunStatus } from '../record/run-status.ts'
 import { newState } from './reading.ts'
 
 export function audit(ledger: Ledger): Audit {
-  const names = Object.keys(readChosen(ledger.meta()))
+  const names = Object.keys(readChosen(ledger.meta())).filter((name) => !isOfEvents(name))
   const others = new BackendBooks(names)
   const state = newState(names.length === 0 ? undefined : (group) => others.take(group))
   const strangers = new Map<string, number>()

@@ -1,12 +1,10 @@
 /**
- * Room aggregator, its core: everything that the aggregator knows, derived from ledger entries in order.
- * Pure.
+ * Room aggregator, its core: all that the aggregator knows, derived from ledger entries in order. Pure.
  *
  * In: entries (`apply`), and the time as an argument of what asks for decisions. Out: notes to append, views.
  * Invariants: `apply` is the only way in, live and on replay, so both agree bit for bit; asking changes
  * nothing. Beats are soft state: they bear on a decision, and the decision is a note.
- * It does not talk to agents, ledger or backends (index.ts), and keeps no values of sealed rows (replay.ts
- * reads them).
+ * It talks to nobody (index.ts does), and keeps no values of sealed rows (replay.ts reads them).
  */
 import { messageOf, RankzeroError } from '../errors.ts'
 import { DAMAGES_MAX, SEAL_STEPS_MAX, WORLD_SIZE_MAX } from '../limits.ts'
@@ -25,6 +23,7 @@ import { jsonOf, sumOf } from './core-payload.ts'
 import { Systems } from './core-systems.ts'
 import { familiesOf, sealsAll, sealsDue } from './core-seal.ts'
 import { RowStream, type TakeRows } from './core-stream.ts'
+import { Told } from './core-told.ts'
 import type {
   Batch, BeatFacts, EndedBody, Entry, EventView, InstanceBooks, MemberView, NoteDraft, Notes,
   SealBody, StateOptions,
@@ -41,6 +40,7 @@ export class State {
   /** The `session` notes, merged field by field. */
   session: Readonly<Record<string, unknown>> = {}
   readonly events: EventView[] = []
+  readonly told = new Told()
   /** How each backend that rows are sent to stands. */
   readonly standings = new Map<string, Standing>()
   /** Ledgers of this run that could not be read and were set aside, in order. */
@@ -56,9 +56,7 @@ export class State {
   private readonly wellbeing = new Health()
   private readonly systems = new Systems()
   private readonly stream: RowStream | null
-  /**
-   * When this aggregator first listened; after a restart no wait may count the time that it was not there.
-   */
+  /** When this aggregator first listened: no wait counts the time that it was not there. */
   private woke: number | null = null
 
   /** `rows` takes the rows as they close; without it none are looked at. */
@@ -90,8 +88,11 @@ export class State {
       case 'ended': return this.ended(body)
       case 'seal': return this.seal(body, entry.at)
       case 'amend': return this.amend(entry.at)
-      case 'outbox': return this.outbox(body)
-      case 'session': this.session = { ...this.session, ...(body as Notes['session']) }; return
+      case 'outbox': return applyNote(this.standing((body as Notes['outbox']).backend), body)
+      case 'event': return this.told.event(body)
+      case 'session':
+        this.session = { ...this.session, ...this.told.session(body as Notes['session']) }
+        return
       case 'aside': this.aside.push(body); return
       case 'damaged': return this.damaged((body as Notes['damaged']).what)
       case 'term': {
@@ -217,6 +218,7 @@ export class State {
 
   private joined(body: Notes['joined'], at: number): void {
     if (!(body.origin.worldSize <= WORLD_SIZE_MAX)) throw new Error('its world is too large')
+    this.told.joined(body.origin.role, at)
     const member = this.roster.join(body, at)
     if (member !== null) for (const layout of body.layouts ?? []) this.layout(member, 0, { ...layout })
   }
@@ -351,10 +353,6 @@ export class State {
     this.merge.amended = 0
     this.merge.amendedAt = Infinity
     this.stream?.amend(at)
-  }
-
-  private outbox(note: Notes['outbox']): void {
-    applyNote(this.standing(note.backend), note)
   }
 
   private seal({ groups }: SealBody, at: number): void {

@@ -3,6 +3,7 @@
  */
 import type { DamagedBody, Entry } from '../ledger/index.ts'
 import type { Departure, InstanceId, LostPoints, Origin, Reduce } from '../record/index.ts'
+import type { RunEvent } from '../record/run-event.ts'
 import type { Row } from '../record/row.ts'
 import type { OutboxNote } from '../session/core-standing.ts'
 import type { Batch } from '../wire/index.ts'
@@ -49,6 +50,8 @@ export interface Notes {
   amend: Record<string, never>
   outbox: OutboxNote
   session: Record<string, unknown>
+  /** Somebody is to be told; before anybody is. */
+  event: RunEvent
   /** `host`: of the aggregator that holds it. */
   term: { term: number; host?: string }
   /** First in a ledger: the one before could not be read, and is now `file`. */

@@ -12,17 +12,15 @@
 import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
+import type { Keys } from '../config/keys.ts'
 import { forwardClock } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import {
-  HEALTH_INTERVAL_MS, HEIR_AFTER_MS, MEMBER_SILENT_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS,
-  SNAPSHOT_INTERVAL_MS,
-} from '../limits.ts'
-import { removeMeeting, removeShared, writeMeeting, writeShared } from '../lock/index.ts'
-import { GOOD_HEALTH, type Endpoint, type HealthStatus } from '../record/run-status.ts'
+import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
+import { removeMeeting, removeShared, writeMeeting } from '../lock/index.ts'
+import { GOOD_HEALTH, type Endpoint, type HealthStatus, type RunStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
 import { mayDrain } from '../session/core-session.ts'
 import { finalStatus } from '../session/core-status.ts'
@@ -33,10 +31,12 @@ import { askedByInit, drainFacts, endFacts, headNames, unsaid } from './core-fac
 import { lostMembers } from './core-lost.ts'
 import { State } from './core-state.ts'
 import type { NoteDraft } from './core-types.ts'
+import { Wake } from './core-wake.ts'
+import { Herald } from './herald.ts'
 import { Intake } from './intake.ts'
-import { listen, type Ears } from './listen.ts'
+import { listen, showToOthers, type Ears } from './listen.ts'
 import { Outboxes } from './outboxes.ts'
-import { createRun, isFenced, takeFence, winRun, type Fence, type Won } from './open.ts'
+import { createRun, isFenced, keysFor, takeFence, winRun, type Fence, type Won } from './open.ts'
 import type { AggregatorOptions } from './options.ts'
 import { snapshot } from './snapshot.ts'
 
@@ -51,7 +51,7 @@ export async function runAggregator(options: AggregatorOptions): Promise<number>
   try {
     const won = winRun(options)
     if (won === null) options.tell({ taken: true })
-    return won === null ? 0 : await new Aggregator(options, won).serve()
+    return won === null ? 0 : await new Aggregator(options, won, await keysFor(options, won)).serve()
   } catch (error) {
     const known = error instanceof RankzeroError ? error : null
     const { code, remedy, detail, exit } = known ?? { code: 'INTERNAL', remedy: '', detail: {}, exit: 1 }
@@ -90,8 +90,8 @@ class Aggregator {
   private adopting = false
   private denied = 0
   private wide = false
-  private wokeAt: number
-  private tickedAt: number
+  private readonly wake: Wake
+  private readonly herald: Herald
   /** Another process holds the run: nothing more may be written here, not even the picture. */
   private fenced = false
   private stop: (status: number) => void = () => {}
@@ -99,13 +99,13 @@ class Aggregator {
     this.stop = resolve
   })
 
-  constructor(options: AggregatorOptions, won: Won) {
-    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings } = options
+  constructor(options: AggregatorOptions, won: Won, keys: Keys) {
+    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, usual } = options
     const { run, dir } = won
     this.options = options
     const others = choose(readChosen(won.ledger?.meta() ?? {}), backends, { run, dir, settings })
     this.chosen = writeChosen(others)
-    this.backends = [localBackend(dir), ...openBackends(others, dir)]
+    this.backends = [localBackend(dir), ...openBackends(others, dir, keys)]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
     const amends = this.backends.some(({ rows }) => rows !== null)
     let state!: State
@@ -120,15 +120,22 @@ class Aggregator {
     }) }
     this.state = state
     this.clock = forwardClock(latest)
-    this.openedAt = this.startedAt = this.lastChange = this.wokeAt = this.tickedAt = this.clock()
+    this.openedAt = this.startedAt = this.lastChange = this.clock()
+    this.wake = new Wake(this.openedAt)
     const last = 'state' in this.state.session ? this.state.session as unknown as SessionNote : null
     this.session = new Session({
-      run, dir, lockDir, onCollision, project: options.project ?? 'default', name: options.name ?? run,
+      run, dir, lockDir, onCollision, project: options.project ?? usual.project ?? 'default',
+      name: options.name ?? usual.name ?? run,
       domains: this.backends.flatMap(({ domain }) => domain ?? []),
       commit: (body) => new Promise((resolve) =>
         this.committer.push({ type: 'note', kind: 'session', body, at: this.clock() }, resolve)),
       waiting: (holder) => options.tell({ waiting: holder }),
     }, last)
+    this.herald = new Herald({
+      state: this.state, closing: options.closing, clock: this.clock, barrier: () => this.committer.settled(),
+      isHeard: this.backends.some(({ events }) => events !== undefined),
+      commit: (body) => this.committer.push({ type: 'note', kind: 'event', body, at: body.at }),
+    })
   }
 
   /** Start, serve, end: the whole life on one screen. */
@@ -141,9 +148,9 @@ class Aggregator {
   }
 
   private async life(): Promise<number> {
-    const { adopt, key, tell } = this.options
+    const { adopt, key, usual, tell } = this.options
     const isOver = adopt && this.session.state === 'ended'
-    if (!isOver) await this.session.claim(key)
+    if (!isOver) await this.session.claim(key ?? usual.key)
     if (isOver || !this.openDirectory()) {
       tell({ taken: true })
       return 0
@@ -162,6 +169,7 @@ class Aggregator {
     if (fence === null) return false
     this.fence = fence
     this.diary = openDiary('aggregator', logPath(dir, 'aggregator'))
+    this.options.remarks.forEach(this.diary)
     process.on('uncaughtExceptionMonitor', (error) => this.diary(`dies of ${error.stack ?? error.message}`))
     this.startedAt = Number(this.ledger.meta()['startedAt'] ?? this.openedAt)
     // Whoever starts a successor need not know that ranks of other nodes are there.
@@ -213,22 +221,13 @@ class Aggregator {
     }
     for (const backend of this.backends) backend.announce(endpoint)
     writeMeeting(this.options.lockDir, endpoint)
-    if (wide !== null) this.openToOthers(endpoint)
+    if (wide !== null) showToOthers(this.options.parent, endpoint, this.diary)
     this.paint()
     this.diary(`serves run ${run} under term ${term} on port ${port}, key '${last.key}'`)
     const { project, key } = last
     const secretFile = wide?.secretFile ?? null
     const aside = this.won.aside?.file ?? null
     this.options.tell({ ready: { run, dir, meeting, project, key, term, pid, secretFile, aside } })
-  }
-
-  /** A parent directory that cannot be written leads nobody here; signposts may. */
-  private openToOthers(endpoint: Endpoint): void {
-    try {
-      writeShared(this.options.parent, endpoint)
-    } catch (error) {
-      this.diary(`no endpoint file for other nodes: ${messageOf(error)}`)
-    }
   }
 
   private async untilOver(): Promise<number> {
@@ -263,11 +262,11 @@ class Aggregator {
   private tick(): void {
     const now = this.clock()
     this.countDenied()
-    const silentBefore = this.silentBefore(now)
+    const silentBefore = this.wake.silentBefore(now)
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either, nor an end.
     const isWhole = this.committer.flush()
     if (isWhole) {
-      const lost = { now, since: this.wokeAt, host: hostname(), closing: this.options.closing }
+      const lost = { now, since: this.wake.since, host: hostname(), closing: this.options.closing }
       for (const note of this.state.decide(now)) this.committer.push(note)
       for (const note of lostMembers(this.state, lost)) this.committer.push(note)
     }
@@ -289,13 +288,6 @@ class Aggregator {
     return state === 'draining' || (state === 'live' && (this.options.key !== null || this.opensSeen > 0))
   }
 
-  /** Time that we slept through ourselves (stopped, suspended) is no silence of others. */
-  private silentBefore(now: number): number {
-    if (now - this.tickedAt > HEIR_AFTER_MS) this.wokeAt = now
-    this.tickedAt = now
-    return now - this.wokeAt > MEMBER_SILENT_MS ? now - MEMBER_SILENT_MS : -Infinity
-  }
-
   /** Here and at the signposts of this job. */
   private countDenied(): void {
     let denied = this.ears.denied
@@ -312,7 +304,7 @@ class Aggregator {
   private adoptAsked(): void {
     const { seen, asked } = askedByInit(this.state)
     if (seen === this.opensSeen) return
-    this.opensSeen = seen
+    ;[this.opensSeen, this.dirty] = [seen, true]
     if (asked === null) return
     this.adopting = true
     this.session.adopt(unsaid(asked, this.options))
@@ -330,8 +322,11 @@ class Aggregator {
       await this.sealAll()
       this.endedAt = this.clock()
       const { status } = finalStatus(endFacts(this.state))
-      this.paint(true)
-      if (this.mayDeliver()) await this.outboxes.finish(status, this.options.endMs)
+      const picture = this.paint(true)
+      if (this.mayDeliver() && picture !== null) {
+        await this.herald.end(picture, status)
+        await this.outboxes.finish(status, this.options.endMs)
+      }
       await this.session.end(status)
       this.diary(`ended: ${this.session.last.status}`)
       this.stop(0)
@@ -358,16 +353,21 @@ class Aggregator {
   }
 
   /** `now`: backends know of key, params and failures from the picture, and are about to be asked. */
-  private paint(now = false): void {
+  private paint(now = false): RunStatus | null {
     this.examine()
-    if (!this.dirty && !now) return
-    if (isFenced(this.ledger, this.fence)) return this.leave('its ledger has a higher term')
+    if (!this.dirty && !now) return null
+    if (isFenced(this.ledger, this.fence)) {
+      this.leave('its ledger has a higher term')
+      return null
+    }
     const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health, denied } = this
     const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
     const agents = [...this.intake.agents.values()]
     const outboxes = this.outboxes.views()
     const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, this.clock())
     this.dirty = this.backends.filter((backend) => !backend.status(picture)).length > 0
+    if (this.session.state === 'live' && this.mayDeliver()) this.herald.look(picture)
+    return picture
   }
 
   /** Lag and trouble also come of time passing while nothing arrives: the picture is painted anew then. */

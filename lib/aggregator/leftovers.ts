@@ -9,7 +9,8 @@ import { readSystems } from './system-reader.ts'
 import { readTexts } from './text-reader.ts'
 
 /** Notes of these have a name of their own, which is none of a backend, so the books know nothing of them. */
-export const besideOf = (backend: string, what: 'texts' | 'systems'): string => `${backend}/${what}`
+type Beside = 'texts' | 'systems' | 'events'
+export const besideOf = (backend: string, what: Beside): string => `${backend}/${what}`
 
 /** What a backend has not taken, to the end of the ledger; others have their turn meanwhile. */
 export async function* leftoversOf(

@@ -7,7 +7,7 @@ import { announce } from '../agent/announce.ts'
 import { ownAddresses } from '../agent/names.ts'
 import type { Diary } from '../diary.ts'
 import { messageOf } from '../errors.ts'
-import { meetingSecretPath } from '../lock/index.ts'
+import { meetingSecretPath, writeShared } from '../lock/index.ts'
 import type { Endpoint } from '../record/run-status.ts'
 import { bindRouter, bindWide, ensureKeys, readKeys, type Router } from '../transport/index.ts'
 
@@ -79,5 +79,14 @@ async function listenWide(
   } catch (error) {
     diary(`other nodes cannot join: ${messageOf(error)}`)
     return null
+  }
+}
+
+/** A parent directory that cannot be written leads nobody here; signposts may. */
+export function showToOthers(parent: string, endpoint: Endpoint, diary: Diary): void {
+  try {
+    writeShared(parent, endpoint)
+  } catch (error) {
+    diary(`no endpoint file for other nodes: ${messageOf(error)}`)
   }
 }

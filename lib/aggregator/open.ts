@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { keysOf, readChosen } from '../backend/index.ts'
 import { createRunDirectory, ledgerPath, readEndpoint, readStatus } from '../backend/local.ts'
 import { wallMs } from '../clock.ts'
+import type { Keys } from '../config/keys.ts'
 import { openLedger, type Ledger } from '../ledger/index.ts'
 import { LATE_RUNS_MAX } from '../limits.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
@@ -12,6 +14,7 @@ import {
 } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
+import type { AggregatorOptions } from './options.ts'
 
 /** The run that this aggregator won: elected, named, not yet created on disk when `ledger` is null. */
 export interface Won {
@@ -92,6 +95,11 @@ function newestRuns(parent: string): string[] {
     return []
   }
 }
+
+/** What its backends log in with: those that it began with, and new ones. */
+export const keysFor = (
+  { backends, keys }: Pick<AggregatorOptions, 'backends' | 'keys'>, { ledger }: Pick<Won, 'ledger'>,
+): Promise<Keys> => keys(keysOf([...Object.keys(readChosen(ledger?.meta() ?? {})), ...backends]))
 
 /** Makes the run directory with its ledger; only the head ever does. */
 export function createRun({ run, dir, meeting }: Begun & { meeting: string }, lockDir: string): Ledger {

@@ -1,4 +1,5 @@
 import type { PlaceSettings } from '../backend/index.ts'
+import type { KeyName, Keys } from '../config/keys.ts'
 
 export interface AggregatorOptions {
   /** Null: a supervisor starts a new run; its meeting id follows from the run id that is minted. */
@@ -20,6 +21,8 @@ export interface AggregatorOptions {
   key: string | null
   project: string | null
   name: string | null
+  /** What files say of them: it holds where neither flags, variables nor init() say anything. */
+  usual: { key: string | null; project: string | null; name: string | null }
   onCollision: 'fail' | 'wait' | 'rename'
   sealAfterMs: number
   joinTimeoutMs: number
@@ -29,6 +32,10 @@ export interface AggregatorOptions {
   backends: readonly string[]
   /** What backends are told that the run did not begin with. */
   settings: PlaceSettings
+  /** Takes keys, for this process and in memory only; never rejects. */
+  keys: (names: readonly KeyName[]) => Promise<Keys>
+  /** For the diary: what is wrong with the configuration. */
+  remarks: readonly string[]
   /** How long the end may wait for backends. */
   endMs: number
   /** Setting: path of the run secret; null: made in the run directory. */

@@ -6,7 +6,9 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type { Backend, Outcome, StreamRow, StreamSystem, StreamText, Writer } from '../backend/index.ts'
+import type {
+  Backend, Outcome, StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
+} from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
@@ -15,9 +17,11 @@ import { OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits-outbox.ts'
 import { Outbox, type OutboxEffect, type OutboxEvent, type Part } from '../session/core-outbox.ts'
 import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
+import type { CallsStatus } from '../record/run-status.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
+import { readEvents } from './herald.ts'
 import { readRows } from './row-reader.ts'
 import { readSystems } from './system-reader.ts'
 import { readTexts } from './text-reader.ts'
@@ -50,6 +54,8 @@ export interface OutboxView {
   /** Of the oldest row that waits to be sent, ms. */
   ageMs: number | null
   use: { used: number; max: number; windowMs: number } | null
+  warning: string
+  calls: CallsStatus | null
 }
 
 export class Outboxes {
@@ -60,16 +66,19 @@ export class Outboxes {
   private verifying = false
   /** What was looked for in vain, by backend. */
   private readonly missing = new Map<string, string>()
+  /** Whose warning the diary has. */
+  private readonly warned = new Set<string>()
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
     this.options = options
-    this.backends = backends.filter(({ rows }) => rows !== null)
+    this.backends = backends.filter(({ rows, events }) => rows !== null || events !== undefined)
     for (const backend of this.backends) {
-      const { name, rows, texts, systems } = backend
+      const { name, rows, events, texts, systems } = backend
       if (this.isOffline(backend)) continue
       if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
       if (systems !== undefined) this.couriers.push(systemCourier(name, systems, options))
-      this.couriers.push(rowCourier(name, rows!, options))
+      if (rows !== null) this.couriers.push(rowCourier(name, rows, options))
+      if (events !== undefined) this.couriers.push(eventCourier(name, events, options))
     }
   }
 
@@ -78,14 +87,14 @@ export class Outboxes {
       const { name } = backend
       const own = this.couriers.filter((courier) => courier.backend === name)
       const since = own.find(({ isOfRows }) => isOfRows)?.outbox.waitsSince ?? null
-      const { fault: beside = '', ...use } = backend.use?.() ?? {}
+      const { fault: beside = '', warning = '', calls = null, ...use } = backend.use?.() ?? {}
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
         missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
-        use: 'used' in use && own.length > 0 ? use : null,
+        use: 'used' in use && own.length > 0 ? use : null, warning, calls,
       }
     })
   }
@@ -102,6 +111,13 @@ export class Outboxes {
 
   tick(): void {
     for (const courier of this.couriers) courier.tick()
+    for (const backend of this.backends) {
+      const { name } = backend
+      const { warning = '' } = backend.use?.() ?? {}
+      if (warning === '' || this.warned.has(name)) continue
+      this.warned.add(name)
+      this.options.report(`backend ${name}: ${warning}`)
+    }
   }
 
   /** Something waits to be sent, so what is shown of it changes with time. */
@@ -190,6 +206,7 @@ interface Route<Item> {
   backend: string
   /** Of its notes. */
   name: string
+  /** Or of events, for a backend that gets no rows: what else it gets ends before. */
   isOfRows: boolean
   writer: Writer<Item>
   read: (from: number) => Generator<Item | 'busy' | 'idle', never>
@@ -218,6 +235,15 @@ const systemCourier = (
 ): Courier<unknown> => new Courier<StreamSystem>({
     backend, name: besideOf(backend, 'systems'), isOfRows: false, writer, about: aboutBeside,
     read: (from) => readSystems(options.ledger, from),
+  }, options) as Courier<unknown>
+
+const eventCourier = (
+  backend: string, writer: Writer<StreamEvent>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<StreamEvent>({
+    backend, name: besideOf(backend, 'events'), isOfRows: true, writer,
+    // An event counts as a point does elsewhere.
+    about: ({ n, event: { at } }) => ({ n, at, points: 1, amends: false, figures: null }),
+    read: (from) => readEvents(options.state.told.events, from),
   }, options) as Courier<unknown>
 
 const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>

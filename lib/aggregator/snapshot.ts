@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { isOfEvents } from '../backend/index.ts'
 import { ledgerPath } from '../backend/local.ts'
 import { procStart } from '../journal/index.ts'
 import { SNAPSHOT_METRICS_MAX } from '../limits.ts'
@@ -17,6 +18,7 @@ import { byRole, endFacts } from './core-facts.ts'
 import type { State } from './core-state.ts'
 import type { InstanceBooks, MemberView } from './core-types.ts'
 import type { Agent } from './intake.ts'
+import { besideOf } from './leftovers.ts'
 import type { OutboxView } from './outboxes.ts'
 
 /** The part of `status --json` that the ledger's entries do not tell. */
@@ -66,15 +68,19 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
     denied: context.denied,
     backends: [
       { name: 'local', state: session.state, pending: total.pending + total.open },
-      ...context.outboxes.map((view) =>
-        backendRow(view, state.standing(view.name), total.merged + total.open, session.state)),
+      ...context.outboxes.map((view) => {
+        const { name } = view
+        const of = isOfEvents(name) ? besideOf(name, 'events') : name
+        const all = isOfEvents(name) ? state.told.events.length : total.merged + total.open
+        return backendRow(view, state.standing(of), all, session.state)
+      }),
     ],
   }
 }
 
-/** `points`: in rows that are closed or still open. */
+/** `points`: in rows that are closed or still open; or events. */
 function backendRow(
-  { name, fault, besideEnded, missing, offline, archive, ageMs, use }: OutboxView,
+  { name, fault, besideEnded, missing, offline, archive, ageMs, use, warning, calls }: OutboxView,
   standing: Readonly<Standing>, points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
@@ -86,7 +92,8 @@ function backendRow(
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
     ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
     ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
-    ...missing === null ? {} : { missing },
+    ...missing === null ? {} : { missing }, ...warning === '' ? {} : { warning },
+    ...calls === null ? {} : { calls },
   }
 }
 

@@ -7,14 +7,16 @@
  * books: the ledger does.
  */
 import { join } from 'node:path'
-import { findSetting, type Env, type Settings } from '../config/settings.ts'
-import { cometBackend } from './comet/index.ts'
+import { resolveKeys, type Key, type KeyName, type Keys } from '../config/keys.ts'
+import { findSetting, type Env, type Layer, type Settings, type Sources } from '../config/settings.ts'
+import { checkComet, cometBackend } from './comet/index.ts'
 import { jsonlBackend } from './jsonl.ts'
-import type { Backend, BackendPlace } from './port.ts'
+import type { Backend, BackendCheck, BackendPlace } from './port.ts'
+import { webhookBackend } from './webhook.ts'
 
 export type {
-  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamRow, StreamSystem,
-  StreamText, Writer,
+  Backend, BackendCheck, BackendPlace, BackendUse, Capabilities, Cursor, Encoded, Finding, Leftover, Outcome,
+  StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */
@@ -24,9 +26,9 @@ const PLACE_SETTINGS = [
   'cometParameters', 'cometOutput', 'cometOther', 'cometPoints',
 ] as const
 
-/** They come by the environment only, since whoever starts an aggregator again has no flags. */
-export const placeSettings = (env: Env): PlaceSettings => Object.fromEntries(
-  PLACE_SETTINGS.map((name) => [name, findSetting(name, { env }).value])) as PlaceSettings
+/** Not by flags, since whoever starts an aggregator again has none. */
+export const placeSettings = (env: Env, layers: readonly Layer[] = []): PlaceSettings => Object.fromEntries(
+  PLACE_SETTINGS.map((name) => [name, findSetting(name, { env, layers }).value])) as PlaceSettings
 
 export interface PlacedRun {
   run: string
@@ -36,11 +38,17 @@ export interface PlacedRun {
 }
 
 interface Kind {
+  /** Without these it cannot work. */
+  keys?: readonly KeyName[]
+  /** It is told of events, and gets no rows. */
+  ofEvents?: true
   place: (run: PlacedRun) => BackendPlace
-  open: (place: BackendPlace, dir: string) => Backend
+  open: (place: BackendPlace, dir: string, keys: Keys) => Backend
+  /** Absent: there is nothing that could be asked before a run. */
+  check?: (place: BackendPlace, project: string, keys: Keys) => Promise<BackendCheck>
 }
 
-/** Those that rows are sent to. `local` is always there, and needs none. */
+/** Those that something is sent to. `local` is always there, and needs nothing. */
 const KINDS: Readonly<Record<string, Kind>> = {
   jsonl: {
     place: ({ run, dir, settings: { jsonlDir } }) =>
@@ -48,6 +56,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
     open: ({ file = '' }) => jsonlBackend(file),
   },
   comet: {
+    keys: ['cometApiKey'],
     place: ({ settings }) => ({
       server: settings.cometUrl ?? '', workspace: settings.workspace ?? '', tags: settings.tags.join(','),
       rankSeries: settings.rankSeries, offline: settings.offline ? 'yes' : '',
@@ -55,9 +64,22 @@ const KINDS: Readonly<Record<string, Kind>> = {
       parameter: rateText(settings.cometParameters), output: rateText(settings.cometOutput),
       other: rateText(settings.cometOther), points: `${settings.cometPoints}`,
     }),
-    open: (place, dir) => cometBackend(place, dir, process.env),
+    open: (place, dir, { cometApiKey }) => cometBackend(place, dir, { COMET_API_KEY: valueOf(cometApiKey) }),
+    check: (place, project, { cometApiKey }) =>
+      checkComet(place, project, { ...process.env, COMET_API_KEY: valueOf(cometApiKey) }),
+  },
+  webhook: {
+    keys: ['webhookUrl', 'webhookSecret'],
+    ofEvents: true,
+    place: () => ({}),
+    open: (_place, _dir, keys) => webhookBackend(keys),
   },
 }
+
+/** It gets no rows, so it has no part in the books of points. */
+export const isOfEvents = (name: string): boolean => KINDS[name]?.ofEvents === true
+
+const valueOf = (key: Key): string | undefined => 'value' in key ? key.value : undefined
 
 const rateText = ({ max, windowMs }: Settings['cometCalls']): string => `${max}/${windowMs}`
 
@@ -75,8 +97,23 @@ export function choose(
 }
 
 /** One of a newer version is left out: it stays pending. `dir`: the run directory. */
-export const openBackends = (chosen: Chosen, dir: string): Backend[] => Object.entries(chosen)
-  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, dir))
+export const openBackends = (chosen: Chosen, dir: string, keys: Keys): Backend[] => Object.entries(chosen)
+  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, dir, keys))
+
+/** What these backends log in with. */
+export const keysOf = (names: readonly string[]): readonly KeyName[] =>
+  names.flatMap((name) => KINDS[name]?.keys ?? [])
+
+/** What would go wrong at each of them, asked now. @throws RankzeroError USAGE for a setting of no use. */
+export async function checkBackends(names: readonly string[], sources: Sources): Promise<BackendCheck[]> {
+  const run = { run: '', dir: '', settings: placeSettings(sources.env, sources.layers) }
+  const project = findSetting('project', sources).value
+  const keys = await resolveKeys(sources, keysOf(names))
+  return Promise.all(names.flatMap((name) => {
+    const { place, check } = KINDS[name] ?? {}
+    return check === undefined ? [] : [check(place!(run), project, keys)]
+  }))
+}
 
 /** As they are kept in the ledger's meta data, under `backends`. */
 export const writeChosen = (chosen: Chosen): string => JSON.stringify(chosen)

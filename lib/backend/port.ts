@@ -6,7 +6,8 @@
  * Invariants: `encode` and `pack` are pure, so that a batch has the same bytes after any restart; a call that
  * cannot say for sure that nothing was stored says `unsure`. No idea of one tracker belongs here.
  */
-import type { Endpoint, RunStatus } from '../record/run-status.ts'
+import type { CallsStatus, Endpoint, RunStatus } from '../record/run-status.ts'
+import type { RunEvent } from '../record/run-event.ts'
 import type { Row } from '../record/row.ts'
 
 /** What a backend needs to know to go on with a run, whoever serves it then. In the ledger: no secrets. */
@@ -14,8 +15,10 @@ export type BackendPlace = Readonly<Record<string, string>>
 
 export interface Backend {
   readonly name: string
-  /** Null: it needs no rows, since it reads the ledger. */
+  /** Null: it needs no rows, since it reads the ledger, or is told of events only. */
   readonly rows: Writer<StreamRow> | null
+  /** Absent: nobody there waits for word of the run. */
+  readonly events?: Writer<StreamEvent>
   /** Absent: it has no place for what ranks print or say. */
   readonly texts?: Writer<StreamText>
   /** Absent: it has no place for what agents sample of their nodes. */
@@ -29,7 +32,7 @@ export interface Backend {
    */
   status(picture: RunStatus): boolean
   /** What it has spent of its server's patience, and what went wrong beside rows and texts. */
-  use?(): { used: number; max: number; windowMs: number; fault: string }
+  use?(): BackendUse
   /** It is not to be called while the run lasts: all is left to the archive, and to `sync`. */
   readonly offline?: boolean
   readonly archive?: Archive
@@ -39,6 +42,33 @@ export interface Backend {
   leave?(status: string): Promise<void>
   /** This process goes: nothing more is sent. What was not ended stays open for whoever comes next. */
   close?(): void
+}
+
+export interface BackendUse {
+  used: number
+  max: number
+  windowMs: number
+  /** ''. */
+  fault: string
+  /** What is not as it should be, though it works; ''. */
+  warning: string
+  /** Null: there was none. */
+  calls: CallsStatus | null
+}
+
+/** What `doctor` says of a backend before any run. */
+export interface BackendCheck {
+  name: string
+  /** Null: not known. */
+  facts: Readonly<Record<string, string | number | null>>
+  findings: Finding[]
+}
+
+export interface Finding {
+  /** error: it will not work; warning: it costs something. */
+  level: 'error' | 'warning' | 'info'
+  what: string
+  remedy: string
 }
 
 /** What was not delivered, as a file that the tracker's own tools take. */
@@ -70,6 +100,13 @@ export interface StreamRow {
   sinceMs: number
   /** Of each rank, for a backend that can use them (`can.ranks`); ascending. */
   ranks?: readonly (readonly [rank: number, value: number | string])[]
+}
+
+/** A change of the run, on its way to a backend. */
+export interface StreamEvent {
+  /** Place in the stream of events, from 1; the same after any restart. */
+  n: number
+  event: RunEvent
 }
 
 /** A line that a rank has printed or said, on its way to a backend. */

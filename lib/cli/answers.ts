@@ -19,9 +19,9 @@ export async function mustAnswer(paths: readonly string[]): Promise<void> {
 }
 
 /** What a command is about to read: known before it starts from its name, options and arguments. */
-export function placesOf(command: Command): string[] {
+export function placesOf(command: Command, known: Sources): string[] {
   const { dir, resume, secretFile } = command.opts<{ dir?: string; resume?: string; secretFile?: string }>()
-  const sources: Sources = { flags: { dir, resume, secretFile }, env: process.env, onInvalid: () => {} }
+  const sources: Sources = { ...known, flags: { dir, resume, secretFile }, onInvalid: () => {} }
   const runs = findSetting('dir', sources).value
   const name = command.name()
   if (name === 'run') {

@@ -2,6 +2,8 @@
  * BOUNDS.md: every path on which somebody waits for us, and for how long at most. The seconds are computed
  * from lib/limits.ts, so that the document cannot say another number than the code.
  */
+import { COMET_CALL_MS, COMET_CHECK_MS, COMET_ISSUER_MS } from '../limits-comet.ts'
+import { CONFIG_FETCH_MS, KEY_COMMAND_MS } from '../limits-config.ts'
 import { CONSOLE_DRAIN_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
 import {
   AGENT_LINGER_MS, BEAT_STALE_MS, CANARY_MS, CONNECT_MS, DAEMON_READY_MS, DISK_ANSWER_MS,
@@ -35,6 +37,11 @@ const START: Part = {
   rows: [
     ['a disk that holds `--resume` RUN or the secret', DISK_ANSWER_MS, 'DISK_ANSWER_MS',
       'exit 1 (`TIMEOUT`), COMMAND is not started', DISK],
+    ['files of configuration: what RANKZERO_CONFIG and COMET_CONFIG name', DISK_ANSWER_MS, 'DISK_ANSWER_MS',
+      'exit 1 (`TIMEOUT`), COMMAND is not started', DISK],
+    ['… those in HOME', DISK_ANSWER_MS, 'DISK_ANSWER_MS', 'they do not count, which is said', DISK],
+    ['the central configuration', CONFIG_FETCH_MS, 'CONFIG_FETCH_MS',
+      'the copy is used, which is said; without one exit 2', 'test/config/config.test.ts'],
     ['which run RANKZERO_RUN names', DISK_ANSWER_MS, 'DISK_ANSWER_MS', 'it counts as a live one', DISK],
     ['the name of the head (MASTER_ADDR, RANKZERO_HEAD)', HOST_LOOKUP_MS, 'HOST_LOOKUP_MS',
       'the head is taken to be elsewhere', NET],
@@ -123,6 +130,9 @@ const DAEMONS: Part = {
     ['agent, a head that says nothing', PEER_SILENT_MS, 'PEER_SILENT_MS', 'it connects anew', NET],
     ['agent, `nvidia-smi`', GPU_QUERY_MS, 'GPU_QUERY_MS', 'a sample without GPUs',
       'test/agent/system.test.ts'],
+    ['aggregator, the central configuration and keys that a command tells', CONFIG_FETCH_MS + KEY_COMMAND_MS,
+      'CONFIG_FETCH_MS + KEY_COMMAND_MS', 'it serves without them, and says so in its log',
+      'test/config/config.test.ts'],
     ['aggregator, a peer that does not shake hands', HANDSHAKE_MS, 'HANDSHAKE_MS', 'it is closed',
       'test/transport/security.test.ts'],
     ['aggregator, all ranks ended, no supervisor', RUN_LINGER_MS, 'RUN_LINGER_MS', 'the session is closed',
@@ -131,6 +141,8 @@ const DAEMONS: Part = {
       'the session is closed, that node syncs', 'test/aggregator/core-members.test.ts'],
     ['aggregator, ranks that never joined', JOIN_TIMEOUT_MS, 'JOIN_TIMEOUT_MS', 'rows seal without them',
       'test/aggregator/core-seal.test.ts'],
+    ['aggregator, a call of Comet, whatever is in the way', COMET_CALL_MS + COMET_ISSUER_MS,
+      'COMET_CALL_MS + COMET_ISSUER_MS', 'the same again, later', 'test/comet/http.test.ts'],
     ['a lock that another process holds, running or stopped',
       LOCK_TRIES * LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS, 'LOCK_TRIES × LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS',
       'it counts as held', 'test/ledger/lockdb.test.ts'],
@@ -153,6 +165,8 @@ const COMMANDS: Part = {
       'test/scenario/doctor.test.ts'],
     ['`doctor`: names and addresses of the head', HOST_LOOKUP_MS + 2 * CONNECT_MS,
       'HOST_LOOKUP_MS + 2 × CONNECT_MS (two ports)', 'no answer, which is a finding', NET],
+    ['`doctor --backend comet`: all that the server is asked', COMET_CHECK_MS + COMET_ISSUER_MS,
+      'COMET_CHECK_MS + COMET_ISSUER_MS', 'no answer, which is a finding', 'test/comet/doctor.test.ts'],
   ],
 }
 

@@ -6,15 +6,22 @@ import { fstatSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
-import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
+import { currentConfig, type CurrentConfig } from '../config/central.ts'
+import { resolveKeys, type KeyName, type Keys } from '../config/keys.ts'
+import { readConfig } from '../config/layers.ts'
+import { findSetting, type SettingName, type Settings, type Sources } from '../config/settings.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
+import { CONFIG_FRESH_MS } from '../limits-config.ts'
 import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf, type ReadyLine } from '../spawn.ts'
 
 type Flags = Partial<Record<string, string | boolean>>
 
+const sources: Sources = { env: process.env }
+
 export async function agent(argv: readonly string[]): Promise<number> {
   const flags = read(argv, ['meeting', 'run', 'dir'], ['every-node'])
+  sources.layers = readConfig(process.env).layers
   const { agentOptions, runAgent } = await import('../agent/index.ts')
   return runAgent(agentOptions({
     meeting: meetingOf(flags), run: runOf(flags, 'run'), env: process.env,
@@ -36,15 +43,23 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
   const pipe = openPipe()
   const { runAggregator } = await import('../aggregator/index.ts')
   const { placeSettings } = await import('../backend/index.ts')
+  const config = await currentConfig(process.env, CONFIG_FRESH_MS)
+  sources.layers = config.layers
+  const remarks = remarksOf(config)
   const status = await runAggregator({
     meeting: flags['new'] === true ? null : meetingOf(flags),
     run: runOf(flags, 'resume'),
     fresh: flags['fresh'] === true, adopt: flags['adopt'] === true, closing: flags['closing'] === true,
     alone: flags['alone'] === true, parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
-    key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
+    key: said(flags, 'key', SAID), project: said(flags, 'project', SAID), name: said(flags, 'name', SAID),
+    usual: {
+      key: said(flags, 'key', FILES), project: said(flags, 'project', FILES),
+      name: said(flags, 'name', FILES),
+    },
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
-    backends: setting(flags, 'backend'), settings: placeSettings(process.env), endMs: endMs(flags),
+    backends: setting(flags, 'backend'), settings: placeSettings(process.env, config.layers),
+    keys: (names) => keysOf(names, remarks), remarks, endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()
@@ -87,7 +102,7 @@ const text = (flags: Flags, name: string): string | null => {
 }
 
 function setting<N extends SettingName>(flags: Flags, name: N, flag: string = name): Settings[N] {
-  return findSetting(name, { env: process.env, flags: { [name]: flags[flag] } }).value
+  return findSetting(name, { ...sources, flags: { [name]: flags[flag] } }).value
 }
 
 /** Whoever started us waits for the end, or lets us take our time. */
@@ -96,11 +111,28 @@ function endMs(flags: Flags): number {
   return own === null ? outboxEndMs(setting(flags, 'exitTimeoutMs')) : Number(own)
 }
 
-/** Null where nobody said anything, so that init() may decide. */
-function given(flags: Flags, name: 'project'): string | null {
-  const found = findSetting(name, { env: process.env, flags: { [name]: flags[name] } })
-  return found.origin.from === 'default' ? null : found.value
+/** What comes before the code of init(), and what comes after it. */
+const SAID = ['flag', 'environment']
+const FILES = ['file', 'url']
+
+/** Null where none of these said anything. */
+function said(flags: Flags, name: 'key' | 'project' | 'name', by: readonly string[]): string | null {
+  const found = findSetting(name, { ...sources, flags: { [name]: flags[name] } })
+  return by.includes(found.origin.from) ? found.value : null
 }
+
+/** One that cannot be had is told of, and what needs it waits. */
+async function keysOf(names: readonly KeyName[], remarks: string[]): Promise<Keys> {
+  const keys = await resolveKeys(sources, names)
+  for (const key of names.map((name) => keys[name])) if ('why' in key) remarks.push(key.why)
+  return keys
+}
+
+/** A run that goes on is not stopped by what somebody has written in a file meanwhile. */
+const remarksOf = ({ problems, stale }: CurrentConfig): string[] => [
+  ...stale === null ? [] : [`the central configuration is not known to be current: ${stale}`],
+  ...problems.map(({ message, remedy }) => `${message}; it does not count. ${remedy}`),
+]
 
 /**
  * Descriptor 3, where the starter reads how it went. A starter that left before we were ready needs no run

@@ -1,6 +1,8 @@
 import { Command, type CommanderError } from 'commander'
+import { BACKENDS } from '../backend/index.ts'
 import { findSetting } from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
+import { commandSources } from './sources.ts'
 
 /** Where a command leaves its exit status when it is not 0. */
 export type Exit = (status: number) => void
@@ -14,11 +16,20 @@ export interface Shared {
 /** A command with the options and the manners that all of ours have: it throws, it never exits by itself. */
 export function command(name: string): Command {
   return bare(name).option('--dir <D>', 'parent of the run directories (RANKZERO_DIR, else ./rankzero)')
+    .option('--config <FILE>', 'configuration file (RANKZERO_CONFIG, else ~/.rankzero/config.json)')
 }
 
 /** Absolute. @throws RankzeroError USAGE. */
 export const dirOf = (flags: Shared): string =>
-  findSetting('dir', { flags: { dir: flags.dir }, env: process.env }).value
+  findSetting('dir', { ...commandSources(), flags: { dir: flags.dir } }).value
+
+/** @throws RankzeroError USAGE. */
+export function checkNames(backends: readonly string[]): void {
+  const unknown = backends.find((name) => !BACKENDS.includes(name))
+  if (unknown === undefined) return
+  throw new RankzeroError('USAGE', `no backend '${unknown}' in this version`,
+    `give one or more of: ${BACKENDS.join(', ')}`)
+}
 
 export function bare(name: string): Command {
   return new Command(name).exitOverride().configureOutput({ writeErr: () => {} })

@@ -45,7 +45,9 @@ Example:
     line.show(`rankzero: ${plural(workers, 'worker')} for ${seconds} s`)
     const say = (what: string): void => line.show(`rankzero: ${what}`)
     const { dir = tmpdir(), keep = false } = flags
-    const options = { seconds, workers, seed, dir: resolve(dir), keep, cli, env: process.env, say }
+    // Its points are nobody's: what is configured for other runs gets none.
+    const env = { ...process.env, RANKZERO_BACKEND: 'local' }
+    const options = { seconds, workers, seed, dir: resolve(dir), keep, cli, env, say }
     const verdict = await drill(options)
     line.clear()
     process.stdout.write(flags.json === true ? `${JSON.stringify(verdict)}\n` : verdictText(verdict))

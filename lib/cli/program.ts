@@ -2,19 +2,21 @@ import { CommanderError } from 'commander'
 import { mustAnswer, placesOf } from './answers.ts'
 import { tell } from './output.ts'
 import { auditCommand } from './audit.ts'
+import { configCommand } from './config.ts'
 import { consoleCommand } from './console.ts'
 import { bare, usageError } from './define.ts'
 import { doctorCommand } from './doctor.ts'
 import { drillCommand } from './drill.ts'
 import { exportCommand } from './export.ts'
 import { runSubcommand } from './run.ts'
+import { commandSources, readSources } from './sources.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
 import { ownVersion } from './version.ts'
 
 const COMMANDS = [
-  runSubcommand, statusCommand, consoleCommand, exportCommand, auditCommand, syncCommand, doctorCommand,
-  drillCommand,
+  runSubcommand, statusCommand, consoleCommand, exportCommand, auditCommand, syncCommand, configCommand,
+  doctorCommand, drillCommand,
 ]
 
 /** Runs one command line; the exit status. Never throws, never exits by itself. */
@@ -34,7 +36,10 @@ RUN is a run id, a run directory, or latest (the last started). Exit statuses ar
 Example:
   rankzero run --nproc 4 -- node train.js`)
   for (const define of COMMANDS) program.addCommand(define(exit))
-  program.hook('preAction', (_, command) => mustAnswer(placesOf(command)))
+  program.hook('preAction', async (_, command) => {
+    await readSources(command)
+    await mustAnswer(placesOf(command, commandSources()))
+  })
   try {
     await program.parseAsync([...argv], { from: 'user' })
     return status

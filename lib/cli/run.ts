@@ -1,6 +1,9 @@
 import type { Command } from 'commander'
-import { BACKENDS } from '../backend/index.ts'
-import { findSetting, type SettingName, type Settings } from '../config/settings.ts'
+import { isOfEvents, keysOf } from '../backend/index.ts'
+import { checkKey, keyVariables } from '../config/keys.ts'
+import {
+  findSetting, SETTINGS, type SettingName, type Settings, type Sources,
+} from '../config/settings.ts'
 import { RankzeroError } from '../errors.ts'
 import { CONSOLE_HOLD_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
 import { EXIT_TIMEOUT_MS } from '../limits.ts'
@@ -9,16 +12,17 @@ import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf } from '../spawn.ts'
 // Not the room's door: that one loads zeromq, which the supervisor has no use for.
 import { readKeys } from '../transport/secret.ts'
-import { command, type Exit, type Shared } from './define.ts'
+import { checkNames, command, type Exit, type Shared } from './define.ts'
 import { findRun, parentOf } from './runs.ts'
+import { commandSources } from './sources.ts'
 
 type Flags = Shared & Partial<Record<SettingName, string | boolean>> & { exitTimeout?: string }
 
 /**
- * Variables that our backends log in with. COMMAND needs none of them, since the aggregator delivers, and
- * horovodrun shows the whole environment to every user of the node.
+ * Variables that trackers are logged in with, beside those of our settings. COMMAND needs none of them, since
+ * the aggregator delivers, and horovodrun shows the whole environment to every user of the node.
  */
-const SECRETS = ['COMET_API_KEY', 'MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_PASSWORD']
+const SECRETS = ['MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_PASSWORD']
 
 export const runSubcommand = (exit: Exit): Command => command('run')
   .summary('run COMMAND under one session; its exit status is COMMAND\'s')
@@ -47,6 +51,7 @@ export const runSubcommand = (exit: Exit): Command => command('run')
   .option('--no-python-path', 'do not append our Python client to PYTHONPATH of COMMAND')
   .option('--system-metrics [S]', 'sample each node every S seconds (5s); without S, every 10')
   .option('--no-system-metrics', 'do not sample the nodes')
+  .option('--debug', 'log each HTTP call of a backend in requests.log of the run directory')
   .option('--pass-keys', 'leave variables that hold API keys in the environment of COMMAND')
   .addHelpText('after', `
 Each option has a variable RANKZERO_<OPTION>, for example RANKZERO_EXIT_TIMEOUT. The first line on stderr is
@@ -73,23 +78,27 @@ Exit status: that of COMMAND, 128+n for signal n; before it starts: 2 usage, 75 
 Example:
   rankzero run --nproc 4 --project digits -- node train.js --epochs 3`)
   .action(async (words: string[], flags: Flags) => {
-    const options = superviseOptions(words, flags, process.env)
+    const options = superviseOptions(words, flags, commandSources())
     const { supervise } = await import('../launch/index.ts')
     exit(await supervise(options))
   })
 
+/** Trainers read no file: what one says of these comes to them as a variable. */
+const OF_TRAINERS = ['exitTimeoutMs', 'overflowCap', 'shmDir'] as const
+
 /** Everything that can be wrong with the call is found here, before anything starts. */
 export function superviseOptions(
-  words: readonly string[], flags: Flags, env: NodeJS.ProcessEnv,
+  words: readonly string[], flags: Flags, known: Sources,
 ): SuperviseOptions {
+  const env = known.env as NodeJS.ProcessEnv
   const raw: Partial<Record<SettingName, unknown>> = { ...flags, exitTimeoutMs: flags.exitTimeout }
   // An option that only has a --no form is true when it was not given at all.
   if (flags.pythonPath !== false) delete raw.pythonPath
-  const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, { flags: raw, env }).value
+  const sources = { ...known, flags: raw }
+  const get = <N extends SettingName>(name: N): Settings[N] => findSetting(name, sources).value
+  checkNames(get('backend'))
   for (const backend of get('backend')) {
-    if (BACKENDS.includes(backend)) continue
-    throw new RankzeroError('USAGE', `no backend '${backend}' in this version`,
-      `give one or more of: ${BACKENDS.join(', ')}`)
+    for (const key of keysOf([backend])) checkKey(key, sources, isOfEvents(backend))
   }
   const cli = cliOf(env)
   if (cli === null) {
@@ -100,14 +109,14 @@ export function superviseOptions(
   const resumed = get('resume') === null ? null : findRun(get('dir'), get('resume') ?? '')
   const sessionArgs: string[] = []
   for (const [name, flag] of [['project', '--project'], ['name', '--name'], ['key', '--key']] as const) {
-    const { value, origin } = findSetting(name, { flags: raw, env })
+    const { value, origin } = findSetting(name, sources)
     if (value !== null && origin.from === 'flag') sessionArgs.push(`${flag}=${value}`)
   }
   sessionArgs.push('--on-collision', get('onCollision'))
   if (raw.exitTimeoutMs !== undefined && get('backend').some((name) => name !== 'local')) {
     sessionArgs.push('--end-timeout', `${outboxEndMs(get('exitTimeoutMs'))}`)
   }
-  const system = findSetting('systemMetrics', { flags: raw, env })
+  const system = findSetting('systemMetrics', sources)
   // Agents read it where they are, and those of other nodes are started by their ranks.
   const agentEnv = { ...env }
   if (system.origin.from === 'flag') {
@@ -118,16 +127,22 @@ export function superviseOptions(
   if (raw.workspace !== undefined) agentEnv.RANKZERO_WORKSPACE = get('workspace') ?? ''
   if (raw.tags !== undefined) agentEnv.RANKZERO_TAGS = get('tags').join(',')
   if (raw.offline !== undefined) agentEnv.RANKZERO_OFFLINE = '1'
+  if (get('debug')) agentEnv.RANKZERO_DEBUG = '1'
   if (raw.rankSeries !== undefined) agentEnv.RANKZERO_RANK_SERIES = get('rankSeries')
   const [head, secretFile] = [get('head'), get('secretFile')]
   if (head !== null) agentEnv.RANKZERO_HEAD = head
+  for (const name of OF_TRAINERS) {
+    const { origin, value } = findSetting(name, sources)
+    if (origin.from !== 'file' && origin.from !== 'url') continue
+    agentEnv[SETTINGS[name].env[0]!] = name === 'exitTimeoutMs' ? `${Number(value) / 1000}` : `${value}`
+  }
   if (secretFile !== null) {
     readKeys(secretFile)
     agentEnv.RANKZERO_SECRET_FILE = secretFile
   }
   return {
-    command: words, nproc, console: consoleOf(nproc, raw, env), cli, env: agentEnv,
-    secrets: SECRETS,
+    command: words, nproc, console: consoleOf(nproc, sources), cli, env: agentEnv,
+    secrets: [...SECRETS, ...keyVariables(sources)],
     resume: resumed?.run ?? null, sessionArgs,
     dir: resumed === null ? get('dir') : parentOf(resumed), lockDir: get('lockDir'), key: get('key'),
     onFailure: get('onFailure'), forwardSignals: forward === null ? 'auto' : forward ? 'always' : 'never',
@@ -138,9 +153,9 @@ export function superviseOptions(
 
 /** COMMAND alone keeps its terminal; a variable that is meant for jobs with --nproc does not forbid it. */
 function consoleOf(
-  nproc: number | null, flags: Partial<Record<SettingName, unknown>>, env: NodeJS.ProcessEnv,
+  nproc: number | null, sources: Sources,
 ): SuperviseOptions['console'] {
-  const { value, origin } = findSetting('console', { flags, env })
+  const { value, origin } = findSetting('console', sources)
   if (nproc !== null) return value ?? 'collapse'
   if (value !== null && value !== 'raw' && origin.from === 'flag') {
     throw new RankzeroError('USAGE',

@@ -3,6 +3,7 @@ import { count, plural } from '../launch/progress.ts'
 import type {
   BackendStatus, BooksStatus, ClockStatus, Failure, MemberStatus, MetricStatus,
 } from '../record/run-status.ts'
+import { callFields } from './calls-text.ts'
 import { healthFields, paramsText } from './health-text.ts'
 import { nodeFields } from './node-text.ts'
 import { brief, duration, style, table } from './output.ts'
@@ -32,8 +33,8 @@ export function statusText(status: ShownStatus, now: number): string {
     ['key', status.key],
     ['ranks', `${joined} of ${status.ranks}${live > 0 ? `, ${live} live` : ''}`],
     ['points', pointsLine(books)],
-    ...status.backends.map((backend): [string, string] =>
-      ['backend', backendLine(backend)]),
+    ...status.backends.flatMap((backend): [string, string][] =>
+      [['backend', backendLine(backend)], ...callFields(backend)]),
     ...(work === '' ? [] : [['work', work] satisfies [string, string]]),
     ...(status.state === 'ended' ? [] : nodeFields(status.nodes ?? [])),
     ['directory', clocks.length > 1 ? `${status.host}:${status.dir}` : status.dir],

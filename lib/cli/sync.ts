@@ -10,6 +10,7 @@ import { command, dirOf, type Exit, type Shared } from './define.ts'
 import type { Delivered, Target } from './deliver.ts'
 import { elsewhere } from './status-text.ts'
 import { findLeftovers, type Leftover } from './leftovers.ts'
+import { commandSources } from './sources.ts'
 import { findRun, listRuns, parentOf, type FoundRun } from './runs.ts'
 
 interface Flags extends Shared {
@@ -59,7 +60,7 @@ Example:
     const { deliver } = await import('./deliver.ts')
     const cli = cliOf(process.env)
     if (cli === null) throw new RankzeroError('USAGE', 'rankzero cannot be found', 'set RANKZERO_CLI')
-    const lockDir = findSetting('lockDir', { env: process.env }).value
+    const lockDir = findSetting('lockDir', commandSources()).value
     for (const target of targets(dir, names, flags.all === true, flags.key ?? null)) {
       const place = { cli, lockDir, env: process.env, dir: target.parent }
       const one = await deliver(place, target)

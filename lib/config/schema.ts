@@ -12,6 +12,10 @@ const ms = z.number().int().min(0).max(2 ** 31 - 1)
 const bytes = z.number().int().min(0)
 const path = z.string().startsWith('/')
 const text = z.string().min(1)
+const key = z.union([
+  z.strictObject({ env: text }), z.strictObject({ file: path, at: text.optional() }),
+  z.strictObject({ command: z.array(text).min(1) }),
+])
 const rate = z.strictObject({ max: z.number().int().min(1), windowMs: z.number().int().min(1) })
 
 export const SettingsSchema = z.strictObject({
@@ -48,8 +52,16 @@ export const SettingsSchema = z.strictObject({
   cometOutput: rate,
   cometOther: rate,
   cometPoints: z.number().int().min(1),
+  debug: z.boolean(),
   head: text.nullable(),
   secretFile: path.nullable(),
+  cometApiKey: key.nullable(),
+  webhookUrl: key.nullable(),
+  webhookSecret: key.nullable(),
+  config: path.nullable(),
+  configUrl: text.nullable(),
+  configSha256: text.nullable(),
+  configPublicKey: text.nullable(),
 }) satisfies z.ZodType<Settings>
 
 export interface Resolved {
@@ -60,7 +72,7 @@ export interface Resolved {
 }
 
 /**
- * All settings from code, flags and environment, with the origin of each.
+ * All settings from their sources, with the origin of each.
  * @throws RankzeroError USAGE naming value, place and remedy.
  */
 export function resolveSettings(sources: Sources): Resolved {

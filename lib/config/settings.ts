@@ -1,11 +1,12 @@
 /**
  * Room config, first half: the table of settings, how a raw value is read, and which source wins.
  *
- * In: values from code, flags and environment. Out: one value per setting and where it came from.
+ * In: values from code, flags, environment and layers (files, the central document). Out: one value per
+ * setting and where it came from.
  * Invariants: one row per setting; a value that cannot be used names itself, its place and the remedy; '' in
- * the environment counts as not set. It holds no zod: importing zod costs 70-100 ms, which a trainer must not
- * pay, so the logger reads its few settings here and everybody else goes through schema.ts, which checks the
- * whole.
+ * the environment counts as not set; a key is told by reference (KeyRef), whoever asks. It reads no file, and
+ * it holds no zod: importing zod costs 70-100 ms, which a trainer must not pay, so the logger reads its few
+ * settings here and everybody else goes through schema.ts, which checks the whole.
  */
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -18,97 +19,15 @@ import {
   EXIT_TIMEOUT_MS, JOIN_TIMEOUT_MS, OVERFLOW_CAP_BYTES,
   SEAL_AFTER_MS, SPOOL_CAP_BYTES, SYSTEM_INTERVAL_MS,
 } from '../limits.ts'
+import type {
+  Env, Found, Origin, Rate, Row, SettingName, Settings, Sources,
+} from './types.ts'
 import {
   readBytes, readChoice, readCount, readFlag, readHost, readInterval, readList, readPath, readRate,
-  readSeconds, readText, readUrl,
+  readReference, readSeconds, readSha256, readText, readUrl, type KeyRef,
 } from './values.ts'
 
-export type Env = Readonly<Record<string, string | undefined>>
-
-export interface Settings {
-  project: string
-  /** null: the run id stands in. */
-  name: string | null
-  /** null: generated. */
-  key: string | null
-  /** Parent of the run directories, absolute. */
-  dir: string
-  backend: string[]
-  onCollision: 'fail' | 'wait' | 'rename'
-  onFailure: 'stop' | 'continue'
-  exitTimeoutMs: number
-  /** Run id or directory to resume. */
-  resume: string | null
-  nproc: number | null
-  /** null: collapse with nproc, else raw. */
-  console: 'collapse' | 'prefix' | 'raw' | null
-  /** null: decided by what COMMAND is (DESIGN 11). */
-  forwardSignals: boolean | null
-  passKeys: boolean
-  pythonPath: boolean
-  lockDir: string
-  /** null: /dev/shm/rankzero-<uid>. */
-  shmDir: string | null
-  overflowCap: number
-  spoolCap: number
-  sealAfterMs: number
-  joinTimeoutMs: number
-  /** Interval of the system metrics, ms; 0: none. */
-  systemMetrics: number
-  /** null: the run directory. */
-  jsonlDir: string | null
-  /** null: the one that the API key names, else www.comet.com. */
-  cometUrl: string | null
-  /** null: the default one of the API key. */
-  workspace: string | null
-  tags: string[]
-  /** Backends that have archives are not called. */
-  offline: boolean
-  /** Which ranks get series of their own at backends. */
-  rankSeries: 'none' | 'outliers' | 'all'
-  /** Budgets of the whole job. */
-  cometCalls: Rate
-  cometMetrics: Rate
-  cometParameters: Rate
-  cometOutput: Rate
-  cometOther: Rate
-  /** Of one series. */
-  cometPoints: number
-  /** null: found (DESIGN 11). `host` or `host:port`. */
-  head: string | null
-  /** null: the head makes one in its run directory. */
-  secretFile: string | null
-}
-export type SettingName = keyof Settings
-
-/** So many in any window of so many ms. */
-export interface Rate {
-  max: number
-  windowMs: number
-}
-
-/** Where a value was found, in words for a message: `--key`, `RANKZERO_KEY`, `init({ key })`, `default`. */
-export interface Origin {
-  from: 'code' | 'flag' | 'environment' | 'default'
-  place: string
-}
-
-export interface Row<T> {
-  /** Flag of `rankzero run`, if it has one. */
-  flag?: string
-  /** Variables, the first that is set decides. */
-  env: readonly string[]
-  /** May be given to `init()`. */
-  code?: true
-  /** How to write it. */
-  form: string
-  /** As a person would write the default. */
-  shown: string
-  initial: (cwd: string) => T
-  /** The value, or an Error whose message completes "<place> is <value>: …". */
-  read: (raw: unknown, cwd: string) => T
-  about: string
-}
+export type { Env, Found, Layer, Origin, Rate, Row, SettingName, Settings, Sources } from './types.ts'
 
 const text = (about: string, env: string[], flag: string): Row<string | null> => ({
   flag, env, code: true, form: 'text', shown: 'none', initial: () => null, read: readText, about,
@@ -129,6 +48,11 @@ const choice = <T extends string>(
 const rate = ({ max, windowMs }: Rate, about: string, env: string): Row<Rate> => ({
   env: [env], form: 'number per seconds, as `15000/3600`', shown: `${max}/${windowMs / 1000}`,
   initial: () => ({ max, windowMs }), read: readRate, about,
+})
+
+const keyOf = (about: string, env: string): Row<KeyRef | null> => ({
+  env: [env], key: true, form: 'reference to a key', shown: 'none', initial: () => null, read: readReference,
+  about,
 })
 
 const CONSOLE_MODES = ['collapse', 'prefix', 'raw'] as const
@@ -244,6 +168,11 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     initial: () => COMET_SERIES_POINTS, read: readCount,
     about: 'Points of one series in Comet; what a metric has beyond is thinned more and more',
   },
+  debug: {
+    flag: '--debug', env: ['RANKZERO_DEBUG'], form: 'yes or no', shown: 'no', initial: () => false,
+    read: readFlag,
+    about: 'Log each HTTP call of a backend in requests.log of the run directory, without keys',
+  },
   head: {
     flag: '--head', env: ['RANKZERO_HEAD'], form: 'host or host:port', shown: 'found',
     initial: () => null, read: readHost, about: 'Host of the head, where it cannot be found otherwise',
@@ -253,37 +182,39 @@ export const SETTINGS: { readonly [N in SettingName]: Row<Settings[N]> } = {
     initial: () => null, read: (raw, cwd) => readPath(raw, cwd),
     about: 'File of mode 0600 with the run secret; needed on each node if nodes share no run directory',
   },
+  cometApiKey: keyOf('API key of backend comet', 'COMET_API_KEY'),
+  webhookUrl: keyOf('Where backend webhook posts to; may hold a token, so it is kept as a key is',
+    'RANKZERO_WEBHOOK_URL'),
+  webhookSecret: keyOf('What backend webhook signs with', 'RANKZERO_WEBHOOK_SECRET'),
+  config: {
+    flag: '--config', env: ['RANKZERO_CONFIG'], own: true, form: 'path',
+    shown: '~/.rankzero/config.json, if it is there', initial: () => null,
+    read: (raw, cwd) => readPath(raw, cwd), about: 'The configuration file (CONFIG.md)',
+  },
+  configUrl: {
+    env: ['RANKZERO_CONFIG_URL'], own: true, form: 'URL', shown: 'none', initial: () => null, read: readUrl,
+    about: 'Central configuration: https, or http of this host',
+  },
+  configSha256: {
+    env: ['RANKZERO_CONFIG_SHA256'], own: true, form: '64 hex digits', shown: 'none', initial: () => null,
+    read: readSha256, about: 'Digest that the central configuration must have',
+  },
+  configPublicKey: {
+    env: ['RANKZERO_CONFIG_PUBLIC_KEY'], own: true, form: 'Ed25519 public key, base64', shown: 'none',
+    initial: () => null, read: readText, about: 'Who must have signed the central configuration',
+  },
 }
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[]
 
-export interface Sources {
-  /** What `init()` was given. */
-  code?: Partial<Record<SettingName, unknown>>
-  /** What the command line has, as text or already typed. */
-  flags?: Partial<Record<SettingName, unknown>>
-  env: Env
-  /** What relative paths are relative to; default the working directory. */
-  cwd?: string
-  /**
-   * Called with each value that cannot be used; the next source then decides. Without it, such a value
-   * throws.
-   */
-  onInvalid?: (error: RankzeroError) => void
-}
-
-export interface Found<T> {
-  value: T
-  origin: Origin
-  /** Values of lower sources that say something else. */
-  overruled: { value: T; origin: Origin }[]
-}
+/** What a setting is called in files: without our unit, since there it is written as anywhere else. */
+export const fileNameOf = (name: SettingName): string => name.replace(/Ms$/, '')
 
 /** Under `rankzero run` these are the launch's to say, not the code's (DESIGN 8). */
 const OF_THE_LAUNCH: ReadonlySet<SettingName> = new Set(['project', 'key', 'name', 'dir'])
 
 /**
- * One setting from its sources: code, flags, environment, default; below `rankzero run` (RANKZERO_MEETING is
- * set) flags and environment come before code for project, key, name and directory.
+ * One setting from its sources: code, flags, environment, layers, default; below `rankzero run`
+ * (RANKZERO_MEETING is set) flags and environment come before code for project, key, name and directory.
  * @throws RankzeroError USAGE for a value that cannot be used, unless `onInvalid` takes it.
  */
 export function findSetting<N extends SettingName>(name: N, sources: Sources): Found<Settings[N]> {
@@ -293,7 +224,8 @@ export function findSetting<N extends SettingName>(name: N, sources: Sources): F
   const code = { raw: sources.code?.[name], origin: { from: 'code', place: `init({ ${name} })` } } as const
   const flag = { raw: sources.flags?.[name], origin: { from: 'flag', place: row.flag ?? name } } as const
   const env = {
-    raw: variable && sources.env[variable], origin: { from: 'environment', place: variable ?? '' },
+    raw: variable && (row.key ? { env: variable } : sources.env[variable]),
+    origin: { from: 'environment', place: variable ?? '' },
   } as const
   const launched = Boolean(sources.env.RANKZERO_RUN || sources.env.RANKZERO_MEETING)
   const launchFirst = OF_THE_LAUNCH.has(name) && launched
@@ -308,16 +240,27 @@ export function findSetting<N extends SettingName>(name: N, sources: Sources): F
       sources.onInvalid(invalid)
     }
   }
+  for (const { from, values } of sources.layers ?? []) {
+    const one = values.get(name)
+    if (one !== undefined) {
+      found.push({ value: one.value as Settings[N], origin: { from, place: one.place } })
+    }
+  }
   const byDefault = { from: 'default', place: 'default' } as const
   const first = found[0] ?? { value: row.initial(cwd), origin: byDefault }
   const overruled = found.filter((other) => JSON.stringify(other.value) !== JSON.stringify(first.value))
   return { ...first, overruled }
 }
 
-function invalidValue(row: Row<unknown>, origin: Origin, raw: unknown, cause: unknown): RankzeroError {
+/** What may be a key is not repeated. */
+export function invalidValue(
+  row: Row<unknown>, { from, place }: Origin, raw: unknown, cause: unknown,
+): RankzeroError {
   const why = cause instanceof Error ? cause.message : String(cause)
-  const remedy = `Give ${origin.place} as ${row.form}, or leave it out (default: ${row.shown}).`
-  return new RankzeroError('USAGE', `${origin.place} is ${shown(raw)}: ${why}`, remedy)
+  const code = from === 'file' || from === 'url' ? 'CONFIG' : 'USAGE'
+  const remedy = `Give ${place} as ${row.form}, or leave it out (default: ${row.shown}).`
+  const seen = row.key ? 'no reference to a key' : shown(raw)
+  return new RankzeroError(code, `${place} is ${seen}: ${why}`, remedy)
 }
 
 function shown(raw: unknown): string {
@@ -326,7 +269,7 @@ function shown(raw: unknown): string {
   return written.length > 200 ? `${written.slice(0, 200)}…` : written
 }
 
-const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir', 'secretFile', 'jsonlDir']
+const PATHS: readonly SettingName[] = ['dir', 'lockDir', 'shmDir', 'secretFile', 'jsonlDir', 'config']
 
 /**
  * The same environment for a process that works in another directory: our own relative paths made absolute.
@@ -337,5 +280,6 @@ export function withAbsolutePaths(env: Env, cwd?: string): Record<string, string
     const [variable] = SETTINGS[name].env
     if (variable && env[variable]) out[variable] = readPath(env[variable], cwd ?? process.cwd())
   }
+  if (env.COMET_CONFIG) out.COMET_CONFIG = readPath(env.COMET_CONFIG, cwd ?? process.cwd())
   return out
 }

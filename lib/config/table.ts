@@ -2,7 +2,7 @@
  * SETTINGS.md, written from the table of settings: `settingsTable()` is the file, and a test holds them
  * equal.
  */
-import { SETTING_NAMES, SETTINGS } from './settings.ts'
+import { fileNameOf, SETTING_NAMES, SETTINGS } from './settings.ts'
 
 /**
  * Variables that are no settings: `rankzero run` sets them for its children, or they choose a part of ours.
@@ -23,9 +23,11 @@ export function settingsTable(): string {
     '# Settings',
     '',
     'Written by `settingsTable()`; do not edit. The first source that has a value decides: code (`init`),',
-    'flags of `rankzero run`, environment, default. Below `rankzero run`, flags and environment come before',
-    'code for project, key, name and dir. Sizes are bytes, or `4MiB` (binary) or `4MB` (decimal); seconds',
-    'may have a fraction. An empty variable counts as not set.',
+    'flags of `rankzero run`, environment, configuration file, central configuration (CONFIG.md), default.',
+    'Below `rankzero run`, flags and environment come before code for project, key, name and dir. In a file',
+    'a setting has the name of the first column. Sizes are bytes, or `4MiB` (binary) or `4MB` (decimal);',
+    'seconds may have a fraction. An empty variable counts as not set. A variable of a key holds the key; in',
+    'a file stands a reference to it.',
     '',
     '| setting | flag | environment | code | form | default | meaning |',
     '|---|---|---|---|---|---|---|',
@@ -34,7 +36,7 @@ export function settingsTable(): string {
     const row = SETTINGS[name]
     const variables = row.env.map((variable) => `\`${variable}\``).join(', ')
     const flag = row.flag ? `\`${row.flag}\`` : ''
-    const cells = [name, flag, variables, row.code ? 'yes' : '', row.form, row.shown]
+    const cells = [fileNameOf(name), flag, variables, row.code ? 'yes' : '', row.form, row.shown]
     lines.push(`| ${cells.join(' | ')} | ${row.about} |`)
   }
   lines.push('', '## Other variables', '', '| variable | meaning |', '|---|---|')

@@ -51,6 +51,35 @@ export function readUrl(raw: unknown): string {
   return text
 }
 
+export function readSha256(raw: unknown): string {
+  const text = readText(raw).toLowerCase()
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new Error('not 64 hex digits')
+  return text
+}
+
+/**
+ * Where a key is, never the key itself. `at`, for a key that stands in the file beside other things: its name
+ * there, or `[comet] api_key` of an ini file.
+ */
+export type KeyRef = { env: string } | { file: string; at?: string } | { command: string[] }
+
+export function readReference(raw: unknown, cwd: string): KeyRef {
+  const [[kind = '', what] = [], more] = typeof raw === 'object' && raw !== null ? Object.entries(raw) : []
+  if (more === undefined) {
+    if (kind === 'env' && /^\w+$/.test(readText(what))) return { env: readText(what) }
+    if (kind === 'file') return { file: readPath(what, cwd) }
+    if (kind === 'command' && Array.isArray(what) && what.length > 0) return { command: what.map(readText) }
+  }
+  throw new Error('not one of { "env": "NAME" }, { "file": "path" }, { "command": ["program", …] }')
+}
+
+/** For people: a command's arguments may be nobody's business. */
+export function referenceText(ref: KeyRef): string {
+  if ('env' in ref) return `variable ${ref.env}`
+  if ('file' in ref) return ref.at === undefined ? `file ${ref.file}` : `${ref.file}: ${ref.at}`
+  return `command ${ref.command[0]}${ref.command.length > 1 ? ' …' : ''}`
+}
+
 /** `15000/3600`: so many in any window of so many seconds. */
 export function readRate(raw: unknown): { max: number; windowMs: number } {
   const [, max, seconds] = /^(\d+) ?\/ ?(\d+(?:\.\d+)?)s?$/.exec(readText(raw)) ?? []

@@ -49,7 +49,7 @@ export interface RunStatus {
 export interface BackendStatus {
   name: string
   state: string
-  /** Points that it has not taken yet. */
+  /** Points that it has not taken yet; of one that gets no rows, events. */
   pending: number
   /** Why it takes nothing now, or what it refused last. */
   fault?: string
@@ -59,12 +59,38 @@ export interface BackendStatus {
   resent?: number
   /** How long (ms) the oldest row waits to be sent. */
   ageMs?: number
-  /** Calls of the last window, and how many the budget allows. */
   /** What it took and does not show, as `sync` has looked. */
   missing?: string
   /** File with what it has not taken, for its tracker's own tools. */
   archive?: string
+  /** Calls of the last window, and how many the budget allows. */
   use?: { used: number; max: number; windowMs: number }
+  /** Calls since the process that serves the run began. */
+  calls?: CallsStatus
+  /** What is not as it should be, though it works. */
+  warning?: string
+}
+
+export interface CallsStatus {
+  made: number
+  /** Answered 429. */
+  throttled: number
+  /** The key was refused (401, 403). */
+  denied: number
+  /** Answered 5xx, or not at all. */
+  failed: number
+  /** The slowest first, a few. */
+  slowest: SlowCall[]
+}
+
+export interface SlowCall {
+  /** When it began, ms since the epoch, and how long it took, ms. */
+  at: number
+  ms: number
+  /** Method and path. */
+  call: string
+  /** Of HTTP; a text: the error that came in place of an answer. */
+  status: number | string
 }
 
 export interface ClockStatus {

@@ -2,10 +2,12 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, it } from 'vitest'
 import { BOUNDS, boundsMarkdown } from '../../lib/cli/bounds-table.ts'
+import * as ofComet from '../../lib/limits-comet.ts'
+import * as ofConfig from '../../lib/limits-config.ts'
 import * as ofConsole from '../../lib/limits-console.ts'
 import * as others from '../../lib/limits.ts'
 
-const limits = { ...others, ...ofConsole }
+const limits = { ...others, ...ofComet, ...ofConfig, ...ofConsole }
 
 /** `npx vitest run test/bounds/table.test.ts -u` writes the file anew. */
 it('BOUNDS.md is what lib/limits.ts says', async () => {

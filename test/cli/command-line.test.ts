@@ -34,7 +34,7 @@ describe('--help', () => {
     if (name !== 'run') expect(out).toMatch(/^ {2}--json/m)
   })
   test('of COMMAND is COMMAND\'s own', () => {
-    expect(superviseOptions(['sh', '--help'], {}, env).command).toEqual(['sh', '--help'])
+    expect(superviseOptions(['sh', '--help'], {}, { env }).command).toEqual(['sh', '--help'])
     expect(rankzero('run', 'no-such-command', '--help').code).toBe(127)
   })
 })
@@ -76,7 +76,8 @@ describe('a wrong call exits 2 and says what and what to do', () => {
 })
 
 describe('run reads its options', () => {
-  const read = (flags: object, vars: object = {}) => superviseOptions(['x'], flags, { ...env, ...vars })
+  const read = (flags: object, vars: object = {}) =>
+    superviseOptions(['x'], flags, { env: { ...env, ...vars } })
   test('with defaults', () => {
     expect(read({})).toMatchObject({
       nproc: null, key: null, onFailure: 'stop', forwardSignals: 'auto', exitTimeoutMs: 10_000,

@@ -1,7 +1,7 @@
 /** The pure cores of backend comet: keys, names, values, answers, budgets, lines of an archive. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { outcomeOf } from '../../lib/backend/comet/core-answer.ts'
+import { outcomeOf, skewOf } from '../../lib/backend/comet/core-answer.ts'
 import { metricLine } from '../../lib/backend/comet/core-archive.ts'
 import { factsOf, tellings } from '../../lib/backend/comet/core-facts.ts'
 import { cometKey, nameOf, rootOf, serverOfKey, textOf } from '../../lib/backend/comet/core-names.ts'
@@ -44,6 +44,7 @@ describe('names', () => {
 
   test('the server is what the variable names, or the key', () => {
     expect(rootOf('https://comet.example/clientlib/')).toBe('https://comet.example')
+    expect(rootOf('https://tools.example/comet/clientlib/')).toBe('https://tools.example/comet')
     expect(rootOf('http://[::1]:80')).toBe('http://[::1]:80')
     expect(serverOfKey(`abc*${btoa('{"baseUrl":"https://own.example/"}')}`)).toBe('https://own.example')
     const odd = `a*${btoa('{"baseUrl":"file:///etc"}')}`
@@ -86,6 +87,8 @@ describe('answers', () => {
     expect(answer(429, both)).toMatchObject({ is: 'later', afterMs: 500 })
     expect(answer(429, { 'retry-after': '9' })).toMatchObject({ afterMs: 9000 })
     expect(answer(429, { 'retry-after': new Date(30_000).toUTCString() })).toMatchObject({ afterMs: 30_000 })
+    const wrong = { date: new Date(90_000).toUTCString(), 'retry-after': new Date(100_000).toUTCString() }
+    expect(answer(429, wrong)).toMatchObject({ afterMs: 10_000 })
     expect(answer(429, { 'retry-after': 'soon' })).toMatchObject({ afterMs: COMET_THROTTLED_MS })
     expect(answer(429)).toMatchObject({ afterMs: COMET_THROTTLED_MS })
   })
@@ -93,7 +96,38 @@ describe('answers', () => {
   test('4xx is refused with the server\'s words; a bad key leaves the call pending', () => {
     expect(answer(400)).toEqual({ is: 'refused', message: 'call: HTTP 400, code 7: so it is' })
     expect(answer(401)).toMatchObject({ is: 'later', afterMs: COMET_AUTH_RETRY_MS })
+    expect(answer(403)).toMatchObject({ is: 'later', afterMs: COMET_AUTH_RETRY_MS })
+    expect(answer(400, {}, '{"sdk_error_code":90212}')).toMatchObject({ is: 'later' })
     expect(answer(413)).toMatchObject({ is: 'refused' })
+  })
+
+  test('what is in the way is named with its remedy', () => {
+    const said = (code: string, message = 'no', more = {}): string =>
+      (outcomeOf({ code, message, ...more }, 'call', 0) as { message: string }).message
+    const untunneled = (status: number): string =>
+      said('UND_ERR_ABORTED', `Proxy response (${status}) !== 200 when HTTP Tunneling`)
+    for (const status of [401, 407]) expect(untunneled(status)).toMatch(/HTTPS_PROXY=http:\/\/USER:PASSWORD@/)
+    expect(untunneled(503)).toMatch(/check HTTPS_PROXY and NO_PROXY/)
+    expect(said('SELF_SIGNED_CERT_IN_CHAIN', 'no', { issuer: 'Company CA' }))
+      .toMatch(/; the CA 'Company CA' that signed .* NODE_EXTRA_CA_CERTS=FILE/)
+    expect(said('UNABLE_TO_GET_ISSUER_CERT_LOCALLY')).toMatch(/; the CA that signed/)
+    for (const code of ['ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'ENETUNREACH']) {
+      expect(said(code), code).toMatch(/check COMET_URL_OVERRIDE, DNS and firewalls, or name a proxy/)
+    }
+    expect(said('ECONNRESET')).toBe('call: no (ECONNRESET)')
+  })
+
+  test('the clock of a server is as far off as its date proves; one of a cache proves nothing', () => {
+    const skew = (told: number, from: number, to: number, more = {}): number | null =>
+      skewOf({ date: new Date(told).toUTCString(), ...more }, from, to)
+    expect(skew(5000, 5000, 5000)).toBe(0)
+    expect(skew(5000, 5999, 5999)).toBe(0)
+    expect(skew(5000, 4000, 9000)).toBe(0)
+    expect(skew(5000, 3000, 4000)).toBe(1000)
+    expect(skew(5000, 16_000, 17_000)).toBe(-10_000)
+    expect(skew(5000, 16_000, 17_000, { age: '10' })).toBeNull()
+    expect(skewOf({}, 0, 0)).toBeNull()
+    expect(skewOf({ date: 'today' }, 0, 0)).toBeNull()
   })
 
   test('what may have been stored is unsure, what was never sent is not', () => {

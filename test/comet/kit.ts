@@ -1,7 +1,7 @@
 /** A run against the stand-in: its environment, and the judge of what arrived. */
 import { expect } from 'vitest'
 import type { Row } from '../../lib/aggregator/core-types.ts'
-import { Place, sleep, TRAINER } from '../scenario/harness.ts'
+import { Place, sleep, TRAINER, until } from '../scenario/harness.ts'
 import type { View } from './desk.ts'
 import type { Write } from './model.ts'
 import type { RemoteDesk } from './process.ts'
@@ -99,4 +99,27 @@ export async function expectWhole(desk: RemoteDesk, place: Place): Promise<{ vie
   expect({ missing: missing.slice(0, 3), other: other.slice(0, 3), count: values.size })
     .toEqual({ missing: [], other: [], count: wanted.size })
   return { view, twice }
+}
+
+/** No proxy of the machine's own. */
+export const NO_PROXIES = {
+  HTTP_PROXY: '', HTTPS_PROXY: '', NO_PROXY: '', http_proxy: '', https_proxy: '', no_proxy: '',
+}
+const JOB = { T_STEPS: '30', T_RATE: '50' }
+
+export async function expectOnline(desk: RemoteDesk, place: Place): Promise<void> {
+  const done = await place.run(train(1), JOB)
+  expect(done.code, done.stderr).toBe(0)
+  await expectWhole(desk, place)
+}
+
+/** Training is well; what was not sent waits in an archive, and why is said. */
+export async function expectOffline(desk: RemoteDesk, place: Place, why: RegExp): Promise<void> {
+  const done = await place.run(train(1, '--exit-timeout', '4'), JOB)
+  expect(done.code, done.stderr).toBe(0)
+  await until('the end', 60_000, () => place.status().state === 'ended')
+  expect(place.status().backends[1]!.fault).toMatch(why)
+  expect(place.status().backends[1]).toHaveProperty('archive')
+  expect(await desk.experiments()).toEqual([])
+  expect(place.audit()).toMatchObject({ balanced: true, complete: false })
 }

@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:tls'
 
 export interface Middle {
   port: number
-  /** What it was asked for, and whether it let it. */
+  /** What it was asked for (of TLS: in so many words), and whether it let it. */
   asked: { target: string; let: boolean }[]
   close(): void
 }
@@ -53,18 +53,22 @@ export function startProxy(credentials: string): Promise<Middle> {
   return listen(server, asked, new Set())
 }
 
-/** Of `url`, for the name localhost. `ca`: the file that clients must know. */
-export async function startTls(url: string, dir: string): Promise<Middle & { ca: string }> {
-  const of = (name: string): string => join(dir, name)
+/** Of `url`, for the name localhost. `ca`: the file that clients must know, of a CA of this name. */
+export async function startTls(
+  url: string, dir: string, name = 'Company CA',
+): Promise<Middle & { ca: string }> {
+  const of = (file: string): string => join(dir, file)
   const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'pipe' })
   const fresh = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2']
-  openssl('req', ...fresh, '-keyout', of('ca.key'), '-out', of('ca.pem'), '-subj', '/CN=Company CA')
+  openssl('req', ...fresh, '-keyout', of('ca.key'), '-out', of('ca.pem'), '-subj', `/CN=${name}`)
   openssl('req', ...fresh, '-keyout', of('key.pem'), '-out', of('cert.pem'), '-subj', '/CN=localhost',
     '-CA', of('ca.pem'), '-CAkey', of('ca.key'), '-addext', 'subjectAltName=DNS:localhost')
-  const [key, cert] = ['key.pem', 'cert.pem'].map((name) => readFileSync(of(name)))
+  const [key, cert] = ['key.pem', 'cert.pem'].map((file) => readFileSync(of(file)))
+  const asked: Middle['asked'] = []
   const server = createTlsServer({ key: key!, cert: cert! }, (socket) => {
+    socket.once('data', (bytes: Buffer) => { asked.push({ target: bytes.toString('latin1'), let: true }) })
     const { hostname, port } = new URL(url)
     both(socket, connect(Number(port), hostname))
   })
-  return { ...await listen(server, [], new Set()), ca: of('ca.pem') }
+  return { ...await listen(server, asked, new Set()), ca: of('ca.pem') }
 }

@@ -1,15 +1,17 @@
 /**
- * A network that misbehaves, between an agent and its head: `proxy.js PLACE PORT RUNS`.
+ * A network that misbehaves: `proxy.js PLACE PORT TARGET`. It prints "ready" and the port.
  *
- * In: connections on PORT; `proxy.json` in PLACE says what to do to them from now on: delayMs, mute (bytes
- * in, none out: `up`, `down`, `both`), flip (a byte in so many is another), reset (a number that grew: all
- * connections are). The head is the one of the newest run in RUNS, whatever port it has by now.
+ * In: connections on PORT (0: any); `proxy.json` in PLACE says what to do to them from now on: delayMs (each
+ * way, by chance from half to one and a half of it), perMs (bytes each way, of all connections together),
+ * mute (bytes in, none out: `up`, `down`, `both`), flip (a byte in so many is another), reset (a number that
+ * grew: all connections are). TARGET is `host:port`, or a directory of runs: then it is the head of the
+ * newest, whatever port that has by now.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 
-const [place, port, runs] = process.argv.slice(2)
+const [place, port, given] = process.argv.slice(2)
 const LOOK_MS = 20
 /** Bytes held back for one direction: then the sender must wait. */
 const HELD_BYTES_MAX = 8 * 1024 * 1024
@@ -17,13 +19,30 @@ let faults = {}
 let resets = 0
 const pairs = new Set()
 
-function headPort() {
+function target() {
+  const [, host, port] = /^([^/]+):(\d+)$/.exec(given) ?? []
+  if (port !== undefined) return { host, port: Number(port) }
   try {
-    const run = readdirSync(runs).filter((name) => /^\d/.test(name)).sort().at(-1)
-    return JSON.parse(readFileSync(join(runs, run, 'endpoint.json'), 'utf8')).wide.port
+    const run = readdirSync(given).filter((name) => /^\d/.test(name)).sort().at(-1)
+    const endpoint = JSON.parse(readFileSync(join(given, run, 'endpoint.json'), 'utf8'))
+    return { host: '10.77.0.1', port: endpoint.wide.port }
   } catch {
     return null
   }
+}
+
+/** Bytes that the line has room for now, by direction: a pause is made up for by two looks at most. */
+const room = { up: { bytes: 0, at: 0 }, down: { bytes: 0, at: 0 } }
+
+function taken(way, wanted) {
+  if (!faults.perMs) return wanted
+  const line = room[way]
+  const now = performance.now()
+  line.bytes = Math.min(faults.perMs * 2 * LOOK_MS, line.bytes + (now - line.at) * faults.perMs)
+  line.at = now
+  const bytes = Math.min(wanted, Math.floor(line.bytes))
+  line.bytes -= bytes
+  return bytes
 }
 
 function damaged(chunk) {
@@ -42,9 +61,13 @@ function pump(from, to, way) {
   const isMute = () => faults.mute === 'both' || faults.mute === way
   const push = () => {
     while (held.length > 0 && !isMute() && held[0].at <= performance.now() && !to.destroyed) {
-      const { chunk } = held.shift()
-      bytes -= chunk.length
-      to.write(damaged(chunk))
+      const { chunk, at } = held[0]
+      const part = taken(way, chunk.length)
+      if (part === 0) break
+      bytes -= part
+      to.write(damaged(chunk.subarray(0, part)))
+      if (part < chunk.length) held[0] = { chunk: chunk.subarray(part), at }
+      else held.shift()
     }
     if (bytes < HELD_BYTES_MAX && from.isPaused()) from.resume()
     if (held.length === 0 && from.readableEnded && !to.writableEnded) to.end()
@@ -58,9 +81,9 @@ function pump(from, to, way) {
 }
 
 createServer((near) => {
-  const target = headPort()
-  if (target === null) return near.destroy()
-  const far = connect(target, '10.77.0.1')
+  const where = target()
+  if (where === null) return near.destroy()
+  const far = connect(where.port, where.host)
   const pair = { near, far, push: [pump(near, far, 'up'), pump(far, near, 'down')] }
   pairs.add(pair)
   for (const socket of [near, far]) {
@@ -70,7 +93,7 @@ createServer((near) => {
       far.destroy()
     })
   }
-}).listen(Number(port), () => console.log('ready'))
+}).listen(Number(port), function ready() { console.log(`ready ${this.address().port}`) })
 
 setInterval(() => {
   try {

@@ -202,7 +202,7 @@ const commandLines: Target = {
     const subcommand = make().configureOutput({ writeOut() {}, writeErr() {} })
     // What it would do is left out; what it reads of its words is not.
     subcommand.action((first: unknown, flags: unknown) => {
-      if (name === 'run') superviseOptions(first as string[], flags as never, { PATH: '/nowhere' })
+      if (name === 'run') superviseOptions(first as string[], flags as never, { env: { PATH: '/nowhere' } })
     })
     try {
       subcommand.parse(words, { from: 'user' })

@@ -30,6 +30,7 @@ const LISTS = ['requirements.txt', 'requirements-types.txt', 'requirements-comet
 const SYSTEM = {
   'mpirun.openmpi': 'openmpi-bin', 'mpicc.openmpi': 'libopenmpi-dev', 'mpirun.mpich': 'mpich',
   'slurmctld': 'slurmctld', 'slurmd': 'slurmd', 'srun': 'slurm-client', 'munged': 'munge',
+  'tinyproxy': 'tinyproxy', 'squid': 'squid-openssl',
   'ip': 'iproute2', 'iptables': 'iptables', 'nsenter': 'util-linux', 'ps': 'procps',
   'gcc': 'gcc', 'g++': 'g++', 'make': 'make', 'cmake': 'cmake', 'readelf': 'binutils', 'python3': 'python3',
 }

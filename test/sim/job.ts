@@ -13,6 +13,9 @@ import type { Random } from './random.ts'
 import { Journal } from './seams/journal.ts'
 import type { Node, Process, World } from './world.ts'
 
+const NONE = { why: 'nobody asks' }
+const NO_KEYS = { cometApiKey: NONE, webhookUrl: NONE, webhookSecret: NONE }
+
 export interface JobPlan {
   name: string
   meeting: string
@@ -219,6 +222,7 @@ export class Job {
         onCollision: plan.onCollision, sealAfterMs: plan.sealAfterMs, joinTimeoutMs: plan.joinTimeoutMs,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
         settings: placeSettings({}), endMs: 20_000,
+        usual: { key: null, project: null, name: null }, keys: () => Promise.resolve(NO_KEYS), remarks: [],
         ...more,
         tell: (line) => {
           world.tell(process.name, `tells ${JSON.stringify(line)}`)

@@ -6,6 +6,9 @@ import { COMET_NAME_CHARS_MAX, COMET_TEXT_CHARS_MAX } from '../../limits-comet.t
 export const cometKey = (key: string): string =>
   /^[0-9A-Za-z]{32,50}$/.test(key) ? key : sha256(key).slice(0, 40)
 
+/** Comet's own name for what belongs to no project. */
+export const projectOf = (project: string): string => project === 'default' ? 'general' : project
+
 /** Root of the server, of what COMET_URL_OVERRIDE or a key names. */
 export const rootOf = (url: string): string => url.replace(/\/+$/, '').replace(/\/clientlib$/, '')
 

@@ -115,14 +115,20 @@ export const systemInfo = (key: string, pairs: readonly { key: string; value: st
     experimentKey: key, logAdditionalSystemInfoList: pairs,
   })
 
-export const readOf = (what: 'metadata' | 'log-other' | 'parameters', key: string): Request => ({
-  method: 'GET', path: `${A}experiment/${what}?experimentKey=${key}`, body: null, kind: 'other', count: 1,
-})
+const get = (path: string): Request => ({ method: 'GET', path, body: null, kind: 'other', count: 1 })
+
+/** Needs no key. */
+export const askVersion = get(`${C}isAlive/ver`)
+export const askWorkspaces = get(`${A}workspaces`)
+export const askProjects = (workspace: string): Request =>
+  get(`${A}projects?${new URLSearchParams({ workspaceName: workspace }).toString()}`)
+
+export const readOf = (what: 'metadata' | 'log-other' | 'parameters', key: string): Request =>
+  get(`${A}experiment/${what}?experimentKey=${key}`)
 
 export const readMetric = (key: string, name: string): Request => {
   const query = new URLSearchParams({ experimentKey: key, metricName: name })
-  const path = `${A}experiment/metrics/get-metric?${query.toString()}`
-  return { method: 'GET', path, body: null, kind: 'other', count: 1, bytesMax: COMET_SERIES_BYTES_MAX }
+  return { ...get(`${A}experiment/metrics/get-metric?${query.toString()}`), bytesMax: COMET_SERIES_BYTES_MAX }
 }
 
 export type { OutputLine }

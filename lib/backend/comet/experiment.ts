@@ -8,7 +8,7 @@ import type { Outcome } from '../port.ts'
 import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
 import { experimentJson, extentOf, type Extent } from './core-archive.ts'
 import { factsOf, failureText, ownerOf, tellings, type Facts } from './core-facts.ts'
-import { cometKey } from './core-names.ts'
+import { cometKey, projectOf } from './core-names.ts'
 import {
   addRun, beat, getRun, PARAMETERS, readOf, report, type Handle, type Request,
 } from './core-requests.ts'
@@ -24,9 +24,6 @@ export interface ExperimentOptions {
 
 /** It is to be tried again. */
 const isOpen = ({ is }: Outcome): boolean => is === 'later' || is === 'unsure' || is === 'wait'
-
-/** Comet's own name for what belongs to no project. */
-const projectOf = ({ project }: RunStatus): string => project === 'default' ? 'general' : project
 
 type Tried = { outcome: Outcome; got: Got }
 
@@ -121,7 +118,7 @@ export class Experiment {
   archiveHead(): string {
     const { picture, options: { workspace, tags } } = this
     if (picture === null) throw new Error('nothing is known of the run yet')
-    return experimentJson(this.key, workspace, projectOf(picture), tags, picture)
+    return experimentJson(this.key, workspace, projectOf(picture.project), tags, picture)
   }
 
   /** The end comes with what is missing; until then it does not look as if it ran. */
@@ -155,7 +152,7 @@ export class Experiment {
       return { is: 'later', message: 'COMET_API_KEY is not set for this process: set it where rankzero runs' }
     }
     if (picture === null) return { is: 'later', message: 'nothing is known of the run yet' }
-    const project = projectOf(picture)
+    const project = projectOf(picture.project)
     let tried = await this.send(addRun({ key, project, workspace }, wallMs()), 'logger/add/run', null)
     if (!('waitMs' in tried.got) && codeOf(tried.got) === EXISTS) {
       const holder = await this.holder(key, picture.run)

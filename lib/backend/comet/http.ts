@@ -1,14 +1,28 @@
+/**
+ * The calls of one run to one server: budget, key, proxies, bounds in time, what became of each.
+ *
+ * In: requests of core-requests.ts. Out: an answer, a failure, or that the budget says to wait. Invariants:
+ * every call ends, whatever is in the way; the key is in requests only: not in an answer, a message, the log.
+ */
+import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { EnvHttpProxyAgent } from 'undici'
-import { monotonicMs } from '../../clock.ts'
+import { monotonicMs, wallMs } from '../../clock.ts'
 import { errnoOf, messageOf } from '../../errors.ts'
+import { proxiesOf } from '../../http.ts'
 import {
-  COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CONNECT_MS, COMET_SPARE_CALLS,
+  COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CALL_MS, COMET_CONNECT_MS, COMET_FAILING_MAX,
+  COMET_ISSUER_AGAIN_MS, COMET_SKEW_MS, COMET_SPARE_CALLS,
 } from '../../limits-comet.ts'
 import type { Budget } from '../core-budget.ts'
-import type { Answer, Failure } from './core-answer.ts'
+import { Calls, lineOf, pathOf } from '../core-calls.ts'
+import type { RequestLog } from '../request-log.ts'
+import {
+  isAnswer, isDenied, isUntrusted, outcomeOf, skewOf, skewText, type Answer, type Failure,
+} from './core-answer.ts'
 import type { Kind, Request } from './core-requests.ts'
+import { issuerOf, orEnd } from './proxies.ts'
 
 const compress = promisify(gzip)
 
@@ -20,13 +34,26 @@ export interface HttpOptions {
   server: string
   apiKey: string
   budget: Budget<Kind | 'calls'>
+  /** Null: nobody wants one. */
+  log: RequestLog | null
 }
+
+/** Bytes of the bodies on the wire. */
+interface Traffic { sent: number; received: number }
 
 /** One server, one budget: every call of every part goes through here. */
 export class Http {
-  calls = 0
+  readonly calls = new Calls()
+  /** How far the server's clock was ahead of ours (ms), at least, when last seen; null: never. */
+  skewMs: number | null = null
+  /** What is not as it should be, though calls go well; ''. */
+  warning = ''
   private readonly options: HttpOptions
   private agent: EnvHttpProxyAgent | null = null
+  private readonly retired = new Set<EnvHttpProxyAgent>()
+  /** How often in a row a call did not go well, by what makes it the same. */
+  private readonly failing = new Map<string, number>()
+  private issuer: { name: string | null; until: number } = { name: null, until: -Infinity }
 
   constructor(options: HttpOptions) {
     this.options = options
@@ -41,13 +68,44 @@ export class Http {
       const waitMs = budget.spend(wants, monotonicMs(), COMET_SPARE_CALLS)
       if (waitMs > 0) return { waitMs }
     }
-    this.calls++
-    try {
-      return await this.exchange(request, signal)
-    } catch (error) {
-      const { cause } = error as { cause?: unknown }
-      return { code: errnoOf(error) || errnoOf(cause), message: this.redacted(messageOf(error)) }
+    const traffic = { sent: 0, received: 0 }
+    const [at, begun] = [wallMs(), monotonicMs()]
+    const got = await this.bounded(request, signal, traffic)
+    this.note(request, got, { at, ms: Math.round(monotonicMs() - begun), ...traffic })
+    return got
+  }
+
+  close(): void {
+    for (const agent of [this.agent, ...this.retired]) void agent?.destroy().catch(() => {})
+    this.agent = null
+    this.retired.clear()
+  }
+
+  private note(request: Request, got: Answer | Failure, spent: Traffic & { at: number; ms: number }): void {
+    const call = {
+      ...spent, call: `${request.method} ${pathOf(request.path)}`, attempt: this.attempt(request, got),
+      status: isAnswer(got) ? got.status : got.code || 'failed', headers: isAnswer(got) ? got.headers : {},
+      denied: isAnswer(got) && isDenied(got),
     }
+    this.calls.add(call)
+    this.options.log?.(lineOf(call))
+  }
+
+  /** A batch is the same by its bytes; what carries the time of day, by its path. */
+  private attempt(request: Request, got: Answer | Failure): number {
+    const { failing } = this
+    const { is } = outcomeOf(got, '', 0)
+    const went = is === 'done' || is === 'refused'
+    if (went && failing.size === 0) return 1
+    const isBatch = request.kind === 'metric' || request.kind === 'output'
+    const digest = isBatch ? createHash('sha256').update(request.body ?? '').digest('hex') : ''
+    const mark = `${pathOf(request.path)} ${digest}`
+    const before = failing.get(mark) ?? 0
+    failing.delete(mark)
+    if (went) return before + 1
+    failing.set(mark, before + 1)
+    if (failing.size > COMET_FAILING_MAX) failing.delete(failing.keys().next().value!)
+    return before + 1
   }
 
   /** Some servers and proxies repeat what they refuse; a URL may have the password of a proxy. */
@@ -57,18 +115,64 @@ export class Http {
     return apiKey === '' ? bare : bare.replaceAll(apiKey, '(the API key)')
   }
 
-  close(): void {
-    void this.agent?.destroy().catch(() => {})
-    this.agent = null
-  }
-
-  private async exchange(request: Request, signal: AbortSignal | null): Promise<Answer> {
+  private async bounded(
+    request: Request, signal: AbortSignal | null, traffic: Traffic,
+  ): Promise<Answer | Failure> {
+    const over = new AbortController()
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      over.abort()
+    }, COMET_CALL_MS)
+    const stop = (): void => { over.abort() }
+    signal?.addEventListener('abort', stop)
     // Loaded by the aggregator when it calls, not by every command.
     const undici = await import('undici')
-    this.agent ??= new undici.EnvHttpProxyAgent({
+    const agent = this.agent ??= new undici.EnvHttpProxyAgent({
       connect: { timeout: COMET_CONNECT_MS }, headersTimeout: COMET_ANSWER_MS, bodyTimeout: COMET_ANSWER_MS,
-      ...proxies(process.env),
+      ...proxiesOf(process.env),
     })
+    try {
+      if (signal?.aborted) stop()
+      return await orEnd(over.signal, this.exchange(request, over.signal, traffic, agent, undici))
+    } catch (error) {
+      if (over.signal.aborted) this.retire(agent)
+      if (!isLate) return await this.failure(error)
+      return { code: 'ETIMEDOUT', message: `no whole answer in ${COMET_CALL_MS / 1000} s` }
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  private async failure(error: unknown): Promise<Failure> {
+    const { cause, errors } = error as { cause?: unknown; errors?: unknown[] }
+    const code = errnoOf(error) || errnoOf(cause)
+    // Of a name with several addresses there is one error each, and the whole has no text.
+    const message = this.redacted(messageOf(error) || messageOf(errors?.at(-1) ?? code))
+    if (!isUntrusted(code)) return { code, message }
+    if (monotonicMs() > this.issuer.until) {
+      const name = await issuerOf(this.options.server, process.env)
+      this.issuer = { name, until: monotonicMs() + COMET_ISSUER_AGAIN_MS }
+    }
+    return { code, message, ...this.issuer.name === null ? {} : { issuer: this.issuer.name } }
+  }
+
+  /** A tunnel that a proxy never opens holds all calls that come after it: they get another. */
+  private retire(agent: EnvHttpProxyAgent): void {
+    if (this.agent !== agent) return
+    this.agent = null
+    this.retired.add(agent)
+    setTimeout(() => {
+      this.retired.delete(agent)
+      void agent.destroy().catch(() => {})
+    }, COMET_CALL_MS).unref()
+  }
+
+  private async exchange(
+    request: Request, signal: AbortSignal, traffic: Traffic, dispatcher: EnvHttpProxyAgent,
+    undici: typeof import('undici'),
+  ): Promise<Answer> {
     const { server, apiKey } = this.options
     const headers: Record<string, string> = {
       authorization: apiKey, 'content-type': 'application/json;charset=utf-8', 'user-agent': 'rankzero',
@@ -79,34 +183,40 @@ export class Http {
       body = await compress(body)
       headers['content-encoding'] = 'gzip'
     }
+    traffic.sent = body === null ? 0 : Buffer.byteLength(body)
+    const from = wallMs()
     const answer = await undici.request(`${server}${request.path}`, {
-      method: request.method, headers, body, signal, dispatcher: this.agent,
+      method: request.method, headers, body, signal, dispatcher,
     })
-    const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX))
-    return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
+    const told = this.flat(answer.headers)
+    this.compareClocks(skewOf(told, from, wallMs()))
+    const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX, traffic))
+    return { status: answer.statusCode, headers: told, body: objectOf(text), text }
   }
-}
 
-/** In either case, as everybody writes them; one that is set to nothing does not count. */
-function proxies(env: NodeJS.ProcessEnv): Record<'httpProxy' | 'httpsProxy' | 'noProxy', string> {
-  const of = (name: string): string => env[name.toLowerCase()] || env[name] || ''
-  return { httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy: of('NO_PROXY') }
+  private flat(headers: Record<string, string | string[] | undefined>): Answer['headers'] {
+    return Object.fromEntries(Object.entries(headers).map(([name, value]) =>
+      [name, this.redacted([value ?? ''].flat()[0] ?? '')]))
+  }
+
+  /** One that wanders is told of once, and no more when it is nearly right. */
+  private compareClocks(skewMs: number | null): void {
+    if (skewMs === null) return
+    this.skewMs = skewMs
+    if (Math.abs(skewMs) >= COMET_SKEW_MS) this.warning ||= skewText(skewMs)
+    else if (Math.abs(skewMs) < COMET_SKEW_MS / 2) this.warning = ''
+  }
 }
 
 /** As much as an answer of these calls may have. */
-async function textOf(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
+async function textOf(body: AsyncIterable<Buffer>, bytesMax: number, traffic: Traffic): Promise<string> {
   const parts: Buffer[] = []
-  let bytes = 0
   for await (const part of body) {
-    bytes += part.length
-    if (bytes <= bytesMax) parts.push(part)
+    traffic.received += part.length
+    if (traffic.received <= bytesMax) parts.push(part)
   }
   return Buffer.concat(parts).toString()
 }
-
-const flat = (headers: Record<string, string | string[] | undefined>): Answer['headers'] =>
-  Object.fromEntries(Object.entries(headers).map(([name, value]) =>
-    [name, Array.isArray(value) ? value[0] : value]))
 
 function objectOf(text: string): Answer['body'] {
   try {

@@ -10,16 +10,19 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { monotonicMs, wallMs } from '../../clock.ts'
+import { findSetting, type Env } from '../../config/settings.ts'
 import {
   COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH, COMET_SERIES_POINTS,
 } from '../../limits-comet.ts'
 import { Budget, burstOf, type Rate } from '../core-budget.ts'
 import type {
-  Archive, Backend, BackendPlace, Capabilities, Encoded, Leftover, StreamRow, StreamSystem, StreamText,
-  Writer,
+  Archive, Backend, BackendCheck, BackendPlace, Capabilities, Encoded, Leftover, StreamRow, StreamSystem,
+  StreamText, Writer,
 } from '../port.ts'
+import { openRequestLog, type RequestLog } from '../request-log.ts'
 import { writeArchive } from './archive.ts'
 import { Batches } from './batches.ts'
+import { check } from './check.ts'
 import { extentLine, factLines, metricLine, outputLine } from './core-archive.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
 import { metricsBody, outputBody, type Kind } from './core-requests.ts'
@@ -30,16 +33,15 @@ import { verify } from './verify.ts'
 
 const BUDGETS = ['calls', 'metric', 'parameter', 'output', 'other'] as const
 
-export function cometBackend(
-  place: BackendPlace, dir: string, env: Readonly<Record<string, string | undefined>>,
-): Backend {
-  const apiKey = env['COMET_API_KEY']?.trim() || null
+export function cometBackend(place: BackendPlace, dir: string, env: Env): Backend {
+  const apiKey = apiKeyOf(env)
+  const log = findSetting('debug', { env }).value ? openRequestLog(join(dir, 'requests.log')) : null
   const rates = Object.fromEntries(BUDGETS.map((kind) => [kind, rateOf(place[kind])])) as Rates
   let lazy: Parts | null = null
   /** A later term cannot know what the one before has spent. */
   let term = 1
   const parts = (): Parts => {
-    lazy ??= make(place, apiKey, new Budget(rates, term <= 1, monotonicMs()))
+    lazy ??= make(place, apiKey, new Budget(rates, term <= 1, monotonicMs()), log)
     return lazy
   }
   const batches = new Batches(() => parts().experiment)
@@ -53,7 +55,11 @@ export function cometBackend(
       parts().experiment.status(picture)
       return true
     },
-    use: () => ({ ...parts().budget.use('calls', monotonicMs()), fault: parts().experiment.fault }),
+    use() {
+      const { budget, experiment, http } = parts()
+      const { fault } = experiment
+      return { ...budget.use('calls', monotonicMs()), fault, warning: http.warning, calls: http.calls.view() }
+    },
     rows: {
       ...rowWriter(() => parts().experiment, batches, place, rates),
       pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
@@ -69,15 +75,27 @@ export function cometBackend(
 }
 
 type Rates = Record<typeof BUDGETS[number], Rate>
-interface Parts { experiment: Experiment; budget: Budget<Kind | 'calls'> }
+interface Parts { experiment: Experiment; budget: Budget<Kind | 'calls'>; http: Http }
+
+const apiKeyOf = (env: Env): string | null => env['COMET_API_KEY']?.trim() || null
+
+/** For `doctor`. */
+export function checkComet(place: BackendPlace, project: string, env: Env): Promise<BackendCheck> {
+  const apiKey = apiKeyOf(env)
+  const server = rootOf(serverOf(place, apiKey))
+  return check({ server, apiKey, workspace: place['workspace'] || null, project })
+}
 
 const serverOf = (place: BackendPlace, apiKey: string | null): string =>
   place['server'] || serverOfKey(apiKey ?? '') || 'https://www.comet.com'
 
-function make(place: BackendPlace, apiKey: string | null, budget: Parts['budget']): Parts {
-  const http = new Http({ server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget })
+function make(
+  place: BackendPlace, apiKey: string | null, budget: Parts['budget'], log: RequestLog | null,
+): Parts {
+  const http = new Http({ server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget, log })
   const tags = (place['tags'] ?? '').split(',').filter((tag) => tag !== '')
-  return { budget, experiment: new Experiment({ http, apiKey, workspace: place['workspace'] || null, tags }) }
+  const experiment = new Experiment({ http, apiKey, workspace: place['workspace'] || null, tags })
+  return { budget, http, experiment }
 }
 
 /** `15000/3600000`: so many in so many ms. */

@@ -6,7 +6,7 @@ import { CLOCK_OFFSET_MS_MAX } from '../../limits-console.ts'
 import { meetingSecretPath, readMeeting, readShared } from '../../lock/meeting.ts'
 import type { HeadCandidates } from '../../rank/index.ts'
 import { readKeys } from '../../transport/index.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 
 export interface HeadFacts {
   /** RANKZERO_HEAD. */

@@ -1,6 +1,6 @@
 /** Who a process here would be: which source decided, and which disagree. */
 import { isAlone, NODE_LEVEL, type Identity, type Meeting } from '../../rank/index.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 
 export function identityFindings(
   identity: Identity, env: NodeJS.ProcessEnv, meeting: Meeting, above: { name: string; pid: number } | null,

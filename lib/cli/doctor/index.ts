@@ -1,5 +1,6 @@
 /** What `doctor` finds out, by subject. What it makes to find out, it removes again. */
 import { hostname } from 'node:os'
+import { checkBackends, type BackendCheck } from '../../backend/index.ts'
 import { findSetting } from '../../config/settings.ts'
 import { shmDir } from '../../journal/index.ts'
 import { readFacts } from '../../logger/facts.ts'
@@ -7,8 +8,9 @@ import { native } from '../../native.ts'
 import {
   headCandidates, identify, meetingId, type Claim, type HeadCandidates, type Identity,
 } from '../../rank/index.ts'
+import { commandSources, configProblems } from '../sources.ts'
 import { ownVersion } from '../version.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 import type { HeadFacts } from './head.ts'
 import { identityFindings } from './identity.ts'
 import { libraryFindings, limitFindings, machineFindings, readLimits, type Limits } from './machine.ts'
@@ -41,33 +43,40 @@ export interface Diagnosis {
   places: Place[]
   limits: Limits
   versions: { rankzero: string; node: string }
+  /** Of those that were asked for. */
+  backends: BackendCheck[]
   findings: Finding[]
 }
 
 /** It shows no variables but those of the rank. */
-export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Diagnosis> {
+export async function diagnose(
+  dir: string, env: NodeJS.ProcessEnv, names: readonly string[] = [],
+): Promise<Diagnosis> {
   const facts = readFacts()
   const identity = identify(env, facts)
   const meeting = meetingId(env, facts, identity)
   const places = [
     look('journals', shmDir(env)), look('runs', dir),
-    look('locks', findSetting('lockDir', { env }).value),
+    look('locks', findSetting('lockDir', commandSources()).value),
   ]
   const limits = readLimits()
   const above = launchedBy(facts)
   const named = headCandidates(env, identity)
   const libraries = await libraryFindings(places[2]!.path)
-  const [launchers, python, head] = await Promise.all([
-    findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir, env }),
+  const [launchers, python, head, backends] = await Promise.all([
+    findLaunchers(env), findPython(env), askForHead(named, { meeting: meeting.meeting, dir }),
+    checkBackends(names, commandSources()),
   ])
   const { rank, worldSize, localRank, localWorldSize, nodeRank, source, conflicts, rejected } = identity
-  const findings = [
+  const findings: Finding[] = [
+    ...configProblems().map(({ message: what, remedy }) => ({ level: 'error' as const, what, remedy })),
     ...identityFindings(identity, env, meeting, above),
     ...placeFindings(places, localWorldSize ?? worldSize),
     ...machineFindings(env), ...libraries,
     ...limitFindings(limits, named.head !== undefined || named.candidates !== undefined),
-    ...head.findings,
-    ...launcherFindings(launchers), ...pythonFindings(python, findSetting('pythonPath', { env }).value),
+    ...head.findings, ...backends.flatMap(({ findings }) => findings),
+    ...launcherFindings(launchers),
+    ...pythonFindings(python, findSetting('pythonPath', commandSources()).value),
     ...waitingFindings(dir, env),
   ]
   const order = ['error', 'warning', 'info']
@@ -76,17 +85,17 @@ export async function diagnose(dir: string, env: NodeJS.ProcessEnv): Promise<Dia
     variables: Object.fromEntries(identity.variables.map((name) => [name, env[name] ?? ''])),
     conflicts, rejected, meeting: meeting.meeting, meetingFrom: meeting.from,
     launchedBy: above, launchers, python, head: head.facts, native: native.kind, places, limits,
-    versions: { rankzero: ownVersion(), node: process.versions.node },
+    versions: { rankzero: ownVersion(), node: process.versions.node }, backends,
     findings: findings.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level)),
   }
 }
 
 /** Loaded here, as zeromq may not load, which is a finding of its own. */
 async function askForHead(
-  named: HeadCandidates, { meeting, dir, env }: { meeting: string; dir: string; env: NodeJS.ProcessEnv },
+  named: HeadCandidates, { meeting, dir }: { meeting: string; dir: string },
 ): Promise<{ facts: HeadFacts; findings: Finding[] }> {
-  const lockDir = findSetting('lockDir', { env }).value
-  const secretFile = findSetting('secretFile', { env }).value
+  const lockDir = findSetting('lockDir', commandSources()).value
+  const secretFile = findSetting('secretFile', commandSources()).value
   const { head: explicit = null, candidates = [] } = named
   try {
     const { findHead, headFindings } = await import('./head.ts')

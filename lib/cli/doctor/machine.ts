@@ -6,7 +6,7 @@ import { LISTEN_BACKLOG } from '../../limits.ts'
 import { contentOf } from '../../logger/facts.ts'
 import { native } from '../../native.ts'
 import { cliOf } from '../../spawn.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 
 export function machineFindings(env: NodeJS.ProcessEnv): Finding[] {
   const found: Finding[] = []

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { RING_BYTES, SHM_FACTOR, SHM_FREE_BYTES_MIN } from '../../limits.ts'
 import { native } from '../../native.ts'
 import { findLeftovers } from '../leftovers.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 
 export interface Place {
   what: 'journals' | 'runs' | 'locks'

@@ -6,7 +6,7 @@ import { pythonDir } from '../../launch/command.ts'
 import { PROGRAM_ANSWER_MS } from '../../limits.ts'
 import { LAUNCHER_NAMES, type Facts } from '../../rank/index.ts'
 import { ownVersion } from '../version.ts'
-import type { Finding } from './findings.ts'
+import type { Finding } from '../../backend/index.ts'
 
 export interface Program {
   name: string

@@ -19,7 +19,10 @@ NOT_FOR_DAEMONS = (
     "RANKZERO_DAEMON_LOG",
 )
 """Meant for the trainer alone: options of its Node, its own loggers' marks."""
-PATHS = ("RANKZERO_DIR", "RANKZERO_LOCK_DIR", "RANKZERO_SHM_DIR", "RANKZERO_SECRET_FILE")
+PATHS = (
+    "RANKZERO_DIR", "RANKZERO_LOCK_DIR", "RANKZERO_SHM_DIR", "RANKZERO_SECRET_FILE", "RANKZERO_CONFIG",
+    "RANKZERO_JSONL_DIR", "COMET_CONFIG",
+)
 """Relative paths in them are made absolute, since the daemon works elsewhere."""
 
 

@@ -1,0 +1,28 @@
+/** What the answer of a webhook's receiver means for the event. Pure. */
+import { WEBHOOK_AGAIN_MS } from '../limits-outbox.ts'
+import type { Outcome } from './port.ts'
+
+/** Before anything was sent. */
+const UNSENT =
+  /^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\w+|E(HOST|NET)UNREACH|\w*CERT\w*|ERR_TLS_\w+)$/
+
+/**
+ * `got`: status, or the code of what failed; `now`: ms since the epoch. What somebody may set right (the
+ * secret, the path, a redirect) is tried again; what the receiver says no to for good is set aside.
+ */
+export function webhookOutcome(got: number | string, retryAfter: string | null, now: number): Outcome {
+  if (typeof got === 'string') {
+    return { is: UNSENT.test(got) ? 'later' : 'unsure', message: `the receiver cannot be reached: ${got}` }
+  }
+  const message = `the receiver answers with HTTP ${got}`
+  if (got >= 200 && got < 300) return { is: 'done' }
+  const ms = retryAfter === null ? NaN
+    : /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - now
+  const asked = ms >= 0 ? { afterMs: ms } : {}
+  if (got === 429 || got === 425) return { is: 'later', message, ...asked }
+  if ((got >= 300 && got < 400) || [401, 403, 404, 407].includes(got)) {
+    return { is: 'later', message, afterMs: WEBHOOK_AGAIN_MS }
+  }
+  if (got >= 400 && got < 500 && got !== 408) return { is: 'refused', message }
+  return { is: 'unsure', message, ...asked }
+}
