@@ -17,9 +17,10 @@ const README_CODE_BEFORE = 40
 
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
-  'errors.ts', 'limits.ts', 'limits-console.ts', 'limits-comet.ts', 'limits-outbox.ts', 'clock.ts',
+  'errors.ts', 'limits.ts', 'limits-console.ts', 'limits-comet.ts', 'limits-outbox.ts',
+  'limits-asset.ts', 'clock.ts',
   'files.ts', 'aside.ts', 'rank', 'record', 'config', 'native.ts', 'journal', 'spawn.ts', 'diary.ts',
-  'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator', 'launch',
+  'artifact', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session', 'aggregator', 'launch',
   'cli', 'index.ts',
 ]
 /** The only rooms that may name a library; every library that lib/ uses is here. */
@@ -34,7 +35,8 @@ const LIBRARIES: Record<string, string[]> = {
   'zod': ['config', 'wire'],
 }
 const PURE = [
-  'errors.ts', 'limits.ts', 'limits-comet.ts', 'limits-console.ts', 'limits-outbox.ts', 'rank', 'record',
+  'errors.ts', 'limits.ts', 'limits-comet.ts', 'limits-console.ts', 'limits-outbox.ts',
+  'limits-asset.ts', 'rank', 'record',
   'wire',
 ]
 const CLOCKS = ['Date.now', 'performance.now', 'process.hrtime', 'new Date()', 'setTimeout', 'setInterval']

@@ -6,7 +6,9 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type { Backend, Outcome, StreamRow, StreamSystem, StreamText, Writer } from '../backend/index.ts'
+import type {
+  Backend, Outcome, StreamAsset, StreamRow, StreamSystem, StreamText, Writer,
+} from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
@@ -17,6 +19,7 @@ import type { OutboxNote } from '../session/core-standing.ts'
 import type { Row } from '../record/row.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
+import { readAssets } from './asset-reader.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
 import { readRows } from './row-reader.ts'
 import { readSystems } from './system-reader.ts'
@@ -44,6 +47,8 @@ export interface OutboxView {
   besideEnded: boolean
   /** What it took and does not show. */
   missing: string | null
+  /** How many it has not taken, and bytes that went out; null: it has no place for any. */
+  assets: { pending: number; bytes: number } | null
   offline: boolean
   /** What it has not taken, as a file. */
   archive: string | null
@@ -65,10 +70,11 @@ export class Outboxes {
     this.options = options
     this.backends = backends.filter(({ rows }) => rows !== null)
     for (const backend of this.backends) {
-      const { name, rows, texts, systems } = backend
+      const { name, rows, texts, systems, assets } = backend
       if (this.isOffline(backend)) continue
       if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
       if (systems !== undefined) this.couriers.push(systemCourier(name, systems, options))
+      if (assets !== undefined) this.couriers.push(assetCourier(name, assets, options))
       this.couriers.push(rowCourier(name, rows!, options))
     }
   }
@@ -82,12 +88,20 @@ export class Outboxes {
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
+        assets: this.assetsOf(backend), missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
         use: 'used' in use && own.length > 0 ? use : null,
       }
     })
+  }
+
+  private assetsOf({ name, assets }: Backend): OutboxView['assets'] {
+    if (assets === undefined) return null
+    const { state } = this.options
+    const { bytes, aside } = assets.progress?.() ?? { bytes: 0, aside: 0 }
+    const { settled } = state.standing(besideOf(name, 'assets'))
+    return { pending: state.beside.view().assets.count - settled + aside, bytes }
   }
 
   private isOffline({ offline }: Backend): boolean {
@@ -129,7 +143,7 @@ export class Outboxes {
       for (const courier of this.couriers) this.finishOne(courier, status)
       if (this.couriers.every(({ outbox: { done } }) => done)) return
       const now = monotonicMs()
-      const next = this.couriers.map(({ outbox: { standing, next } }) => `${standing.settled} ${next}`).join()
+      const next = this.couriers.map(({ mark }) => mark).join()
       const isPaused = this.couriers.some(({ outbox }) => outbox.isPaused(now))
       if (next !== mark || isPaused) moved = now
       mark = next
@@ -220,6 +234,13 @@ const systemCourier = (
     read: (from) => readSystems(options.ledger, from),
   }, options) as Courier<unknown>
 
+const assetCourier = (
+  backend: string, writer: Writer<StreamAsset>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<StreamAsset>({
+    backend, name: besideOf(backend, 'assets'), isOfRows: false, writer, about: aboutBeside,
+    read: (from) => readAssets(options.ledger, from),
+  }, options) as Courier<unknown>
+
 const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>
   ({ n, at: time, points: 0, amends: false, figures: null })
 
@@ -260,6 +281,12 @@ class Courier<Item> {
     const standing = options.state.standing(name)
     this.outbox = new Outbox({ backend: name, can: writer.can, pack, random: Math.random }, standing)
     this.items = route.read(this.outbox.next)
+  }
+
+  /** Another one whenever anything has moved. */
+  get mark(): string {
+    const { standing, next } = this.outbox
+    return `${standing.settled} ${next} ${this.route.writer.progress?.().bytes ?? 0}`
   }
 
   tick(): void {

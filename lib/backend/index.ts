@@ -13,8 +13,8 @@ import { jsonlBackend } from './jsonl.ts'
 import type { Backend, BackendPlace } from './port.ts'
 
 export type {
-  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamRow, StreamSystem,
-  StreamText, Writer,
+  Backend, BackendPlace, Capabilities, Cursor, Encoded, Leftover, Outcome, StreamAsset, StreamRow,
+  StreamSystem, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */

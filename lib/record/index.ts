@@ -26,8 +26,14 @@ export const Kind = {
   end: 10,
   /** First record of an instance: what init() was told. */
   open: 11,
+  asset: 12,
+  /** What is said of the experiment beside parameters. */
+  facts: 13,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
+
+/** Readers pass on what they do not know, up to this kind: a later version's. */
+export const KIND_MAX = 63
 
 export type Reduce = 'mean' | 'sum' | 'min' | 'max' | 'last' | 'rank0'
 export const REDUCES: readonly Reduce[] = ['mean', 'sum', 'min', 'max', 'last', 'rank0']
@@ -47,8 +53,24 @@ export interface Bodies {
   refused: { values: Record<string, number>; causes: Record<string, number> }
   /** What a supervisor saw; see SupervisorEvent. */
   event: SupervisorEvent
+  asset: Asset
+  facts: { name?: string; tags?: string[]; others?: Record<string, unknown> }
   /** `logged` counts all points that log() accepted, lost ones included. */
   end: { exit: number | null; error?: { type: string; message: string }; logged: number; refused: number }
+}
+
+/** A file, or other bytes, under a name; its content is in the store (artifact/), or elsewhere (`uri`). */
+export interface Asset {
+  name: string
+  /** `asset`, `image`, `model-element`, `html`, … */
+  type: string
+  /** Null: of no step. */
+  step: number | null
+  metadata?: Record<string, unknown>
+  /** Null: not known, of a reference. */
+  size: number | null
+  sha256: string | null
+  uri?: string
 }
 
 export type SupervisorEvent =

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { EnvHttpProxyAgent } from 'undici'
@@ -6,6 +8,7 @@ import { errnoOf, messageOf } from '../../errors.ts'
 import {
   COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CONNECT_MS, COMET_SPARE_CALLS,
 } from '../../limits-comet.ts'
+import type { Content } from '../../artifact/index.ts'
 import type { Budget } from '../core-budget.ts'
 import type { Answer, Failure } from './core-answer.ts'
 import type { Kind, Request } from './core-requests.ts'
@@ -20,11 +23,15 @@ export interface HttpOptions {
   server: string
   apiKey: string
   budget: Budget<Kind | 'calls'>
+  /** The bytes of a file. */
+  contentOf: (content: Content) => AsyncIterable<Uint8Array>
 }
 
 /** One server, one budget: every call of every part goes through here. */
 export class Http {
   calls = 0
+  /** Of files. */
+  sentBytes = 0
   private readonly options: HttpOptions
   private agent: EnvHttpProxyAgent | null = null
 
@@ -57,6 +64,13 @@ export class Http {
     return apiKey === '' ? bare : bare.replaceAll(apiKey, '(the API key)')
   }
 
+  private async* counted(content: Content): AsyncGenerator<Uint8Array> {
+    for await (const part of this.options.contentOf(content)) {
+      yield part
+      this.sentBytes += part.length
+    }
+  }
+
   close(): void {
     void this.agent?.destroy().catch(() => {})
     this.agent = null
@@ -73,11 +87,17 @@ export class Http {
     const headers: Record<string, string> = {
       authorization: apiKey, 'content-type': 'application/json;charset=utf-8', 'user-agent': 'rankzero',
     }
-    let body: string | Buffer | null = request.body
+    let body: string | Buffer | Readable | null = request.body
     if (body !== null && request.signed) body = `{"apiKey":${JSON.stringify(apiKey)},${body.slice(1)}`
-    if (body !== null && request.gzip) {
+    if (typeof body === 'string' && request.gzip) {
       body = await compress(body)
       headers['content-encoding'] = 'gzip'
+    }
+    if (request.form !== undefined) {
+      const { boundary, length, chunks } = formOf(request.form, (content) => this.counted(content))
+      headers['content-type'] = `multipart/form-data; boundary=${boundary}`
+      headers['content-length'] = `${length}`
+      body = Readable.from(chunks(), { objectMode: false })
     }
     const answer = await undici.request(`${server}${request.path}`, {
       method: request.method, headers, body, signal, dispatcher: this.agent,
@@ -85,6 +105,29 @@ export class Http {
     const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX))
     return { status: answer.statusCode, headers: flat(answer.headers), body: objectOf(text), text }
   }
+}
+
+interface Form { boundary: string; length: number; chunks: () => AsyncGenerator<Uint8Array> }
+
+/** Of known length, so that nothing has to be held in memory. */
+function formOf(
+  { content, link, metadata }: NonNullable<Request['form']>,
+  contentOf: (content: Content) => AsyncIterable<Uint8Array>,
+): Form {
+  const boundary = `rankzero-${randomUUID()}`
+  const part = (name: string, more = ''): string =>
+    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n`
+  const name = content === null ? 'link' : 'file'
+  const head = Buffer.from(`${part('metadata')}${metadata}\r\n${part(name, `; filename="${name}"`)}`)
+  const inline = Buffer.from(content === null ? link ?? '' : '')
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield head
+    if (content === null) yield inline
+    else yield* contentOf(content)
+    yield tail
+  }
+  return { boundary, length: head.length + inline.length + (content?.size ?? 0) + tail.length, chunks }
 }
 
 /** In either case, as everybody writes them; one that is set to nothing does not count. */
