@@ -16,8 +16,8 @@ export const ASSETS_SHOWN_MAX = 1000
 /** One upload may take this long (ms): ASSET_BYTES_MAX at 5 Mbit/s. */
 export const ASSET_SEND_MS = 3_600_000
 /**
- * Assets whose bytes are not at the head are put aside, and looked for again at the end. Each note of a delivery
- * names them all, so there are so many at most, of so many bytes of JSON; the next one makes all others wait.
+ * Assets whose bytes are not at the head are put aside, and looked for again at the end. Each note of a
+ * delivery names them all, so there are so many at most, of so many bytes of JSON; with the next, all wait.
  */
 export const [ASSETS_ASIDE_MAX, ASSETS_ASIDE_BYTES_MAX] = [100, 64 * KiB] as const
 /** Contents of one archive, all together: zips of 4 GiB need no extensions. */

@@ -59,5 +59,7 @@ export const COMET_SERIES_BYTES_MAX = 16 * MiB
 export const COMET_VERIFY_SERIES = 100
 export const COMET_VERIFY_MS = 20_000
 export const COMET_VERIFY_PAUSE_MS = 1000
+/** A trainer that asks for the key waits so long (ms) for the head to be known. */
+export const COMET_KEY_WAIT_MS = 5000
 /** An experiment that another run is in is looked at again after this (ms): that run may end. */
 export const COMET_HELD_RETRY_MS = 15_000

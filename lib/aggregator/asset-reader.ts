@@ -1,7 +1,7 @@
 import type { StreamAsset } from '../backend/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { Kind } from '../record/index.ts'
-import { assetOf, identityOf } from './core-beside.ts'
+import { identityOf, Kind } from '../record/index.ts'
+import { assetOf } from './core-beside.ts'
 import { Said } from './said.ts'
 
 /** The assets of a ledger as a stream for backends, numbered from 1, without end (see row-reader.ts). */

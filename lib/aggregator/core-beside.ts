@@ -2,11 +2,11 @@
  * What ranks say of the run beside metrics, parameters and texts: assets, name, tags, others. Pure.
  *
  * In: the bodies of `asset` and `facts` records. Out: a view for the picture, and which assets are new.
- * Invariants: equal assets (name, type, and digest or URI) are one, whoever logs them and how often; the first
- * says step and metadata. Others collapse as parameters do; the lowest rank that names the experiment does.
+ * Invariants: equal assets (record/, identityOf) are one, whoever logs them and how often; the first says the
+ * metadata. Others collapse as parameters do; the lowest rank that names the experiment does.
  */
 import { ASSETS_SHOWN_MAX, TAGS_MAX } from '../limits-asset.ts'
-import { Kind, type Asset } from '../record/index.ts'
+import { identityOf, Kind, type Asset } from '../record/index.ts'
 import type { AssetStatus, ParamStatus } from '../record/run-status.ts'
 import type { Member } from './core-model.ts'
 import { Params } from './core-params.ts'
@@ -16,7 +16,8 @@ export function assetOf(body: Record<string, unknown>): Asset | null {
   const { name, type, step = null, metadata, size = null, sha256 = null, uri } = body
   const isContent = typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256)
     && typeof size === 'number' && Number.isSafeInteger(size) && size >= 0
-  if (typeof name !== 'string' || typeof type !== 'string' || !(isContent || typeof uri === 'string')) return null
+  if (typeof name !== 'string' || typeof type !== 'string') return null
+  if (!isContent && typeof uri !== 'string') return null
   return {
     name, type, step: typeof step === 'number' ? step : null,
     ...typeof metadata === 'object' && metadata !== null ? { metadata: metadata as Asset['metadata'] } : {},
@@ -24,10 +25,6 @@ export function assetOf(body: Record<string, unknown>): Asset | null {
     ...typeof uri === 'string' ? { uri } : {},
   }
 }
-
-/** What makes two assets one. */
-export const identityOf = ({ name, type, sha256, uri }: Asset): string =>
-  JSON.stringify([name, type, uri ?? sha256])
 
 export interface BesideView {
   name: string | null

@@ -58,7 +58,7 @@ export class State {
   private readonly wellbeing = new Health()
   private readonly systems = new Systems()
   private readonly stream: RowStream | null
-  /** When this aggregator first listened; after a restart no wait may count the time that it was not there. */
+  /** When this aggregator first listened; no wait may count the time that it was not there. */
   private woke: number | null = null
 
   /** `rows` takes the rows as they close; without it none are looked at. */

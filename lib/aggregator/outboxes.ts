@@ -88,7 +88,8 @@ export class Outboxes {
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        assets: this.assetsOf(backend), missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
+        assets: this.assetsOf(backend), missing: this.missing.get(name) ?? null,
+        offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
         use: 'used' in use && own.length > 0 ? use : null,

@@ -1,8 +1,8 @@
 /**
  * Room artifact: contents of assets, each stored once, under the digest of its bytes.
  *
- * How an asset gets to a tracker: `run.asset()` copies the bytes into `<dir>/.assets/<sha256>` (`<dir>`: parent
- * of the run directories) while it hashes them, and logs a record of kind `asset` with name, size and digest.
+ * How an asset gets to a tracker: `run.asset()` copies the bytes into `<dir>/.assets/<sha256>` (`<dir>`:
+ * parent of the run directories) while it hashes them, and logs a record `asset` with name, size and digest.
  * The record goes the road of all records, so it is in the ledger once; the bytes stay where they are, and
  * whoever uploads them reads them there. A reference has no bytes: its record names a URI.
  *
@@ -80,7 +80,8 @@ export async function* contentOf(parent: string, content: Content): AsyncGenerat
     let size = 0
     for (;;) {
       // A new one each: what was given away may not have been sent yet.
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(ASSET_CHUNK_BYTES), 0, ASSET_CHUNK_BYTES)
+      const buffer = Buffer.allocUnsafe(ASSET_CHUNK_BYTES)
+      const { bytesRead } = await file.read(buffer, 0, buffer.length)
       size += bytesRead
       hash.update(buffer.subarray(0, bytesRead))
       const isLast = bytesRead === 0 || size >= content.size

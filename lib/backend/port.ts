@@ -53,7 +53,8 @@ export interface Archive {
   remove(): void
 }
 
-export type Leftover = { row: StreamRow } | { text: StreamText } | { system: StreamSystem } | { asset: StreamAsset }
+export type Leftover =
+  { row: StreamRow } | { text: StreamText } | { system: StreamSystem } | { asset: StreamAsset }
 
 /** A row on its way to a backend. */
 export interface StreamRow {
@@ -150,7 +151,7 @@ export interface Writer<Item> {
   readonly can: Capabilities
   /** Absent: as much as there is. If more comes, some rows are left out (session/core-thin.ts). */
   pace?(): Pace
-  /** Bytes that have gone out, while a send takes long; items that it has put aside, to be sent at the end. */
+  /** Bytes that have gone out, while a send takes long; items that it has put aside until the end. */
   progress?(): { bytes: number; aside: number }
   encode(item: Item): Encoded
   /** The bytes to send; `at` (ms since the epoch) is that of the batch's note. */

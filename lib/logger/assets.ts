@@ -16,7 +16,8 @@ export function assetBody(
   dir: string, source: AssetSource, options: Omit<AssetOptions, 'step'> & { step?: number | null },
 ): Asset {
   const file = typeof source === 'string'
-  const bytes = source instanceof Uint8Array ? Buffer.from(source.buffer, source.byteOffset, source.length) : null
+  const bytes = source instanceof Uint8Array
+    ? Buffer.from(source.buffer, source.byteOffset, source.length) : null
   if (!file && bytes === null && typeof (source as AssetReference | null)?.uri !== 'string') {
     throw new Error('it is no path, no bytes and no { uri }')
   }
@@ -51,7 +52,8 @@ function referred({ uri, size, sha256 }: AssetReference): Pick<Asset, 'size' | '
   if (uri === '' || uri.length > ASSET_URI_CHARS_MAX) {
     throw new Error(`a URI must have 1 to ${ASSET_URI_CHARS_MAX} characters`)
   }
-  if (size !== undefined && !(Number.isSafeInteger(size) && size >= 0)) throw new Error(`${uri}: its size is none`)
+  const isSize = size === undefined || (Number.isSafeInteger(size) && size >= 0)
+  if (!isSize) throw new Error(`${uri}: its size is none`)
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) throw new Error(`${uri}: its sha256 is none`)
   const isLocal = size === undefined && sha256 === undefined && uri.startsWith('file:')
   return isLocal ? digestOf(fileURLToPath(uri)) : { size: size ?? null, sha256: sha256 ?? null }

@@ -79,7 +79,8 @@ export class Recorder {
   asset(dir: string, source: AssetSource, options: AssetOptions = {}): void {
     let body: Asset | null = null
     try {
-      if (!this.#ended) body = assetBody(dir, source, { step: this.#given >= 0 ? this.#given : null, ...options })
+      const step = this.#given >= 0 ? this.#given : null
+      if (!this.#ended) body = assetBody(dir, source, { step, ...options })
     } catch (error) {
       return this.refusals.fail('asset', messageOf(error))
     }

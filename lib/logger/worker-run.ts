@@ -90,7 +90,7 @@ export class WorkerRun implements Run {
     this.asset = (source, options) => recorder.asset(facts.dir, source, options)
     this.html = (text) => recorder.html(facts.dir, text)
     this.other = (key, value) => recorder.facts('other', () => ({ others: { [key]: value } }))
-    this.tags = (tags) => recorder.facts('tags', () => ({ tags: typeof tags === 'string' ? [tags] : [...tags] }))
+    this.tags = (tags) => recorder.facts('tags', () => ({ tags: [tags].flat(2) }))
     this.name = (text) => recorder.facts('name', () => ({ name: text }))
     this.define = (metric, options) => recorder.define(metric, options)
     this.resume = (options) => recorder.resume(options)

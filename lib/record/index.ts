@@ -73,6 +73,13 @@ export interface Asset {
   uri?: string
 }
 
+/** Types that are the same at every step; pictures, histograms and others are looked at step by step. */
+const OF_NO_STEP = ['asset', 'model-element', 'html']
+
+/** What makes two assets one: name, type, step where it counts, and the digest of the content, or the URI. */
+export const identityOf = ({ name, type, step, sha256, uri }: Asset): string =>
+  JSON.stringify([name, type, OF_NO_STEP.includes(type) ? null : step, uri ?? sha256])
+
 export type SupervisorEvent =
   | { type: 'started'; command: string; nproc: number | null }
   | {

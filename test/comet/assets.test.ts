@@ -1,9 +1,9 @@
 /** Assets, pages, tags, names and others: by real ranks, through the ledger, to the stand-in. */
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { kill, until, type Place } from '../scenario/harness.ts'
+import { kill, sleep, type Place } from '../scenario/harness.ts'
 import { cometPlace, script } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
@@ -22,12 +22,11 @@ async function begin(knobs: Partial<Knobs> = {}): Promise<void> {
 
 const digestOf = (bytes: string): string => createHash('sha256').update(bytes).digest('hex')
 const stored = (): string[] => readdirSync(join(place.dir, '.assets')).sort()
-const uploads = async (): Promise<string[]> =>
-  (await server.desk.log()).map(({ path }) => path).filter((path) => path.includes('upload'))
 
 const CODE = `run.log({ a: 1 }, { step: 7 })
   run.asset(process.env.T_FILE, { metadata: { epoch: 2 } })
-  run.asset(process.env.T_FILE, { name: 'again/model.bin', type: 'model-element', metadata: { model: 'net' } })
+  const model = { name: 'again/model.bin', type: 'model-element', metadata: { model: 'net' } }
+  run.asset(process.env.T_FILE, model)
   run.asset({ uri: 's3://b/k.pt', size: 5 }, { step: 3 })
   run.asset(Buffer.from('png'), { name: 'pic.png', type: 'image' })
   run.html('<b>' + (run.rank === 0 ? 'x' : 'x') + '</b>')
@@ -49,7 +48,7 @@ describe('assets', () => {
     const assets = Object.fromEntries(view!.assets.map((asset) => [asset.fileName, asset]))
     expect(assets).toMatchObject({
       'model.bin': { type: 'asset', sha256: digestOf('content'), step: 7, uploads: 1 },
-      'again/model.bin': { type: 'model-element', groupingName: 'net', sha256: digestOf('content'), uploads: 1 },
+      'again/model.bin': { type: 'model-element', groupingName: 'net', uploads: 1 },
       'k.pt': { type: 'asset', link: 's3://b/k.pt', step: 3, uploads: 1 },
       'pic.png': { type: 'image', sha256: digestOf('png'), uploads: 1 },
     })
@@ -65,6 +64,95 @@ describe('assets', () => {
     const status = place.status()
     expect(status.backends[1]).toMatchObject({ name: 'comet', state: 'ended' })
     expect(status.assets).toMatchObject({ count: 5 })
-    expect(status.assets!.newest[0]).toMatchObject({ name: 'model.bin', size: 7, sha256: digestOf('content') })
+    const [first] = status.assets!.newest
+    expect(first).toMatchObject({ name: 'model.bin', size: 7, sha256: digestOf('content') })
   }, 120_000)
+
+  it('that change while they are read are told, and the run goes on', async () => {
+    await begin()
+    const file = join(place.root, 'model.bin')
+    const done = await place.run(script(1), { T_FILE: file, T_CODE: `
+      const { spawn } = process.getBuiltinModule('node:child_process')
+      const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs')
+      writeFileSync(process.env.T_FILE, Buffer.alloc(32e6))
+      const writer = spawn('sh', ['-c', 'while :; do echo more >> "$T_FILE"; done'])
+      while (process.getBuiltinModule('node:fs').statSync(process.env.T_FILE).size === 32e6) await sleep(5)
+      run.asset(process.env.T_FILE)
+      writer.kill('SIGKILL')
+      run.asset(Buffer.from('whole'), { name: 'whole' })
+      run.log({ a: 1 })` })
+    expect(done.code, done.stderr).toBe(0)
+    expect(done.stderr).toMatch(/asset: .*model\.bin changed while it was read.*Training goes on/)
+    const [view] = await server.desk.experiments()
+    expect(view!.assets.map(({ fileName }) => fileName)).toEqual(['whole'])
+    expect(stored()).toEqual([digestOf('whole')])
+    expect(place.rows()).toHaveLength(1)
+  }, 120_000)
+
+  it('come once when the aggregator is killed after an upload was stored, and before it was', async () => {
+    await begin({ beatMs: 60_000 })
+    const stop = join(place.root, 'stop')
+    const job = place.start(script(1, '--exit-timeout', '60'), { T_STOP: stop, T_CODE: `
+      const { existsSync } = process.getBuiltinModule('node:fs')
+      run.log({ a: 1 })
+      for (let n = 0; !existsSync(process.env.T_STOP); n++) {
+        run.asset(Buffer.from('content ' + n), { name: 'file ' + n, step: n })
+        await sleep(250)
+      }` })
+    for (const after of [true, false]) {
+      const before = (await server.desk.log()).length
+      const since = async (): ReturnType<typeof server.desk.log> => (await server.desk.log()).slice(before)
+      await server.desk.set({ faults: [{ match: 'asset/upload', kind: 'hang', times: 1, after }] })
+      await seen(async () => (await since()).some(({ fault }) => fault?.startsWith('hang') === true))
+      kill(await place.one('aggregator'))
+      await server.desk.set({ faults: [] })
+      await seen(async () => (await since()).some(({ path, status }) =>
+        path.endsWith('asset/upload') && status === 200))
+    }
+    writeFileSync(stop, '')
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    const [view] = await server.desk.experiments()
+    const status = place.status()
+    expect(view!.assets).toHaveLength(status.assets!.count)
+    expect(view!.assets.filter(({ uploads }) => uploads !== 1)).toEqual([])
+    expect(view!.assets[0]).toMatchObject({ fileName: 'file 0', sha256: digestOf('content 0'), step: 0 })
+    expect(status.backends[1]).toMatchObject({ state: 'ended' })
+  }, 120_000)
+
+  it('whose content is on another node are pending, keep no other waiting, and come by sync', async () => {
+    await begin()
+    const away = join(place.root, 'away')
+    const job = place.start(script(1, '--exit-timeout', '3'), { T_CODE: `
+      const { renameSync, readdirSync } = process.getBuiltinModule('node:fs')
+      const store = process.env.RANKZERO_DIR + '/.assets'
+      run.asset(Buffer.from('far'), { name: 'far' })
+      renameSync(store, ${JSON.stringify(away)})
+      await sleep(1000)
+      run.asset(Buffer.from('near'), { name: 'near' })
+      run.log({ a: 1 })` })
+    const done = await job.ended
+    expect(done.code, done.stderr).toBe(0)
+    expect(done.stderr).toMatch(/1 asset to comet/)
+    const names = async (): Promise<string[]> =>
+      (await server.desk.experiments())[0]!.assets.map(({ fileName }) => fileName).sort()
+    expect(await names()).toEqual(['near'])
+    expect(place.status().backends[1]).toMatchObject({ assets: { pending: 1 } })
+    const early = await place.run(['sync', 'latest'])
+    expect(early.code).toBe(4)
+    expect(early.stdout).toMatch(/1 asset: .*the content of far is on .*\.assets/)
+    renameSync(join(away, digestOf('far')), join(place.dir, '.assets', digestOf('far')))
+    const synced = await place.run(['sync', 'latest'])
+    expect(synced.code, synced.stdout + synced.stderr).toBe(0)
+    expect(await names()).toEqual(['far', 'near'])
+    expect(place.status().backends[1]).toMatchObject({ state: 'ended' })
+    expect((await server.desk.experiments())[0]!.assets.filter(({ uploads }) => uploads !== 1)).toEqual([])
+  }, 180_000)
 })
+
+async function seen(look: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !await look(); tries++) {
+    if (tries > 2000) throw new Error('not seen within 60 s')
+    await sleep(30)
+  }
+}

@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest'
 import * as usual from '../../lib/limits.ts'
 import * as ofAssets from '../../lib/limits-asset.ts'
+import * as ofComet from '../../lib/limits-comet.ts'
 import { python } from './kit.ts'
 
-const limits = { ...usual, ...ofAssets }
+const limits = { ...usual, ...ofAssets, ...ofComet }
 
 it('the numbers of the Python client are those of lib/limits*.ts', () => {
   const code = 'import json, rankzero.limits as l\n'

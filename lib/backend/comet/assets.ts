@@ -13,8 +13,8 @@ import type { Experiment } from './experiment.ts'
  *
  * Exactly once as far as the server tells: after a restart, an ambiguous failure or an upload by others, the
  * ids that are there are asked for before anything is sent again.
- * An asset whose content is not here is put aside, so that others do not wait for it; the cursor remembers it,
- * and at the end it is looked for again.
+ * An asset whose content is not here is put aside, so that others do not wait for it; the cursor remembers
+ * it, and at the end it is looked for again.
  */
 export class Assets implements Writer<StreamAsset> {
   readonly can = {
@@ -47,11 +47,12 @@ export class Assets implements Writer<StreamAsset> {
     return this.experiment().open('asset')
   }
 
-  async write(bytes: Uint8Array, signal: AbortSignal): Promise<Outcome> {
-    const asset = JSON.parse(Buffer.from(bytes).toString()) as StreamAsset
+  async write(data: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+    const asset = JSON.parse(Buffer.from(data).toString()) as StreamAsset
     if (!this.isHere(asset)) {
       const aside = [...this.aside, asset]
-      const isTooMuch = aside.length > ASSETS_ASIDE_MAX || JSON.stringify(aside).length > ASSETS_ASIDE_BYTES_MAX
+      const bytes = JSON.stringify(aside).length
+      const isTooMuch = aside.length > ASSETS_ASIDE_MAX || bytes > ASSETS_ASIDE_BYTES_MAX
       if (isTooMuch) return { is: 'later', message: this.whereIs(asset) }
       this.aside = aside
       return this.done()

@@ -6,6 +6,7 @@
  */
 import { sha256 } from '../../rank/sha256.ts'
 import type { Content } from '../../artifact/index.ts'
+import { identityOf } from '../../record/index.ts'
 import type { StreamAsset } from '../port.ts'
 import { nameOf } from './core-names.ts'
 import { post, type Handle, type Request } from './core-requests.ts'
@@ -15,8 +16,8 @@ const PAGE = 'html'
 const IMAGE = 'image'
 
 /** 32 hex digits. */
-export const assetIdOf = (run: string, { name, type, sha256: digest, uri }: StreamAsset): string =>
-  sha256(JSON.stringify([run, name, type, uri ?? digest])).slice(0, 32)
+export const assetIdOf = (run: string, asset: StreamAsset): string =>
+  sha256(`${run} ${identityOf(asset)}`).slice(0, 32)
 
 /** Its bytes; null: it is a reference. */
 export const contentOfAsset = ({ uri, size, sha256 }: StreamAsset): Content | null =>
@@ -53,7 +54,7 @@ function fieldsOf(asset: StreamAsset, assetId: string): Fields {
 }
 
 /** With the digest, which the server does not tell. */
-const metadataOf = ({ metadata, sha256: digest, size, rank, host }: StreamAsset): Record<string, unknown> => ({
+const metadataOf = ({ metadata, sha256: digest, size, rank, host }: StreamAsset): object => ({
   ...metadata, 'rankzero/sha256': digest, 'rankzero/size': size, 'rankzero/rank': rank, 'rankzero/host': host,
 })
 

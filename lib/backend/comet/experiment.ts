@@ -127,7 +127,8 @@ export class Experiment {
   archiveHead(): string {
     const { picture, options: { workspace, tags } } = this
     if (picture === null) throw new Error('nothing is known of the run yet')
-    return experimentJson(this.key, workspace, projectOf(picture), tags, picture)
+    const all = [...new Set([...tags, ...picture.tags ?? []])]
+    return experimentJson(this.key, workspace, projectOf(picture), all, picture)
   }
 
   /** The end comes with what is missing; until then it does not look as if it ran. */

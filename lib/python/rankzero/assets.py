@@ -6,9 +6,9 @@ are exceptions here, and told by the caller.
 """
 import hashlib
 import os
+import re
 import stat
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
-from urllib.parse import unquote, urlsplit
 
 from .format import json_bytes
 from .limits import (
@@ -25,7 +25,8 @@ HEX = frozenset("0123456789abcdef")
 
 
 def asset_body(
-    directory: str, source: Any, name: Optional[str], kind: str, step: Any, metadata: Optional[Mapping[str, Any]],
+    directory: str, source: Any, name: Optional[str], kind: str, step: Any,
+    metadata: Optional[Mapping[str, Any]],
 ) -> Dict[str, Any]:
     """Stores the bytes, if it has any. `directory`: parent of the run directories."""
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -64,12 +65,22 @@ def _referred(uri: str, size: Any, sha256: Any) -> Content:
     if not 0 < len(uri) <= ASSET_URI_CHARS_MAX:
         raise ValueError("a URI must have 1 to %d characters" % ASSET_URI_CHARS_MAX)
     if size is None and sha256 is None and uri.startswith("file:"):
-        return _hashed(unquote(urlsplit(uri).path), lambda _: None)
+        return _hashed(_path_of(uri), lambda _: None)
     if size is not None and step_of(size) is None:
         raise ValueError("%s: its size is none" % uri)
     if sha256 is not None and (not isinstance(sha256, str) or len(sha256) != 64 or set(sha256) - HEX):
         raise ValueError("%s: its sha256 is none" % uri)
     return {"size": size, "sha256": sha256}
+
+
+def _path_of(uri: str) -> str:
+    """Of a `file:` URI."""
+    rest = uri[len("file:"):]
+    path = "/" + rest[2:].partition("/")[2] if rest.startswith("//") else rest
+    parts = re.split("%([0-9a-fA-F]{2})", path)
+    return os.fsdecode(b"".join(
+        bytes.fromhex(part) if i % 2 else os.fsencode(part) for i, part in enumerate(parts)
+    ))
 
 
 def is_facts(facts: Any) -> bool:
@@ -142,7 +153,8 @@ def _version(facts: os.stat_result) -> Tuple[int, int]:
 
 def _tell_too_large(what: str, size: int) -> None:
     if size > ASSET_BYTES_MAX:
-        raise ValueError("%s has %d bytes, more than %d: log a reference to it" % (what, size, ASSET_BYTES_MAX))
+        raise ValueError("%s has %d bytes, more than %d: log a reference to it"
+                         % (what, size, ASSET_BYTES_MAX))
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -51,9 +51,9 @@ class Run:
     ) -> None:
         """A file, or other bytes, of the experiment.
 
-        `source`: a path (str, os.PathLike), bytes, or a reference to what is elsewhere: a dict with `uri`, and
-        `size` (bytes) and `sha256` (hex) if they are known; of a `file:` URI they are read. `name`: default is
-        the file's, or the last part of the URI. `type`: what it is to the tracker: `image`, `model-element`, …
+        `source`: a path (str, os.PathLike), bytes, or a reference to what is elsewhere: a dict with `uri`,
+        and `size` (bytes) and `sha256` (hex) if they are known; of a `file:` URI they are read. `name`:
+        default is the file's, or the last part of the URI. `type`: to the tracker: `image`, `model-element` …
         `step`: default is the last step given to log(), if any. `metadata`: anything that JSON can say.
 
         Takes as long as a copy of the file, and then it is safe here; what cannot be read, or changes
