@@ -123,8 +123,8 @@ describe('assets', () => {
   it('whose content is on another node are pending, keep no other waiting, and come by sync', async () => {
     await begin()
     const away = join(place.root, 'away')
-    const job = place.start(script(1, '--exit-timeout', '3'), { T_CODE: `
-      const { renameSync, readdirSync } = process.getBuiltinModule('node:fs')
+    const job = place.start(script(1, '--exit-timeout', '10'), { T_CODE: `
+      const { renameSync } = process.getBuiltinModule('node:fs')
       const store = process.env.RANKZERO_DIR + '/.assets'
       run.asset(Buffer.from('far'), { name: 'far' })
       renameSync(store, ${JSON.stringify(away)})
