@@ -7,8 +7,9 @@ import { ADDRESSES_MAX, CANDIDATES_MAX, NAME_FRESH_MS } from '../limits.ts'
 export function ownAddresses(): string[] {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []).filter((one) => !one.internal)
   const usable = all.filter(({ address }) => !address.toLowerCase().startsWith('fe80'))
-  return usable.sort((a, b) => a.family.localeCompare(b.family)).map(({ address }) => address)
-    .slice(0, ADDRESSES_MAX)
+  const isV4 = ({ family }: (typeof usable)[number]): boolean => family === 'IPv4'
+  const best = [...usable.filter(isV4), ...usable.filter((one) => !isV4(one))]
+  return best.slice(0, ADDRESSES_MAX).map(({ address }) => address)
 }
 
 function isOwn(address: string): boolean {

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { sleep, until, type Place } from '../scenario/harness.ts'
+import { until, type Place } from '../scenario/harness.ts'
 import type { View } from './desk.ts'
-import { cometPlace, expectWhole, script, train } from './kit.ts'
+import { arrived, cometPlace, expectWhole, script, train } from './kit.ts'
 import { spawnStandIn, type Spawned } from './process.ts'
 import { API_KEY, upload } from './vendor.ts'
 
@@ -91,11 +91,12 @@ describe('an archive', () => {
 
   it('has what a server that was lost does not have, and no more', async () => {
     await begin()
-    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '30' })
-    for (let there = 0; there === 0; await sleep(100)) {
-      there = Object.keys((await server.desk.experiments())[0]?.metrics ?? {}).length
-    }
+    const job = place.start(train(2, '--exit-timeout', '4'), { ...place.endless, T_RATE: '30' })
+    await arrived(server.desk)
     await server.desk.set({ down: true })
+    const before = place.steps(1)
+    await until('more steps', 60_000, () => place.steps(1) > before + 30)
+    place.stop()
     const done = await job.ended
     expect(done.code, done.stderr).toBe(0)
     await until('the end', 60_000, () => place.status().state === 'ended')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { cometKey } from '../../lib/backend/comet/core-names.ts'
 import { sleep, TRAINER, until, type Place } from '../scenario/harness.ts'
-import { API_KEY, cometPlace, contentsOf, expectWhole, script, train, wantedOf } from './kit.ts'
+import { API_KEY, arrived, cometPlace, contentsOf, expectWhole, script, train, wantedOf } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
 
@@ -96,12 +96,13 @@ describe('backend comet', () => {
   it('holds its key against a job of another project, since the server knows one of it', async () => {
     await begin()
     const one = train(1, '--key', 'shared', '--project', 'one')
-    const first = place.start(one, { T_STEPS: '300', T_RATE: '50' })
-    await until('a trainer', 60_000, () => place.processes('trainer').length === 1)
+    const first = place.start(one, { ...place.endless, T_RATE: '50' })
+    await arrived(server.desk)
     const second = await place.run(train(1, '--key', 'shared', '--project', 'two'))
     expect(second.code, second.stderr).toBe(75)
     const local = await place.run(['run', '--key', 'shared', '--project', 'two', '--', 'true'])
     expect(local.code, local.stderr).toBe(0)
+    place.stop()
     const done = await first.ended
     expect(done.code, done.stderr).toBe(0)
     expect(await server.desk.experiments()).toHaveLength(1)
@@ -110,15 +111,14 @@ describe('backend comet', () => {
   it('keeps out of an experiment that a run is in whose locks it does not see', async () => {
     await begin()
     const flags = ['--key', 'shared', '--exit-timeout', '5']
-    const first = place.start(train(1, ...flags), { T_STEPS: '600', T_RATE: '50' })
-    for (let there = 0; there === 0; await sleep(100)) {
-      there = Object.keys((await server.desk.experiments())[0]?.others ?? {}).length
-    }
+    const first = place.start(train(1, ...flags), { ...place.endless, T_RATE: '50' })
+    await arrived(server.desk)
     const [locks, runs] = [join(place.root, 'other'), join(place.root, 'there')]
     const elsewhere = { RANKZERO_LOCK_DIR: locks, RANKZERO_DIR: runs }
     const second = await place.run(train(1, ...flags), { ...elsewhere, T_STEPS: '7' })
     expect(second.code, second.stderr).toBe(0)
     expect(second.stderr).toMatch(/14 to comet/)
+    place.stop()
     expect((await first.ended).code).toBe(0)
     const { view } = await expectWhole(server.desk, place)
     expect(view.others['rankzero run']).toBe(place.runs()[0])

@@ -1,7 +1,7 @@
 /** Backend comet and a server that is ill, away, or lies. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { sleep, until, type Place } from '../scenario/harness.ts'
-import { cometPlace, expectWhole, script, train } from './kit.ts'
+import { until, type Place } from '../scenario/harness.ts'
+import { arrived, cometPlace, expectWhole, script, train } from './kit.ts'
 import type { Knobs } from './knobs.ts'
 import { spawnStandIn } from './process.ts'
 
@@ -43,17 +43,21 @@ describe('backend comet, a server that is not well', () => {
   it.each(TIMES)('goes on without a server at the %s, and `sync` completes', async (when) => {
     await begin({ readLagMs: 1500 })
     if (when === 'start') await server.desk.set({ down: true })
-    const job = place.start(train(2, '--exit-timeout', '4'), { T_METRICS: '2', T_STEPS: '200', T_RATE: '40' })
-    await until('two trainers', 60_000, () => place.processes('trainer').length === 2)
-    if (when === 'middle') {
-      await sleep(2500)
-      await server.desk.set({ down: true })
-      await sleep(1000)
-      await server.desk.set({ down: false })
-    } else if (when === 'end') {
-      await sleep(2500)
+    const job = place.start(train(2, '--exit-timeout', '4'), { ...place.endless, T_RATE: '40' })
+    const goesOn = async (): Promise<void> => {
+      const before = place.steps(1)
+      await until('more steps', 60_000, () => place.steps(1) > before + 40)
+    }
+    if (when !== 'start') {
+      await arrived(server.desk)
       await server.desk.set({ down: true })
     }
+    await goesOn()
+    if (when === 'middle') {
+      await server.desk.set({ down: false })
+      await goesOn()
+    }
+    place.stop()
     const done = await job.ended
     expect(done.code, done.stderr).toBe(0)
     await until('the end', 60_000, () => place.status().state === 'ended')

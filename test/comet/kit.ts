@@ -1,7 +1,7 @@
 /** A run against the stand-in: its environment, and the judge of what arrived. */
 import { expect } from 'vitest'
 import type { Row } from '../../lib/aggregator/core-types.ts'
-import { Place, TRAINER } from '../scenario/harness.ts'
+import { Place, sleep, TRAINER } from '../scenario/harness.ts'
 import type { View } from './desk.ts'
 import type { Write } from './model.ts'
 import type { RemoteDesk } from './process.ts'
@@ -78,6 +78,13 @@ export function contentsOf(series: Record<string, Write[]>): {
     }
   }
   return { values, twice }
+}
+
+/** Until some points are there. */
+export async function arrived(desk: RemoteDesk): Promise<void> {
+  for (let there = 0; there === 0; await sleep(100)) {
+    there = Object.keys((await desk.experiments())[0]?.metrics ?? {}).length
+  }
 }
 
 /** Exactly the rows of the ledger, in the one experiment that there is. */

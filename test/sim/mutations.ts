@@ -33,6 +33,7 @@ const LAST = 'a journal goes last'
 const TRUTH = 'truthful end'
 const WRITER = 'one aggregator writes a ledger'
 const WIRE = 'no gap on the wire'
+const COMMITTED = 'delivered ≤ committed'
 const SAME = 'the same batch, the same bytes'
 const TRACKER = 'the tracker has the rows'
 const COUNTED = 'a repeat is counted first'
@@ -41,6 +42,7 @@ const ORDER = 'lives are in order'
 const SETTLED = 'the older life is settled first'
 
 const OUTBOX = 'lib/session/core-outbox.ts'
+const STANDING = 'lib/session/core-standing.ts'
 const TRACKED = ['backend', 'backend-busy', 'backend-fails', 'backend-hangs', 'backend-stores'] as const
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -308,10 +310,10 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a batch is sent before its note is durable', file: OUTBOX,
-    find: "    this.#commit({ is: 'batch', batch, ...extent(parts)",
+    find: "    this.#commit({ is: 'batch', batch, from",
     replace: "    out.push({ do: 'send', call: 0, batch, bytes })\n"
-      + "    this.#commit({ is: 'batch', batch, ...extent(parts)",
-    laws: ['delivered ≤ committed'], knobs: TRACKED,
+      + "    this.#commit({ is: 'batch', batch, from",
+    laws: [COMMITTED], knobs: TRACKED,
   },
   {
     what: 'a repeat is not counted', file: OUTBOX,
@@ -330,26 +332,25 @@ export const MUTATIONS: readonly Mutation[] = [
     laws: [SAME, TRACKER], knobs: TRACKED,
   },
   {
-    what: 'the last row of a batch is sent again with the next', file: OUTBOX,
+    what: 'the last row of a batch is sent again with the next', file: STANDING,
     find: 'standing.settled = open.to\n', replace: 'standing.settled = open.to - 1\n',
     laws: [SAME], knobs: TRACKED,
   },
   {
     what: 'rows of the open batch are passed over', file: OUTBOX,
-    find: 'return this.standing.settled + this.#waiting.length + 1',
-    replace: 'return (this.standing.open?.to ?? this.standing.settled) + this.#waiting.length + 1',
-    laws: [SAME, TRACKER, BOOKS], knobs: TRACKED,
+    find: 'this.#next = standing.settled + 1',
+    replace: 'this.#next = (standing.open?.to ?? standing.settled) + 1',
+    laws: [SAME, TRACKER, BOOKS], knobs: [...TRACKED, 'kill-aggregator'],
   },
   {
     what: 'rows that wait behind a delivered batch are forgotten', file: OUTBOX,
-    find: 'gone < this.#waiting.length && this.#waiting[gone]!.n <= settled; gone++',
-    replace: 'gone < this.#waiting.length; gone++',
-    laws: [BOOKS, TRACKER, LIVE], knobs: TRACKED,
+    find: 'this.#keep(gone < 0 ? [] : this.#waiting.slice(gone))', replace: 'this.#keep([])',
+    laws: [COMMITTED, BOOKS, TRACKER, LIVE], knobs: TRACKED,
   },
   {
-    what: 'a pause that the server asked for is cut short', file: OUTBOX,
-    find: 'this.#askedUntil = now + Math.min(asked, OUTBOX_RETRY_AFTER_MS_MAX)',
-    replace: 'this.#askedUntil = now',
+    what: 'a pause that the server asked for is cut short', file: 'lib/session/core-pauses.ts',
+    find: 'this.askedUntil = now + Math.min(afterMs ?? 0, OUTBOX_RETRY_AFTER_MS_MAX)',
+    replace: 'this.askedUntil = now',
     laws: ['a pause that was asked for'], knobs: TRACKED,
   },
   {
