@@ -1,9 +1,9 @@
 """A trainer written for comet_ml, but for its import. T_DIR: where its files are."""
 import os
-import sys
-import time
+import pickle
 
 from rankzero.comet import Experiment
+
 
 class Figure:
     def savefig(self, file, format):
@@ -62,6 +62,7 @@ experiment.log_metric("odd", "a word")
 experiment.set_step("no step")
 assert experiment.url is None
 assert not hasattr(experiment, "no_such_method")
+assert pickle.loads(pickle.dumps(experiment)).log_metric("elsewhere", 1) is None
 try:
     raise KeyError("of the trainer")
 except KeyError:

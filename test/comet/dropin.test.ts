@@ -110,7 +110,7 @@ print(experiment.get_key())
   }, 120_000)
 })
 
-it('the porting page has every public method of the vendor\'s Experiment, and what is said of it is so', () => {
+it('the porting page has every public method of the vendor\'s Experiment, and is true', () => {
   const code = `import json
 from comet_ml import Experiment
 print(json.dumps([name for name in dir(Experiment) if not name.startswith("_")]))`

@@ -17,6 +17,7 @@ from .aside import read_aside
 from .comet_assets import comet_key
 from .comet_files import Files, safe
 from .comet_methods import METHODS
+from .errors import RankzeroError
 from .limits import COMET_KEY_WAIT_MS
 from .start import init
 from .values import number_of
@@ -42,16 +43,19 @@ class Experiment(Files):
         self._metrics: Dict[str, Any] = {}
         self._parameters: Dict[str, Any] = {}
         self._others: Dict[str, Any] = {}
+        self._given_key = experiment_key
         self.disabled = disabled
         if disabled:
             return
         backend = {"RANKZERO_BACKEND": "comet", "COMET_API_KEY": api_key, "COMET_WORKSPACE": workspace}
         if self._offline:
             backend["RANKZERO_OFFLINE"] = "yes"
-        with _environment(backend):
-            self._run = init(
-                project=project_name, key=experiment_key, capture=auto_output_logging not in (None, False)
-            )
+        capture = auto_output_logging not in (None, False)
+        try:
+            with _environment(backend):
+                self._run = init(project=project_name, key=experiment_key, capture=capture)
+        except RankzeroError as error:
+            return self._say_once("Experiment", "%s; nothing is recorded. %s" % (error.message, error.remedy))
         if os.environ.get("RANKZERO_RUN") and api_key and not os.environ.get("COMET_API_KEY"):
             self._say_once("api_key", "a key in code is not used here: set COMET_API_KEY for rankzero run")
 
@@ -205,9 +209,11 @@ class Experiment(Files):
             return None
         until = time.monotonic() + COMET_KEY_WAIT_MS / 1000
         while True:
-            key = self._key_of_head()
-            if key is not None or time.monotonic() > until:
-                return key
+            key, given = self._key_of_head(), self._given_key
+            # A key that was generated gives way to the one that was given, as soon as the head hears of it.
+            is_known = key is not None and (given is None or key.startswith(given))
+            if is_known or time.monotonic() > until:
+                return None if key is None else comet_key(key)
             time.sleep(0.1)
 
     def _key_of_head(self) -> Optional[str]:
@@ -219,8 +225,7 @@ class Experiment(Files):
             seen = len(picture["members"]) > 0 and isinstance(picture["key"], str)
         except (ValueError, KeyError, TypeError):
             return None
-        # Before any rank has joined, a key may still be replaced by one that init() names.
-        return comet_key(picture["key"]) if seen else None
+        return str(picture["key"]) if seen else None
 
     @property
     def id(self) -> Optional[str]:

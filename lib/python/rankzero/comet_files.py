@@ -40,6 +40,14 @@ class Files:
         self._told: Set[str] = set()
         self._lock = threading.RLock()
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """Sent elsewhere it is silent, as its run is."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
     def _say_once(self, what: str, why: str) -> None:
         with self._lock:
             if what in self._told:
