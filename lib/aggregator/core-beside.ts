@@ -54,11 +54,16 @@ export class Beside {
     }
   }
 
+  /** Of all ranks, each once. */
+  get assetCount(): number {
+    return this.assets.size
+  }
+
   view(): BesideView {
     const lowest = Math.min(...this.names.keys())
     return {
       name: this.names.get(lowest) ?? null, tags: [...this.tags], others: this.others.view(),
-      assets: { count: this.assets.size, newest: this.newest },
+      assets: { count: this.assetCount, newest: this.newest },
     }
   }
 

@@ -102,7 +102,7 @@ export class Outboxes {
     const { state } = this.options
     const { bytes, aside } = assets.progress?.() ?? { bytes: 0, aside: 0 }
     const { settled } = state.standing(besideOf(name, 'assets'))
-    return { pending: state.beside.view().assets.count - settled + aside, bytes }
+    return { pending: state.beside.assetCount - settled + aside, bytes }
   }
 
   private isOffline({ offline }: Backend): boolean {

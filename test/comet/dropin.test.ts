@@ -128,3 +128,50 @@ print(json.dumps([page(), {name: [kind, name in dir(Experiment)] for name, (kind
   }
   expect(readFileSync(join(CLIENT, 'COMET.md'), 'utf8')).toBe(page)
 })
+
+/** With the vendor's package and NumPy at hand; prints what differs. */
+const AS_THEIRS = `import json, random, struct, zlib
+import numpy
+from comet_ml.confusion_matrix import ConfusionMatrix
+from comet_ml.data_structure import Histogram
+from rankzero import comet_assets as ours
+
+random.seed(1)
+values = [random.choice((-1, 1)) * 10 ** random.uniform(-11.9, 19.9) for _ in range(2000)] + [0, 1, -1]
+theirs = Histogram()
+theirs.add(list(values))
+if ours.histogram_of(values) != {**theirs.to_json(), "index_values": theirs.counts_compressed()}:
+    print("histogram")
+texts = {"title": "Confusion Matrix", "rowLabel": "Actual Category", "columnLabel": "Predicted Category"}
+matrix = ConfusionMatrix(y_true=[0, 1, 1, 2], y_predicted=[0, 1, 0, 2], labels=["a", "b", "c"]).to_json()
+mine = json.loads(ours.confusion_of([0, 1, 1, 2], [0, 1, 0, 2], None, ["a", "b", "c"], texts))
+same = all(mine[name] == matrix[name] for name in ("version", "labels", "matrix", *texts))
+if not same or set(mine) != set(matrix):
+    print("matrix")
+
+def pixels(png):
+    at, found = 8, b""
+    while at < len(png):
+        size, = struct.unpack_from(">I", png, at)
+        if png[at + 4:at + 8] == b"IDAT":
+            found += png[at + 8:at + 8 + size]
+        assert zlib.crc32(png[at + 4:at + 8 + size]) == struct.unpack_from(">I", png, at + 8 + size)[0]
+        at += 12 + size
+    return list(zlib.decompress(found))
+
+grey = numpy.array([[0.0, 0.5], [1.0, 0.25]])
+colour = numpy.arange(12, dtype="uint8").reshape(2, 2, 3)
+for image, channels, wanted in (
+    (grey, "last", [0, 0, 128, 0, 255, 64]), (colour, "last", [0, *range(6), 0, *range(6, 12)]),
+    (colour.transpose(2, 0, 1), "first", [0, *range(6), 0, *range(6, 12)]),
+    (grey * 10 - 5, "last", [0, 0, 128, 0, 255, 64]),
+):
+    if pixels(ours.png_of(image, channels)) != wanted:
+        print("png", channels, pixels(ours.png_of(image, channels)))
+`
+
+it('histograms and confusion matrices are the vendor\'s own, and pictures are pictures', () => {
+  const env = { ...process.env, PYTHONPATH: CLIENT, PYTHONDONTWRITEBYTECODE: '1' }
+  const done = spawnSync(VENV_PYTHON, ['-c', AS_THEIRS], { encoding: 'utf8', env })
+  expect([done.status, done.stdout], done.stderr).toEqual([0, ''])
+})
