@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
@@ -114,7 +114,7 @@ function formOf(
   { content, link, metadata }: NonNullable<Request['form']>,
   contentOf: (content: Content) => AsyncIterable<Uint8Array>,
 ): Form {
-  const boundary = `rankzero-${randomUUID()}`
+  const boundary = `rankzero-${randomBytes(16).toString('hex')}`
   const part = (name: string, more = ''): string =>
     `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n`
   const name = content === null ? 'link' : 'file'
