@@ -87,7 +87,7 @@ describe('an archive', () => {
     expect(assetsOf(view)).toMatchObject(ASSETS)
     expect(view.output.map(({ output }) => output).sort()).toEqual(['rank 0: hello\n', 'rank 1: hello\n'])
     await syncedAfter(view, 0)
-  }, 240_000)
+  })
 
   it('has what a server that was lost does not have, and no more', async () => {
     await begin()
@@ -108,5 +108,5 @@ describe('an archive', () => {
     // Of the batch that was on its way, perhaps, the same once more.
     expect(twice).toBeLessThanOrEqual(1000)
     await syncedAfter(view, twice)
-  }, 240_000)
+  })
 })

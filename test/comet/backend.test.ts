@@ -68,7 +68,7 @@ describe('backend comet', () => {
     expect((await desk.log()).filter(({ status }) => status !== 200)).toEqual([])
     expect(place.status().backends).toMatchObject([{}, { name: 'comet', state: 'ended', pending: 0 }])
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 120_000)
+  })
 
   it('has its key in no file, process list or worker, even if the server repeats it', async () => {
     const body = JSON.stringify({ msg: `${API_KEY} is unwelcome` })
@@ -91,7 +91,7 @@ describe('backend comet', () => {
     expect(filesWith(place.root, API_KEY)).toEqual([])
     expect(place.status().backends[1]!.rejected).toBeGreaterThan(0)
     expect(place.status().backends[1]!.fault).toContain('(the API key) is unwelcome')
-  }, 120_000)
+  })
 
   it('holds its key against a job of another project, since the server knows one of it', async () => {
     await begin()
@@ -106,7 +106,7 @@ describe('backend comet', () => {
     const done = await first.ended
     expect(done.code, done.stderr).toBe(0)
     expect(await server.desk.experiments()).toHaveLength(1)
-  }, 120_000)
+  })
 
   it('keeps out of an experiment that a run is in whose locks it does not see', async () => {
     await begin()
@@ -123,7 +123,7 @@ describe('backend comet', () => {
     const { view } = await expectWhole(server.desk, place)
     expect(view.others['rankzero run']).toBe(place.runs()[0])
     expect(view.resumed).toBe(0)
-  }, 120_000)
+  })
 
   it('sends value by value where the server has no batches', async () => {
     await begin({ missing: ['clientlib/batch/'] })
@@ -134,7 +134,7 @@ describe('backend comet', () => {
     expect(twice).toBe(0)
     expect(view).toMatchObject({ state: 'ended', parameters: { lr: 0.1, list: '[1,2]', none: 'null' } })
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 120_000)
+  })
 
   it('tells how a job failed', async () => {
     await begin()
@@ -144,7 +144,7 @@ describe('backend comet', () => {
     expect(view).toMatchObject({ state: 'ended', others: { 'rankzero status': 'failed' } })
     expect(view.errors).toMatchObject([{ hasCrashed: true, isAlive: true }])
     expect(String(view.errors[0]!.error)).toMatch(/^failed: rank [01] on .*: exit 3, last step 19/)
-  }, 120_000)
+  })
 
   it('delivers what a refused key has held back under another, with books', async () => {
     await begin()
@@ -176,5 +176,5 @@ describe('backend comet', () => {
       expect([twice, values]).toEqual([0, wantedOf(place.rows(run))])
     }
     expect(await desk.experiments()).toHaveLength(2)
-  }, 240_000)
+  })
 })

@@ -36,7 +36,7 @@ describe('backend comet, a server that is not well', () => {
     const { backends } = place.audit()
     expect(backends[1]).toMatchObject({ delivered: 2400, pending: 0, rejected: 0 })
     if (twice > 0) expect(backends[1]!.resent).toBeGreaterThan(0)
-  }, 240_000)
+  })
 
   const TIMES = ['start', 'middle', 'end']
 
@@ -71,7 +71,7 @@ describe('backend comet, a server that is not well', () => {
     const { view } = await expectWhole(server.desk, place)
     expect(view.state).toBe('ended')
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
-  }, 180_000)
+  })
 
   it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {
     const lie = { kind: 'answer', status: 200, body: '{"msg":"saved"}' } as const
@@ -82,5 +82,5 @@ describe('backend comet, a server that is not well', () => {
     const synced = await place.run(['sync', 'latest'])
     expect(synced.code, synced.stdout + synced.stderr).toBe(4)
     expect(synced.stdout).toMatch(/read back, 5 series lack points: a has \d+ of 30 steps/)
-  }, 240_000)
+  })
 })

@@ -107,4 +107,4 @@ it(`one experiment, whole and ended, after ${KILLS} kills (seed ${SEED})`, async
   expect(delivered).toBe(place.points().length)
   if (twice > 0) expect(resent).toBeGreaterThan(0)
   console.log(JSON.stringify({ kills, delivered, resent, twice, seed: SEED }))
-}, 120_000 + 20_000 * KILLS)
+}, 300_000 + 20_000 * KILLS)

@@ -53,7 +53,7 @@ describe('a proxy that wants credentials', () => {
       expect(middle.asked.length > 0).toBe(which === 'right')
       expect(middle.asked.every((one) => one.let && one.target === target)).toBe(true)
     }
-  }, 120_000)
+  })
 })
 
 describe('a CA of the company', () => {
@@ -69,5 +69,5 @@ describe('a CA of the company', () => {
     } finally {
       rmSync(dir, { recursive: true })
     }
-  }, 120_000)
+  })
 })
