@@ -274,10 +274,11 @@ class Aggregator {
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
     const facts = drainFacts(this.state, silentBefore)
+    const hellos = [...this.intake.agents.values()].map(({ helloAt }) => helloAt)
     if (isWhole && this.session.state !== 'draining' && mayDrain({
       ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide, closing: this.options.closing,
-      helloAt: Math.max(...[...this.intake.agents.values()].map(({ helloAt }) => helloAt)),
+      helloAt: Math.max(this.options.alone ? this.openedAt : -Infinity, ...hellos),
     })) void this.finish()
   }
 

@@ -11,6 +11,8 @@ export interface AggregatorOptions {
   adopt: boolean
   /** `sync` serves what is left: a member that no agent speaks for is not waited for. */
   closing: boolean
+  /** … and nothing of the run waits on any node: no agent comes. */
+  alone: boolean
   /** Parent of the run directories, absolute. */
   parent: string
   lockDir: string

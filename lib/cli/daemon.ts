@@ -27,11 +27,12 @@ export async function agent(argv: readonly string[]): Promise<number> {
 
 /**
  * `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one; `--wide`:
- * for other nodes too; `--adopt`: in place of a head on another node; `--closing`: for `sync`.
+ * for other nodes too; `--adopt`: in place of a head on another node; `--closing`: for `sync`,
+ * and `--alone`: no agent comes.
  */
 export async function aggregator(argv: readonly string[]): Promise<number> {
   const texts = ['meeting', 'resume', 'dir', 'key', 'project', 'name', 'on-collision', 'end-timeout']
-  const flags = read(argv, texts, ['new', 'fresh', 'wide', 'adopt', 'closing'])
+  const flags = read(argv, texts, ['new', 'fresh', 'wide', 'adopt', 'closing', 'alone'])
   const pipe = openPipe()
   const { runAggregator } = await import('../aggregator/index.ts')
   const { placeSettings } = await import('../backend/index.ts')
@@ -39,7 +40,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     meeting: flags['new'] === true ? null : meetingOf(flags),
     run: runOf(flags, 'resume'),
     fresh: flags['fresh'] === true, adopt: flags['adopt'] === true, closing: flags['closing'] === true,
-    parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
+    alone: flags['alone'] === true, parent: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'),
     key: setting(flags, 'key'), project: given(flags, 'project'), name: setting(flags, 'name'),
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),

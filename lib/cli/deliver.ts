@@ -10,7 +10,7 @@ import { OUTBOX_SYNC_MS } from '../limits-outbox.ts'
 import { readMeeting } from '../lock/meeting.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import type { RunStatus } from '../record/run-status.ts'
-import type { Leftover } from './leftovers.ts'
+import { isSpooled, type Leftover } from './leftovers.ts'
 import { lookAt, type ShownStatus } from './look.ts'
 
 export interface Target {
@@ -59,17 +59,19 @@ export async function deliver(place: DaemonPlace, target: Target): Promise<Deliv
   const refused = target.key !== null && before !== null && before.reason !== null
   const behind = (before?.backends ?? []).some(({ name, state, pending }) =>
     name !== 'local' && (pending > 0 || state !== 'ended'))
-  const whole = before?.state === 'ended' && before.books.pending === 0 && !behind
-  if (whole && left === null && !refused) return result(runDir)
+  const isWhole = before?.state === 'ended' && before.books.pending === 0
+  if (isWhole && !behind && left === null && !refused) return result(runDir)
   if ((left?.live ?? 0) > 0) return result(runDir, 'live')
+  // All is in the ledger: an agent would find nothing to bring, and the head would wait for it.
+  const alone = isWhole && left === null && !isSpooled(target.parent, meeting)
   try {
     let dir = runDir
     const served = before !== null && await isServed(before)
     if (!served) {
-      dir = await serve(place, meeting, target)
+      dir = await serve(place, meeting, target, alone)
     }
     // What other nodes have spooled in a shared directory is nobody else's work any more.
-    startAgent(place, meeting, run, served ? [] : ['--every-node'])
+    if (!alone) startAgent(place, meeting, run, served ? [] : ['--every-node'])
     await untilEnded(dir ?? '', run ?? meeting)
     // Served by us, and still not over: somebody of it is gone without an end. That is not left to others.
     const now = result(dir)
@@ -109,9 +111,10 @@ async function isServed({ state, dir, processes }: ShownStatus): Promise<boolean
 }
 
 /** Starts an aggregator, or finds that another one has just taken the run. Returns the run directory. */
-async function serve(place: DaemonPlace, meeting: string, { run, key }: Target): Promise<string> {
+async function serve(place: DaemonPlace, meeting: string, { run, key }: Target, alone: boolean): Promise<string> {
   const named = run === null ? [] : ['--resume', run]
   const args = ['--closing', '--meeting', meeting, '--end-timeout', `${OUTBOX_SYNC_MS}`, ...named]
+  if (alone) args.push('--alone')
   if (key !== null) args.push(`--key=${key}`)
   try {
     const opened = await openRun(place, args, ({ key, run: holder, host, pid }) => {

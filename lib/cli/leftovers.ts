@@ -61,6 +61,10 @@ export function findLeftovers(dir: string, env: NodeJS.ProcessEnv): Found {
   return { leftovers: [...found.values()], damaged }
 }
 
+/** Whether an agent, of any node that shares `dir`, has put records of a meeting on disk. */
+export const isSpooled = (dir: string, meeting: string): boolean =>
+  pendingDirs(dir).some((pending) => list(() => readdirSync(join(pending, meeting))).length > 0)
+
 /** A directory that is not there holds nothing. */
 function list(read: () => string[]): string[] {
   try {

@@ -1,4 +1,6 @@
 /** Backend comet and a server that is ill, away, or lies. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { until, type Place } from '../scenario/harness.ts'
 import { arrived, cometPlace, expectWhole, script, train } from './kit.ts'
@@ -71,6 +73,19 @@ describe('backend comet, a server that is not well', () => {
     const { view } = await expectWhole(server.desk, place)
     expect(view.state).toBe('ended')
     expect(place.audit()).toMatchObject({ balanced: true, complete: true })
+  })
+
+  it('is told by `sync` alone what is in the ledger: no agent is started and waited for', async () => {
+    await begin()
+    const done = await place.run(script(1, '--offline'), { T_CODE: 'run.log({ a: 1 }, { step: 0 })' })
+    expect(done.code, done.stderr).toBe(0)
+    await until('the end of the agent', 60_000, () => place.processes('agent').length === 0)
+    const started = join(place.root, 'started')
+    const noted = ['/bin/sh', '-c', `echo "$1" >>${started}; exec ${process.execPath} ${place.cli} "$@"`, 'sh']
+    const synced = await place.run(['sync', 'latest'], { RANKZERO_CLI: JSON.stringify(noted) })
+    expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+    expect(readFileSync(started, 'utf8')).toBe('aggregator\n')
+    await expectWhole(server.desk, place)
   })
 
   it('is read back by `sync`, which does not believe a server that took all and kept nothing', async () => {

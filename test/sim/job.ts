@@ -214,7 +214,7 @@ export class Job {
     const { plan, meeting, world } = this
     return world.spawn(node, 'aggregator', `${plan.name}${node.name}/head`, (process) => {
       void runAggregator({
-        meeting, run: null, fresh: false, adopt: false, closing: false, parent: plan.dir,
+        meeting, run: null, fresh: false, adopt: false, closing: false, alone: false, parent: plan.dir,
         lockDir: plan.lockDir, key: plan.key, project: null, name: null,
         onCollision: plan.onCollision, sealAfterMs: plan.sealAfterMs, joinTimeoutMs: plan.joinTimeoutMs,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
