@@ -100,11 +100,12 @@ describe('assets', () => {
         await sleep(250)
       }` })
     for (const after of [true, false]) {
-      const before = (await server.desk.log()).length
+      let before = (await server.desk.log()).length
       const since = async (): ReturnType<typeof server.desk.log> => (await server.desk.log()).slice(before)
       await server.desk.set({ faults: [{ match: 'asset/upload', kind: 'hang', times: 1, after }] })
       await seen(async () => (await since()).some(({ fault }) => fault?.startsWith('hang') === true))
       kill(await place.one('aggregator'))
+      before = (await server.desk.log()).length
       await server.desk.set({ faults: [] })
       await seen(async () => (await since()).some(({ path, status }) =>
         path.endsWith('asset/upload') && status === 200))

@@ -69,9 +69,10 @@ export class Assets implements Writer<StreamAsset> {
       if (outcome.is !== 'done' && outcome.is !== 'refused') return outcome
       this.aside = this.aside.filter((one) => one !== asset)
     }
-    const [first] = this.aside
-    return first === undefined ? { is: 'done' }
-      : { is: 'later', message: `${this.aside.length} assets are not here: ${this.whereIs(first)}` }
+    const [first, ...more] = this.aside
+    if (first === undefined) return { is: 'done' }
+    const others = more.length === 0 ? '' : `; so are ${more.length} more`
+    return { is: 'later', message: `${this.whereIs(first)}${others}` }
   }
 
   private done(): Outcome {
