@@ -100,14 +100,16 @@ describe('assets', () => {
         await sleep(250)
       }` })
     for (const after of [true, false]) {
-      let before = (await server.desk.log()).length
-      const since = async (): ReturnType<typeof server.desk.log> => (await server.desk.log()).slice(before)
+      // One that has begun before may be the one that hangs.
+      const hung = async (): Promise<number> =>
+        (await server.desk.log()).filter(({ fault }) => fault?.startsWith('hang') === true).length
+      const before = await hung()
       await server.desk.set({ faults: [{ match: 'asset/upload', kind: 'hang', times: 1, after }] })
-      await seen(async () => (await since()).some(({ fault }) => fault?.startsWith('hang') === true))
+      await seen(async () => await hung() > before)
       kill(await place.one('aggregator'))
-      before = (await server.desk.log()).length
+      const { length } = await server.desk.log()
       await server.desk.set({ faults: [] })
-      await seen(async () => (await since()).some(({ path, status }) =>
+      await seen(async () => (await server.desk.log()).slice(length).some(({ path, status }) =>
         path.endsWith('asset/upload') && status === 200))
     }
     writeFileSync(stop, '')
