@@ -157,7 +157,7 @@ class Aggregator {
   /** False: another aggregator works in this run directory. */
   private openDirectory(): boolean {
     const { run, dir, meeting, ledger, aside } = this.won
-    this.ledger = ledger ?? createRun(dir)
+    this.ledger = ledger ?? createRun(this.won, this.options.lockDir)
     const fence = takeFence(this.won, this.ledger)
     if (fence === null) return false
     this.fence = fence

@@ -7,7 +7,9 @@ import { openLedger, type Ledger } from '../ledger/index.ts'
 import { LATE_RUNS_MAX } from '../limits.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { openReadable, type Aside } from './aside.ts'
-import { elect, fencePath, readMeeting, type Election } from '../lock/index.ts'
+import {
+  elect, fencePath, readBegun, readMeeting, writeBegun, type Begun, type Election,
+} from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
 
@@ -38,11 +40,11 @@ export function winRun(o: {
   parent: string
   lockDir: string
 }): Won | null {
-  const minted = runIdOf(wallMs(), randomBytes(3).toString('hex'))
+  const minted = o.run ?? runIdOf(wallMs(), randomBytes(3).toString('hex'))
   const meeting = o.meeting ?? meetingOfRun(minted, process.getuid?.() ?? 0)
   const election = elect(o.lockDir, `aggregator-${meeting}`)
   if (election === null) return null
-  const known = o.fresh ? null : readMeeting(o.lockDir, meeting)
+  const known = o.fresh ? null : readMeeting(o.lockDir, meeting) ?? halfMade(o.lockDir, meeting)
   const lost = (): null => {
     election.release()
     return null
@@ -59,6 +61,12 @@ export function winRun(o: {
   // Before the ledger is opened: SQLite's own locks are not to be trusted where this one is not.
   const lock = tryLock(fencePath(dir))
   return lock === null ? lost() : { ...found, lock, ...openReadable(dir) }
+}
+
+/** What one before us began and did not live to make known. */
+function halfMade(lockDir: string, meeting: string): Begun | null {
+  const begun = readBegun(lockDir, meeting)
+  return begun !== null && existsSync(begun.dir) ? begun : null
 }
 
 /**
@@ -86,7 +94,8 @@ function newestRuns(parent: string): string[] {
 }
 
 /** Makes the run directory with its ledger; only the head ever does. */
-export function createRun(dir: string): Ledger {
+export function createRun({ run, dir, meeting }: Begun & { meeting: string }, lockDir: string): Ledger {
+  writeBegun(lockDir, meeting, { run, dir })
   createRunDirectory(dir)
   return openLedger(ledgerPath(dir))
 }

@@ -26,7 +26,7 @@ export async function agent(argv: readonly string[]): Promise<number> {
 }
 
 /**
- * `--new` mints a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one; `--wide`:
+ * `--new` makes a run, `--meeting M` serves the run of a meeting id; `--resume RUN` says which one; `--wide`:
  * for other nodes too; `--adopt`: in place of a head on another node; `--closing`: for `sync`,
  * and `--alone`: no agent comes.
  */

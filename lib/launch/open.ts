@@ -62,16 +62,18 @@ export async function openAs(
     return { ...AS_GUEST, run, meeting, head: head === 'away' ? null : head.host }
   }
   const wait = showWait()
+  // By us, so that whoever goes on where our aggregator died half-way finds what it made.
+  const minted = runIdOf(wallMs(), randomBytes(3).toString('hex'))
   try {
     const { resume, sessionArgs } = opening
-    const which = part.kind === 'join' ? joining(part, place, resume) : await starting(place, resume)
+    const which = part.kind === 'join' ? joining(part, place, resume) : await starting(place, resume, minted)
     const wide = part.wide ? ['--wide'] : []
     return await openHere([...which, ...wide, ...sessionArgs], { part, place, opening, wait, abort })
   } catch (error) {
     wait.clear()
     if (abort.aborted) return null
     if (error instanceof RankzeroError && STOPPING.has(error.code)) throw error
-    return unopened(place.dir, part, error)
+    return unopened(place.dir, part, minted, error)
   } finally {
     wait.clear()
   }
@@ -129,8 +131,8 @@ async function servedBy(place: DaemonPlace, meeting: string, deadline: number): 
 }
 
 /** Ranks find a run by the meeting id of its name, so a resumed run is served under that. */
-async function starting(place: DaemonPlace, resume: string | null): Promise<string[]> {
-  if (resume === null) return ['--new']
+async function starting(place: DaemonPlace, resume: string | null, minted: string): Promise<string[]> {
+  if (resume === null) return ['--new', '--resume', minted]
   const meeting = runMeeting(resume)
   const other = await jsonAside<Endpoint>(meetingPath(place.lockDir, meeting), { own: true })
   if (other !== null && isAlive(other.pid, other.procStart)) {
@@ -153,8 +155,8 @@ function joining({ meeting }: Joining, place: DaemonPlace, resume: string | null
 const runMeeting = (run: string): string => meetingOfRun(run, process.getuid?.() ?? 0)
 
 /** No aggregator: the ranks log into their journals all the same, and the agent goes on trying. */
-function unopened(dir: string, part: Part, error: unknown): Run {
-  const run = part.kind === 'join' ? null : runIdOf(wallMs(), randomBytes(3).toString('hex'))
+function unopened(dir: string, part: Part, minted: string, error: unknown): Run {
+  const run = part.kind === 'join' ? null : minted
   if (run !== null) say(`run ${run} ${join(dir, run)}`)
   say(`the session could not be opened: ${messageOf(error)}`)
   if (error instanceof RankzeroError) say(`to do: ${error.remedy}`)

@@ -10,6 +10,6 @@
 export { elect, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
 export {
-  fencePath, meetingPath, meetingSecretPath, readJson, readMeeting, readShared, removeMeeting, removeShared,
-  sharedPath, writeJson, writeMeeting, writeShared,
+  fencePath, meetingPath, meetingSecretPath, readBegun, readJson, readMeeting, readShared, removeMeeting,
+  removeShared, sharedPath, writeBegun, writeJson, writeMeeting, writeShared, type Begun,
 } from './meeting.ts'

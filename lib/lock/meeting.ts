@@ -15,6 +15,19 @@ export const meetingPath = (lockDir: string, meeting: string): string => join(lo
 export const readMeeting = (lockDir: string, meeting: string): Endpoint | null =>
   readJson<Endpoint>(meetingPath(lockDir, meeting), readOwn)
 
+/** A run that its aggregator has begun to make, and that nobody can find yet. */
+export interface Begun { run: string; dir: string }
+
+const begunPath = (lockDir: string, meeting: string): string => join(lockDir, `meet-${meeting}.begun`)
+
+/** Only for who is elected: left by one before it, which died before the run could be found. */
+export const readBegun = (lockDir: string, meeting: string): Begun | null =>
+  readJson<Begun>(begunPath(lockDir, meeting), readOwn)
+
+export function writeBegun(lockDir: string, meeting: string, begun: Begun): void {
+  writeJson(begunPath(lockDir, meeting), begun)
+}
+
 /** Of mode 0600: by it the agent and the head of one node know each other, whoever else may use loopback. */
 export const meetingSecretPath = (lockDir: string, meeting: string): string =>
   join(lockDir, `meet-${meeting}.secret`)
@@ -41,6 +54,7 @@ export function removeShared(dir: string, meeting: string): void {
 
 export function writeMeeting(lockDir: string, endpoint: Endpoint): void {
   writeJson(meetingPath(lockDir, endpoint.meeting), endpoint, { durable: true })
+  rmSync(begunPath(lockDir, endpoint.meeting), { force: true })
 }
 
 export function removeMeeting(lockDir: string, meeting: string): void {
