@@ -60,7 +60,8 @@ export function readOwn(path: string, bytesMax: number): Buffer {
   }
 }
 
-function openPlain(path: string, flags: number): number {
+/** A descriptor of a plain file. @throws the system's error, or one that says that it is none. */
+export function openPlain(path: string, flags = O_RDONLY): number {
   const fd = openSync(path, flags | O_NONBLOCK)
   if (fstatSync(fd).isFile()) return fd
   closeSync(fd)

@@ -22,6 +22,8 @@ export const COMET_OUTPUT_BATCH = 500
 export const COMET_PARAMETERS_BATCH = 1000
 /** Of one batch before it is compressed: 1000 values of long names. */
 export const COMET_BATCH_BYTES = MiB
+/** The page of an experiment is one string of one call. */
+export const COMET_PAGE_BYTES_MAX = 16 * MiB
 /** A value waits this long (ms) for others to share its call: seen within 2 s, with the call. */
 export const COMET_AGE_MS = 1500
 /** Longer names and texts are shortened (characters), as the SDK does. */
@@ -68,5 +70,7 @@ export const COMET_SERIES_BYTES_MAX = 16 * MiB
 export const COMET_VERIFY_SERIES = 100
 export const COMET_VERIFY_MS = 20_000
 export const COMET_VERIFY_PAUSE_MS = 1000
+/** A trainer that asks for the key waits so long (ms) for the head to be known. */
+export const COMET_KEY_WAIT_MS = 5000
 /** An experiment that another run is in is looked at again after this (ms): that run may end. */
 export const COMET_HELD_RETRY_MS = 15_000

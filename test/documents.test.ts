@@ -5,8 +5,8 @@ import { expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '..')
 const ROOMS = [
-  'agent', 'aggregator', 'bounds', 'drill', 'journal', 'launchers', 'ledger', 'lock', 'logger', 'power',
-  'python', 'scenario', 'security', 'session', 'sim', 'transport',
+  'agent', 'aggregator', 'artifact', 'bounds', 'comet', 'drill', 'journal', 'launchers', 'ledger', 'lock',
+  'logger', 'power', 'python', 'scenario', 'security', 'session', 'sim', 'transport',
 ].join('|')
 const NAMED = new RegExp(`\`((?:${ROOMS})/[a-z.-]+)\``, 'g')
 

@@ -18,9 +18,9 @@ const README_CODE_BEFORE = 40
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
   'errors.ts', 'limits.ts', 'limits-console.ts', 'limits-comet.ts', 'limits-config.ts', 'limits-outbox.ts',
-  'clock.ts', 'files.ts', 'aside.ts', 'http.ts', 'rank', 'record', 'config', 'native.ts', 'journal',
-  'spawn.ts', 'diary.ts', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent', 'backend', 'session',
-  'aggregator', 'launch', 'cli', 'index.ts',
+  'limits-asset.ts', 'clock.ts', 'files.ts', 'aside.ts', 'http.ts', 'rank', 'record', 'config', 'native.ts',
+  'journal', 'spawn.ts', 'diary.ts', 'artifact', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent',
+  'backend', 'session', 'aggregator', 'launch', 'cli', 'index.ts',
 ]
 /** The only rooms that may name a library; every library that lib/ uses is here. */
 const LIBRARIES: Record<string, string[]> = {
@@ -34,8 +34,8 @@ const LIBRARIES: Record<string, string[]> = {
   'zod': ['config', 'wire'],
 }
 const PURE = [
-  'errors.ts', 'limits.ts', 'limits-comet.ts', 'limits-config.ts', 'limits-console.ts', 'limits-outbox.ts',
-  'rank', 'record', 'wire',
+  'errors.ts', 'limits.ts', 'limits-asset.ts', 'limits-comet.ts', 'limits-config.ts', 'limits-console.ts',
+  'limits-outbox.ts', 'rank', 'record', 'wire',
 ]
 const CLOCKS = ['Date.now', 'performance.now', 'process.hrtime', 'new Date()', 'setTimeout', 'setInterval']
 

@@ -12,6 +12,7 @@ import { AMEND_AFTER_MS, AMEND_ROWS_MAX } from '../limits-outbox.ts'
 import { Kind, REDUCES, type Origin, type Reduce } from '../record/index.ts'
 import type { HealthStatus, MetricStatus, NodeStatus, ParamStatus } from '../record/run-status.ts'
 import { applyNote, newStanding, type Standing } from '../session/core-standing.ts'
+import { Beside } from './core-beside.ts'
 import { booksOf } from './core-books.ts'
 import { Health } from './core-health.ts'
 import { Members, renewCurrent, revive } from './core-members.ts'
@@ -48,6 +49,7 @@ export class State {
   /** What of the ledger is damaged, as far as DAMAGES_MAX; the rest is counted. */
   readonly damages: string[] = []
   damageCount = 0
+  readonly beside = new Beside()
   private readonly options: StateOptions
   private readonly roster = new Members()
   private readonly catalogue = new Metrics()
@@ -312,7 +314,7 @@ export class State {
     else if (kind === Kind.open) {
       member.open = body
       this.collapsed.set(member, body['config'])
-    }
+    } else this.beside.take(member, kind, body)
   }
 
   private layout(member: Member, seq: number, { id, names }: Record<string, unknown>): void {

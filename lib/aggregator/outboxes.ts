@@ -6,9 +6,7 @@
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
 import { createHash } from 'node:crypto'
-import type {
-  Backend, Outcome, StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
-} from '../backend/index.ts'
+import type { Backend, Outcome, StreamEvent, StreamRow, Writer } from '../backend/index.ts'
 import { monotonicMs, sleep, wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
@@ -20,6 +18,7 @@ import type { Row } from '../record/row.ts'
 import type { CallsStatus } from '../record/run-status.ts'
 import type { Figures } from '../session/core-thin.ts'
 import type { State } from './core-state.ts'
+import { readAssets } from './asset-reader.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
 import { readEvents } from './herald.ts'
 import { readRows } from './row-reader.ts'
@@ -48,6 +47,8 @@ export interface OutboxView {
   besideEnded: boolean
   /** What it took and does not show. */
   missing: string | null
+  /** How many it has not taken, and bytes that went out; null: it has no place for any. */
+  assets: { pending: number; bytes: number } | null
   offline: boolean
   /** What it has not taken, as a file. */
   archive: string | null
@@ -73,10 +74,17 @@ export class Outboxes {
     this.options = options
     this.backends = backends.filter(({ rows, events }) => rows !== null || events !== undefined)
     for (const backend of this.backends) {
-      const { name, rows, events, texts, systems } = backend
+      const { name, rows, events, texts, systems, assets } = backend
       if (this.isOffline(backend)) continue
-      if (texts !== undefined) this.couriers.push(textCourier(name, texts, options))
-      if (systems !== undefined) this.couriers.push(systemCourier(name, systems, options))
+      if (texts !== undefined) {
+        this.couriers.push(besideCourier(name, 'texts', texts, readTexts, options))
+      }
+      if (systems !== undefined) {
+        this.couriers.push(besideCourier(name, 'systems', systems, readSystems, options))
+      }
+      if (assets !== undefined) {
+        this.couriers.push(besideCourier(name, 'assets', assets, readAssets, options))
+      }
       if (rows !== null) this.couriers.push(rowCourier(name, rows, options))
       if (events !== undefined) this.couriers.push(eventCourier(name, events, options))
     }
@@ -91,12 +99,21 @@ export class Outboxes {
       return {
         name, fault: own.find(({ outbox }) => outbox.fault !== '')?.outbox.fault ?? beside,
         besideEnded: own.every(({ outbox, isOfRows }) => isOfRows || outbox.standing.ended !== null),
-        missing: this.missing.get(name) ?? null, offline: this.isOffline(backend),
+        assets: this.assetsOf(backend), missing: this.missing.get(name) ?? null,
+        offline: this.isOffline(backend),
         archive: backend.archive?.path() ?? null,
         ageMs: since === null ? null : Math.round(monotonicMs() - since),
         use: 'used' in use && own.length > 0 ? use : null, warning, calls,
       }
     })
+  }
+
+  private assetsOf({ name, assets }: Backend): OutboxView['assets'] {
+    if (assets === undefined) return null
+    const { state } = this.options
+    const { bytes, aside } = assets.progress?.() ?? { bytes: 0, aside: 0 }
+    const { settled } = state.standing(besideOf(name, 'assets'))
+    return { pending: state.beside.assetCount - settled + aside, bytes }
   }
 
   private isOffline({ offline }: Backend): boolean {
@@ -145,7 +162,7 @@ export class Outboxes {
       for (const courier of this.couriers) this.finishOne(courier, status)
       if (this.couriers.every(({ outbox: { done } }) => done)) return
       const now = monotonicMs()
-      const next = this.couriers.map(({ outbox: { standing, next } }) => `${standing.settled} ${next}`).join()
+      const next = this.couriers.map(({ mark }) => mark).join()
       const isPaused = this.couriers.some(({ outbox }) => outbox.isPaused(now))
       if (next !== mark || isPaused) moved = now
       mark = next
@@ -223,18 +240,14 @@ const rowCourier = (backend: string, writer: Writer<StreamRow>, options: Outboxe
     },
   }, options) as Courier<unknown>
 
-const textCourier = (
-  backend: string, writer: Writer<StreamText>, options: OutboxesOptions,
-): Courier<unknown> => new Courier<StreamText>({
-    backend, name: besideOf(backend, 'texts'), isOfRows: false, writer, about: aboutBeside,
-    read: (from) => readTexts(options.ledger, from),
-  }, options) as Courier<unknown>
-
-const systemCourier = (
-  backend: string, writer: Writer<StreamSystem>, options: OutboxesOptions,
-): Courier<unknown> => new Courier<StreamSystem>({
-    backend, name: besideOf(backend, 'systems'), isOfRows: false, writer, about: aboutBeside,
-    read: (from) => readSystems(options.ledger, from),
+/** For what is no point. */
+const besideCourier = <Item extends { n: number; time: number }>(
+  backend: string, what: 'texts' | 'systems' | 'assets', writer: Writer<Item>,
+  read: (ledger: Ledger, from: number) => Generator<Item | 'busy' | 'idle', never>, options: OutboxesOptions,
+): Courier<unknown> => new Courier<Item>({
+    backend, name: besideOf(backend, what), isOfRows: false, writer,
+    about: ({ n, time }) => ({ n, at: time, points: 0, amends: false, figures: null }),
+    read: (from) => read(options.ledger, from),
   }, options) as Courier<unknown>
 
 const eventCourier = (
@@ -245,9 +258,6 @@ const eventCourier = (
     about: ({ n, event: { at } }) => ({ n, at, points: 1, amends: false, figures: null }),
     read: (from) => readEvents(options.state.told.events, from),
   }, options) as Courier<unknown>
-
-const aboutBeside = ({ n, time }: { n: number; time: number }): Omit<Part, 'data' | 'values'> =>
-  ({ n, at: time, points: 0, amends: false, figures: null })
 
 function figuresOf({ row, nth, sinceMs }: StreamRow): Figures {
   const { metric, value, min, max, nan, inf } = row
@@ -286,6 +296,12 @@ class Courier<Item> {
     const standing = options.state.standing(name)
     this.outbox = new Outbox({ backend: name, can: writer.can, pack, random: Math.random }, standing)
     this.items = route.read(this.outbox.next)
+  }
+
+  /** Another one whenever anything has moved. */
+  get mark(): string {
+    const { standing, next } = this.outbox
+    return `${standing.settled} ${next} ${this.route.writer.progress?.().bytes ?? 0}`
   }
 
   tick(): void {

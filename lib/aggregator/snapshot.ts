@@ -41,6 +41,8 @@ export interface SnapshotContext {
 /** The object behind `rankzero status --json` (DESIGN 13). Point counts are of worker instances. */
 export function snapshot(state: State, context: SnapshotContext, now: number): RunStatus {
   const { run, dir, term, endedAt, fault, agents, session } = context
+  const beside = state.beside.view()
+  const { tags, others, assets } = beside
   const damages = damagesOf(state, ledgerPath(dir))
   const views = state.members()
   const { workers, supervisors } = byRole(views)
@@ -49,7 +51,7 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
   const nodes = state.nodes()
   const total = sum(workers.map((view) => books.get(view.instance)))
   return {
-    run, key: session.key, project: session.project, name: session.name,
+    run, key: session.key, project: session.project, name: beside.name ?? session.name,
     dir, host: hostname(), term, state: session.state, status: session.status,
     reason: session.reason, fault: fault || null,
     ...damages.length === 0 ? {} : { damages }, ranks: state.worldSize(),
@@ -62,7 +64,9 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
       { role: 'aggregator', host: hostname(), pid: process.pid, procStart: procStart(process.pid) },
     ],
     members: workers.map((view) => memberRow(view, books.get(view.instance), now)),
-    params: state.params(), metricCount: state.metricCount(), metrics: state.metrics(SNAPSHOT_METRICS_MAX),
+    params: state.params(), ...tags.length === 0 ? {} : { tags }, ...others.length === 0 ? {} : { others },
+    ...assets.count === 0 ? {} : { assets },
+    metricCount: state.metricCount(), metrics: state.metrics(SNAPSHOT_METRICS_MAX),
     books: total, health: context.health, ...(nodes.length === 0 ? {} : { nodes }),
     clocks: clocksOf(agents),
     denied: context.denied,
@@ -80,7 +84,9 @@ export function snapshot(state: State, context: SnapshotContext, now: number): R
 
 /** `points`: in rows that are closed or still open; or events. */
 function backendRow(
-  { name, fault, besideEnded, missing, offline, archive, ageMs, use, warning, calls }: OutboxView,
+  {
+    name, fault, besideEnded, assets, missing, offline, archive, ageMs, use, warning, calls,
+  }: OutboxView,
   standing: Readonly<Standing>, points: number, state: string,
 ): BackendStatus {
   const { delivered, thinned, rejected, resent, refusal, ended } = standing
@@ -91,6 +97,7 @@ function backendRow(
     pending: points - delivered - thinned - rejected, ...why === null ? {} : { fault: why },
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
     ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
+    ...assets === null || assets.pending + assets.bytes === 0 ? {} : { assets },
     ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
     ...missing === null ? {} : { missing }, ...warning === '' ? {} : { warning },
     ...calls === null ? {} : { calls },

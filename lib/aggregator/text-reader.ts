@@ -7,7 +7,7 @@ export function* readTexts(ledger: Ledger, from: number): Generator<StreamText |
   const texts = new Texts()
   let n = 0
   for (;;) {
-    for (const entry of ledger.entries(texts.pos + 1)) {
+    for (const entry of ledger.entries(texts.next)) {
       for (const text of texts.take(entry)) {
         if (++n >= from) yield { n, world: texts.world, ...text }
       }

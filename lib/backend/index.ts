@@ -16,7 +16,7 @@ import { webhookBackend } from './webhook.ts'
 
 export type {
   Backend, BackendCheck, BackendPlace, BackendUse, Capabilities, Cursor, Encoded, Finding, Leftover, Outcome,
-  StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
+  StreamAsset, StreamEvent, StreamRow, StreamSystem, StreamText, Writer,
 } from './port.ts'
 
 /** The settings that backends have a use for. */

@@ -6,6 +6,7 @@
  * Invariants: `encode` and `pack` are pure, so that a batch has the same bytes after any restart; a call that
  * cannot say for sure that nothing was stored says `unsure`. No idea of one tracker belongs here.
  */
+import type { Asset } from '../record/index.ts'
 import type { CallsStatus, Endpoint, RunStatus } from '../record/run-status.ts'
 import type { RunEvent } from '../record/run-event.ts'
 import type { Row } from '../record/row.ts'
@@ -23,6 +24,8 @@ export interface Backend {
   readonly texts?: Writer<StreamText>
   /** Absent: it has no place for what agents sample of their nodes. */
   readonly systems?: Writer<StreamSystem>
+  /** Absent: it has no place for files. Their contents are in the store of lib/artifact. */
+  readonly assets?: Writer<StreamAsset>
   /** Where its experiment keys are unique, beside the project: the key of a run is held there too. */
   readonly domain?: string
   /** A session begins, or goes on after a restart of the aggregator: where it is served. */
@@ -80,7 +83,8 @@ export interface Archive {
   remove(): void
 }
 
-export type Leftover = { row: StreamRow } | { text: StreamText } | { system: StreamSystem }
+export type Leftover =
+  { row: StreamRow } | { text: StreamText } | { system: StreamSystem } | { asset: StreamAsset }
 
 /** A row on its way to a backend. */
 export interface StreamRow {
@@ -136,6 +140,17 @@ export interface StreamSystem {
   values: readonly (readonly [name: string, value: number])[]
 }
 
+/** An asset on its way to a backend; equal ones of several ranks are one. */
+export interface StreamAsset extends Asset {
+  /** Place in the stream of assets, from 1; the same after any restart. */
+  n: number
+  /** Who logged it first, and where its content is. */
+  rank: number
+  host: string
+  /** By the head's clock, ms since the epoch. */
+  time: number
+}
+
 export interface Capabilities {
   rowsMax: number
   bytesMax: number
@@ -149,6 +164,8 @@ export interface Capabilities {
   pointsMax?: number
   /** It is opened with the session, not with the first row: people see that the job is there. */
   eager?: boolean
+  /** One send may take this long (ms); absent: OUTBOX_SEND_MS. */
+  sendMs?: number
   /** It can use the values of single ranks. */
   ranks?: boolean
 }
@@ -171,6 +188,8 @@ export interface Writer<Item> {
   readonly can: Capabilities
   /** Absent: as much as there is. If more comes, some rows are left out (session/core-thin.ts). */
   pace?(): Pace
+  /** Bytes that have gone out, while a send takes long; items that it has put aside until the end. */
+  progress?(): { bytes: number; aside: number }
   encode(item: Item): Encoded
   /** The bytes to send; `at` (ms since the epoch) is that of the batch's note. */
   pack(parts: readonly Uint8Array[], at: number): Uint8Array

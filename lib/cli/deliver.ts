@@ -89,9 +89,12 @@ const pendingOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .reduce((sum, { pending }) => sum + pending, status?.books.pending ?? 0)
 
 const missingOf = (status: RunStatus | null): { error?: string } => {
-  const lacking = (status?.backends ?? []).filter(({ missing }) => missing !== undefined)
-  return lacking.length === 0 ? {}
-    : { error: lacking.map(({ name, missing }) => `${name}: ${missing}`).join('; ') }
+  const lacking = (status?.backends ?? []).flatMap(({ name, missing, assets, fault }) => [
+    ...missing === undefined ? [] : [`${name}: ${missing}`],
+    ...(assets?.pending ?? 0) === 0 ? []
+      : [`${name} has not taken ${plural(assets!.pending, 'asset')}: ${fault ?? 'see status'}`],
+  ])
+  return lacking.length === 0 ? {} : { error: lacking.join('; ') }
 }
 
 const sentOf = (status: RunStatus | null): number => (status?.backends ?? [])

@@ -57,16 +57,17 @@ export function statusText(status: ShownStatus, now: number): string {
 }
 
 function backendLine(
-  { name, state, pending, fault, ageMs, use, archive, missing, ...rare }: BackendStatus,
+  { name, state, pending, fault, ageMs, use, archive, missing, assets, ...rare }: BackendStatus,
 ): string {
   const more = (['rejected', 'thinned', 'resent'] as const).filter((what) => rare[what] !== undefined)
     .map((what) => `, ${count(rare[what]!)} ${what}`).join('')
   const age = ageMs === undefined ? '' : `, the oldest for ${duration(ageMs)}`
   const spent = use === undefined ? ''
     : `, ${count(use.used)} of ${count(use.max)} calls in ${duration(use.windowMs)}`
+  const files = (assets?.pending ?? 0) === 0 ? '' : `, ${plural(assets!.pending, 'asset')} pending`
   const file = archive === undefined ? '' : `; they are in ${archive}`
   const lacks = missing === undefined ? '' : `; ${style('red', missing)}`
-  return `${name} ${paint(state)}, ${count(pending)} pending${age}${more}${spent}${file}${lacks}`
+  return `${name} ${paint(state)}, ${count(pending)} pending${files}${age}${more}${spent}${file}${lacks}`
     + `${fault === undefined ? '' : `; ${style('red', fault)}`}`
 }
 

@@ -9,7 +9,7 @@ import { endianness } from 'node:os'
 import { RankzeroError } from '../errors.ts'
 import { RECORD_BYTES_MAX } from '../limits.ts'
 import { crc32 } from '../record/crc32.ts'
-import { Kind, type Origin } from '../record/index.ts'
+import { Kind, KIND_MAX, type Origin } from '../record/index.ts'
 import { crcWords } from './crc.ts'
 
 export const MAGIC = 'RANKZERO'
@@ -120,7 +120,7 @@ export function checkRecord(seed: number, words: Int32Array, w: number, bytes: n
   const weighted = (mark >>> 24) & FLAG_WEIGHT
   if (kind !== Kind.pad) {
     const body = kind === Kind.values ? 8 * (count + weighted) : pad8(count)
-    if (kind > Kind.open || count < 0 || HEAD_BYTES + body !== size) return 0
+    if (kind > KIND_MAX || count < 0 || HEAD_BYTES + body !== size) return 0
     if (size > bytes) return -size
   }
   return commitOf(seed, words, w, size) === words[w]! ? size : 0

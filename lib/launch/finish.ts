@@ -185,8 +185,11 @@ export function report(told: Told): void {
   }
 }
 
-const backlog = (backends: readonly BackendStatus[]): string[] => backends
-  .filter(({ pending }) => pending > 0).map(({ name, pending }) => `${count(pending)} to ${name}`)
+const backlog = (backends: readonly BackendStatus[]): string[] => [
+  ...backends.filter(({ pending }) => pending > 0).map(({ name, pending }) => `${count(pending)} to ${name}`),
+  ...backends.flatMap(({ name, assets }) =>
+    (assets?.pending ?? 0) > 0 ? [`${plural(assets!.pending, 'asset')} to ${name}`] : []),
+]
 
 type First = Failed & { recovered: boolean }
 

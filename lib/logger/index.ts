@@ -4,4 +4,6 @@
  */
 export { isSupervised, readFacts } from './facts.ts'
 export { init } from './init.ts'
-export type { InitOptions, LogOptions, Run, Values } from './types.ts'
+export type {
+  AssetOptions, AssetReference, AssetSource, InitOptions, LogOptions, Run, Values,
+} from './types.ts'

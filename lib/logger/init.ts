@@ -118,7 +118,7 @@ function openRun({ env, identity, origin, journal, cli, settings, options, say }
   }
   return new WorkerRun({
     rank: origin.rank, worldSize: origin.worldSize, localRank: origin.localRank, node: origin.node,
-    run: origin.run, open: openBody(identity, settings, options, say), onEnd,
+    dir: origin.dir, run: origin.run, open: openBody(identity, settings, options, say), onEnd,
     exitTimeoutMs: settings.exitTimeoutMs, capture: options.capture === true,
     isSupervised: () => supervised && isSupervised(env),
   }, journal, keeper)

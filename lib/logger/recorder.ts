@@ -8,13 +8,15 @@
  */
 import { Buffer } from 'node:buffer'
 import { wallMs } from '../clock.ts'
+import { messageOf } from '../errors.ts'
 import type { JournalWriter } from '../journal/index.ts'
 import { NAME_CODEPOINTS_MAX, RECORD_BYTES_MAX, REENTRANT_MAX, STEP_MAX } from '../limits.ts'
-import { Kind, REDUCES, type Bodies, type Reduce } from '../record/index.ts'
+import { Kind, REDUCES, type Asset, type Bodies, type Reduce } from '../record/index.ts'
+import { assetBody, isFacts } from './assets.ts'
 import { cutText, jsonBytes, plain } from './plain.ts'
-import { causeOf, Refusals, type Cause } from './refusals.ts'
+import { causeOf, Refusals, type Cause, type Note } from './refusals.ts'
 import { Shapes, type Shape } from './shapes.ts'
-import type { LogOptions, Values } from './types.ts'
+import type { AssetOptions, AssetSource, LogOptions, Values } from './types.ts'
 
 /** Shapes tried before the names are looked up: training, validation and a few rarer ones. */
 const RECENT_MAX = 8
@@ -71,6 +73,33 @@ export class Recorder {
   text(line: string, stream?: 'stdout' | 'stderr'): void {
     const body = (): object => ({ ...cutText(String(line)), ...stream && { stream } })
     this.#between('text', line, () => this.#payload(Kind.text, body()))
+  }
+
+  /** The bytes are stored before anything is written, and while nothing is: a getter may still log. */
+  asset(dir: string, source: AssetSource, options: AssetOptions = {}): void {
+    let body: Asset | null = null
+    try {
+      const step = this.#given >= 0 ? this.#given : null
+      if (!this.#ended) body = assetBody(dir, source, { step, ...options })
+    } catch (error) {
+      return this.refusals.fail('asset', messageOf(error))
+    }
+    this.#between('asset', null, () => this.#payload(Kind.asset, body!))
+  }
+
+  html(dir: string, text: string): void {
+    try {
+      this.asset(dir, Buffer.from(String(text)), { name: 'html', type: 'html' })
+    } catch {
+      this.refusals.note('asset', text)
+    }
+  }
+
+  facts(what: 'other' | 'tags' | 'name', body: () => Bodies['facts']): void {
+    this.#between(what, null, () => {
+      const copy = plain(body())
+      return isFacts(copy) && jsonBytes(copy) <= PARAMS_BYTES_MAX && this.#payload(Kind.facts, copy)
+    })
   }
 
   define(metric: string, options: { reduce: Reduce }): void {
@@ -276,7 +305,7 @@ export class Recorder {
   }
 
   /** A payload from user code: never within a record of log(), never an exception. */
-  #between(what: 'params' | 'text' | 'define' | 'resume', value: unknown, write: () => boolean): void {
+  #between(what: Exclude<Note, 'weight' | 'full'>, value: unknown, write: () => boolean): void {
     const run = (): void => {
       try {
         if (this.#ended) this.#refuseLate(value)

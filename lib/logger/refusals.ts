@@ -27,6 +27,10 @@ const NOTES = {
   params: ['these parameters cannot be written; left out', 'Pass run.params a plain object, below 1 MB.'],
   define: ['the definition is left out', 'Pass a name and reduce: mean, sum, min, max, last or rank0.'],
   resume: ['the rewind is left out', 'Call run.resume({ step }) with a whole number from 0 to 2^53-1.'],
+  asset: ['it is left out', 'See whether it can be read, and its name, type and metadata be written.'],
+  other: ['it is left out', 'Call run.other(key, value) with a value that JSON can say.'],
+  tags: ['they are left out', 'Pass run.tags a list of up to 1,000 strings.'],
+  name: ['it is left out', 'Pass run.name a string.'],
   full: ['the journal is full: it is left out', 'See whether an agent runs: rankzero doctor.'],
 } as const satisfies Record<string, readonly [string, string]>
 
@@ -38,6 +42,9 @@ const METRICS_MAX = 1000
 /** Characters of a metric's name in a message or a report. */
 const NAME_SHOWN_MAX = 200
 const VALUE_SHOWN_MAX = 40
+/** Of a reason; and so many of them are told. */
+const WHY_SHOWN_MAX = 1000
+const TOLD_MAX = 100
 
 export class Refusals {
   /** Since the start. */
@@ -67,6 +74,14 @@ export class Refusals {
     this.#told.add(note)
     const [what, remedy] = NOTES[note]
     this.#lines.push(`${note} ${shown(value)}: ${what}. ${remedy}`)
+  }
+
+  /** As `note`, with a reason, which is told each time that it is another. */
+  fail(note: Note, why: string): void {
+    if (this.#told.size >= TOLD_MAX) return this.note(note, why)
+    if (this.#told.has(`${note} ${why}`)) return
+    this.#told.add(`${note} ${why}`)
+    this.#lines.push(`${note}: ${shorten(why, WHY_SHOWN_MAX)}; it is left out. Training goes on.`)
   }
 
   /** The messages not told yet. */

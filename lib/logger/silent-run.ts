@@ -10,6 +10,11 @@ export class SilentRun implements Run {
   readonly log: Run['log'] = () => {}
   readonly params: Run['params'] = () => {}
   readonly text: Run['text'] = () => {}
+  readonly asset: Run['asset'] = () => {}
+  readonly html: Run['html'] = () => {}
+  readonly other: Run['other'] = () => {}
+  readonly tags: Run['tags'] = () => {}
+  readonly name: Run['name'] = () => {}
   readonly define: Run['define'] = () => {}
   readonly resume: Run['resume'] = () => {}
   readonly end: Run['end']

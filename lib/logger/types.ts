@@ -35,6 +35,29 @@ export interface InitOptions {
   localRank?: number
 }
 
+/** What an asset is: bytes of a file (its path), bytes, or a reference to what is elsewhere. */
+export type AssetSource = string | Uint8Array | AssetReference
+
+/** Only the URI is logged. Of a `file:` URI, size and digest are read when they are not given. */
+export interface AssetReference {
+  uri: string
+  /** Bytes. */
+  size?: number
+  /** 64 lower-case hex digits. */
+  sha256?: string
+}
+
+export interface AssetOptions {
+  /** Default: the file's name, or the last part of the URI. */
+  name?: string
+  /** What it is to the tracker: `asset` (default), `image`, `model-element`, … */
+  type?: string
+  /** Default: the last step given to log(), if any. */
+  step?: number
+  /** Anything that JSON can say. */
+  metadata?: Readonly<Record<string, unknown>>
+}
+
 /** The session as one worker sees it. No method throws, none waits for another process but `end`. */
 export interface Run {
   readonly rank: number
@@ -50,6 +73,18 @@ export interface Run {
   params(values: Readonly<Record<string, unknown>>): void
   /** One line of text; over about 1 MiB it is cut and marked. */
   text(line: string): void
+  /**
+   * A file, or other bytes, of the experiment. Takes as long as a copy of it, and then it is safe here; what
+   * cannot be read, or changes meanwhile, is told on stderr. Equal ones of several ranks are one.
+   */
+  asset(source: AssetSource, options?: AssetOptions): void
+  /** The page of the experiment: the newest one holds. */
+  html(text: string): void
+  /** A fact of the experiment that is no parameter; ranks that agree are shown as one. */
+  other(key: string, value: unknown): void
+  tags(tags: readonly string[]): void
+  /** Names the experiment; flags and variables do not overrule it. */
+  name(text: string): void
   /** How a metric (`*` matches any characters) is shown over ranks. */
   define(metric: string, options: { reduce: Reduce }): void
   /** Declares once that training went back to `step`. */

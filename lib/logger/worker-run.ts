@@ -20,6 +20,8 @@ export interface RunFacts {
   worldSize: number
   localRank: number
   node: string
+  /** Parent of the run directories. */
+  dir: string
   /** From the environment; the agent may tell it later. */
   run: string | null
   /** The first record. */
@@ -51,6 +53,11 @@ export class WorkerRun implements Run {
   readonly log: Run['log']
   readonly params: Run['params']
   readonly text: Run['text']
+  readonly asset: Run['asset']
+  readonly html: Run['html']
+  readonly other: Run['other']
+  readonly tags: Run['tags']
+  readonly name: Run['name']
   readonly define: Run['define']
   readonly resume: Run['resume']
   readonly end: Run['end']
@@ -80,6 +87,11 @@ export class WorkerRun implements Run {
     this.log = (values: Values, options?: LogOptions) => recorder.log(values, options)
     this.params = (values) => recorder.params(values)
     this.text = (line) => recorder.text(line)
+    this.asset = (source, options) => recorder.asset(facts.dir, source, options)
+    this.html = (text) => recorder.html(facts.dir, text)
+    this.other = (key, value) => recorder.facts('other', () => ({ others: { [key]: value } }))
+    this.tags = (tags) => recorder.facts('tags', () => ({ tags: [tags].flat(2) }))
+    this.name = (text) => recorder.facts('name', () => ({ name: text }))
     this.define = (metric, options) => recorder.define(metric, options)
     this.resume = (options) => recorder.resume(options)
     this.end = () => this.#ending ??= this.#end()

@@ -26,8 +26,14 @@ export const Kind = {
   end: 10,
   /** First record of an instance: what init() was told. */
   open: 11,
+  asset: 12,
+  /** What is said of the experiment beside parameters. */
+  facts: 13,
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
+
+/** Readers pass on what they do not know, up to this kind: a later version's. */
+export const KIND_MAX = 63
 
 export type Reduce = 'mean' | 'sum' | 'min' | 'max' | 'last' | 'rank0'
 export const REDUCES: readonly Reduce[] = ['mean', 'sum', 'min', 'max', 'last', 'rank0']
@@ -47,9 +53,32 @@ export interface Bodies {
   refused: { values: Record<string, number>; causes: Record<string, number> }
   /** What a supervisor saw; see SupervisorEvent. */
   event: SupervisorEvent
+  asset: Asset
+  facts: { name?: string; tags?: string[]; others?: Record<string, unknown> }
   /** `logged` counts all points that log() accepted, lost ones included. */
   end: { exit: number | null; error?: { type: string; message: string }; logged: number; refused: number }
 }
+
+/** A file, or other bytes, under a name; its content is in the store (artifact/), or elsewhere (`uri`). */
+export interface Asset {
+  name: string
+  /** `asset`, `image`, `model-element`, `html`, … */
+  type: string
+  /** Null: of no step. */
+  step: number | null
+  metadata?: Record<string, unknown>
+  /** Null: not known, of a reference. */
+  size: number | null
+  sha256: string | null
+  uri?: string
+}
+
+/** Types that are the same at every step; pictures, histograms and others are looked at step by step. */
+const OF_NO_STEP = ['asset', 'model-element', 'html']
+
+/** What makes two assets one: name, type, step where it counts, and the digest of the content, or the URI. */
+export const identityOf = ({ name, type, step, sha256, uri }: Asset): string =>
+  JSON.stringify([name, type, OF_NO_STEP.includes(type) ? null : step, uri ?? sha256])
 
 export type SupervisorEvent =
   | { type: 'started'; command: string; nproc: number | null }

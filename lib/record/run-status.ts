@@ -1,5 +1,7 @@
 /** What a run shows of itself: the shape of `status --json` (DESIGN 13) and of the files that carry it. */
 
+import type { Asset } from './index.ts'
+
 /** Points of JSON: NaN and infinities are strings. */
 export type JsonNumber = number | string | null
 
@@ -32,6 +34,11 @@ export interface RunStatus {
   processes: ProcessStatus[]
   members: MemberStatus[]
   params: ParamStatus[]
+  /** Of `run.tags`, `run.other` and `run.asset`; absent when there are none. */
+  tags?: string[]
+  others?: ParamStatus[]
+  /** All are counted, the newest are listed. */
+  assets?: { count: number; newest: AssetStatus[] }
   metricCount: number
   /** The newest row of each metric, as many as are shown. */
   metrics: MetricStatus[]
@@ -61,6 +68,8 @@ export interface BackendStatus {
   ageMs?: number
   /** What it took and does not show, as `sync` has looked. */
   missing?: string
+  /** Assets that it has not taken yet, and bytes that were sent of those on their way. */
+  assets?: { pending: number; bytes: number }
   /** File with what it has not taken, for its tracker's own tools. */
   archive?: string
   /** Calls of the last window, and how many the budget allows. */
@@ -91,6 +100,12 @@ export interface SlowCall {
   call: string
   /** Of HTTP; a text: the error that came in place of an answer. */
   status: number | string
+}
+
+/** One asset, by who logged it first; its content is `<dir>/.assets/<sha256>` on that host. */
+export interface AssetStatus extends Omit<Asset, 'metadata'> {
+  host: string
+  rank: number
 }
 
 export interface ClockStatus {

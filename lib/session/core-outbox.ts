@@ -217,10 +217,11 @@ export class Outbox {
 
   #hang(now: number, out: OutboxEffect[]): void {
     const doing = this.#doing
-    if (doing === 'nothing' || doing === 'commit' || now - this.#calledAt < OUTBOX_SEND_MS) return
+    const ms = doing === 'open' ? OUTBOX_SEND_MS : this.#options.can.sendMs ?? OUTBOX_SEND_MS
+    if (doing === 'nothing' || doing === 'commit' || now - this.#calledAt < ms) return
     out.push({ do: 'giveUp', call: this.#call })
     this.#doing = 'nothing'
-    this.#failed(doing, { is: 'unsure', message: `no answer in ${OUTBOX_SEND_MS / 1000} s` }, now)
+    this.#failed(doing, { is: 'unsure', message: `no answer in ${ms / 1000} s` }, now)
   }
 
   #advance(now: number, wall: number, out: OutboxEffect[]): void {
@@ -386,8 +387,7 @@ export class Outbox {
   }
 }
 
-type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
-type Rest = Without<OutboxNote, 'backend'>
+type Rest = OutboxNote extends infer Note ? Note extends unknown ? Omit<Note, 'backend'> : never : never
 
 const extent = (parts: readonly Part[]): { to: number; points: number } => ({
   to: parts.at(-1)!.n, points: pointsOf(parts),

@@ -1,4 +1,5 @@
 /** Archives of backend comet: the vendor's own `comet upload` takes them, and so does `rankzero sync`. */
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,7 +38,8 @@ async function syncedAfter(before: View, twiceBefore: number): Promise<void> {
   const synced = await place.run(['sync', 'latest'])
   expect(synced.code, synced.stderr + synced.stdout).toBe(0)
   const { view, twice } = await expectWhole(server.desk, place)
-  expect([twice, view.metrics, view.output]).toEqual([twiceBefore, before.metrics, before.output])
+  const { metrics, output, assets } = before
+  expect([twice, view.metrics, view.output, view.assets]).toEqual([twiceBefore, metrics, output, assets])
   expect(view.state).toBe('ended')
   expect(place.audit()).toMatchObject({ balanced: true, complete: true })
   expect(place.status().backends[1]).toMatchObject({ state: 'ended', pending: 0 })
@@ -46,7 +48,24 @@ async function syncedAfter(before: View, twiceBefore: number): Promise<void> {
 
 const CODE = `run.params({ lr: 0.1, list: [1, 2], opt: { name: 'adam' }, none: null })
   for (let step = 0; step < 50; step++) run.log({ a: step + run.rank, odd: step === 7 ? NaN : 1 }, { step })
-  run.text('hello')`
+  run.text('hello')
+  run.asset(Buffer.from('content'), { name: 'd/blob.bin', step: 7, metadata: { m: 1 } })
+  run.asset(Buffer.from('content'), { name: 'blob.bin', type: 'model-element', metadata: { model: 'net' } })
+  run.asset(Buffer.from('png'), { name: 'pic.png', type: 'image', step: 3 })
+  run.asset({ uri: 's3://b/k.pt' })
+  run.html('<b>x</b>')
+  run.other('k', 'v')
+  run.tags(['c'])`
+
+const digestOf = (bytes: string): string => createHash('sha256').update(bytes).digest('hex')
+/** By name; each came once. */
+const ASSETS = {
+  'd/blob.bin': { type: 'asset', sha256: digestOf('content'), step: 7, uploads: 1 },
+  'blob.bin': { type: 'model-element', groupingName: 'net', sha256: digestOf('content'), uploads: 1 },
+  'pic.png': { type: 'image', sha256: digestOf('png'), step: 3, uploads: 1 },
+  'k.pt': { type: 'asset', link: 's3://b/k.pt', uploads: 1 },
+}
+const assetsOf = ({ assets }: View): object => Object.fromEntries(assets.map((one) => [one.fileName, one]))
 
 describe('an archive', () => {
   it('of an offline run is taken whole by `comet upload`', async () => {
@@ -60,10 +79,12 @@ describe('an archive', () => {
     await byVendor(archive)
     const { view } = await expectWhole(server.desk, place)
     expect(view).toMatchObject({
-      name: 'far away', state: 'ended', offline: true, tags: ['a', 'b'], errors: [],
+      name: 'far away', state: 'ended', offline: true, tags: ['a', 'b', 'c'], errors: [], html: '<b>x</b>',
       parameters: { 'lr': 0.1, 'list': [1, 2], 'opt/name': 'adam', 'none': null },
-      others: { 'rankzero status': 'finished' },
+      others: { 'rankzero status': 'finished', 'k': 'v' },
     })
+    expect(view.assets).toHaveLength(Object.keys(ASSETS).length)
+    expect(assetsOf(view)).toMatchObject(ASSETS)
     expect(view.output.map(({ output }) => output).sort()).toEqual(['rank 0: hello\n', 'rank 1: hello\n'])
     await syncedAfter(view, 0)
   })

@@ -7,7 +7,7 @@ import { openReader } from '../../lib/journal/index.ts'
 import { segmentName } from '../../lib/journal/segments.ts'
 import { Writer } from '../../lib/journal/writer.ts'
 import { crc32 } from '../../lib/record/crc32.ts'
-import { Kind, jsonNumber, type Origin } from '../../lib/record/index.ts'
+import { Kind, KIND_MAX, jsonNumber, type Origin } from '../../lib/record/index.ts'
 import { Collector, log, readAll, scratch, type Taken } from './helpers.ts'
 
 /**
@@ -119,6 +119,15 @@ function make(): object {
       fill(writer)
       for (let step = 1; step < 90; step++) log(writer, 0, step, [step, step / 2, -step])
     }),
+    vector('an asset, a reference, facts, and a kind of a later version', 4096, (writer) => {
+      const asset = { name: 'd/ü.pt', type: 'model-element', step: 7, metadata: { model: 'net' }, size: 3 }
+      writer.payload(Kind.asset, { ...asset, sha256: 'ba7816bf8f01cfea'.repeat(4) }, 1003)
+      const reference = { name: 'k.pt', type: 'asset', step: null, size: null, sha256: null }
+      writer.payload(Kind.asset, { ...reference, uri: 's3://b/k.pt' }, 1004)
+      writer.payload(Kind.facts, { others: { k: [1, null] } }, 1005)
+      writer.payload(Kind.facts, { tags: ['t'], name: 'n' }, 1006)
+      writer.payload(KIND_MAX as Kind, { new: true }, 1007)
+    }),
   ]
   return {
     about: 'lib/journal/FORMAT.md as bytes. Files are "<length>:<hex>", then zeros. Read by golden.py.',
@@ -170,5 +179,5 @@ test('a second language reads the same', () => {
   const script = new URL('./golden.py', import.meta.url).pathname
   const { status, stdout, stderr, error } = spawnSync('python3', [script, GOLDEN], { encoding: 'utf8' })
   expect(error, 'python3 is needed for this test').toBeUndefined()
-  expect([status, stdout, stderr]).toEqual([0, '4 journals read\n', ''])
+  expect([status, stdout, stderr]).toEqual([0, '5 journals read\n', ''])
 })

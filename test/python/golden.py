@@ -69,8 +69,23 @@ def overfull(journal, drain):
     steps(journal, fill(journal), 1, 90)
 
 
+def beside(journal, _):
+    at(1003)
+    asset = {"name": "d/ü.pt", "type": "model-element", "step": 7, "metadata": {"model": "net"}, "size": 3}
+    journal.payload(Kind.asset, {**asset, "sha256": "ba7816bf8f01cfea" * 4})
+    at(1004)
+    reference = {"name": "k.pt", "type": "asset", "step": None, "size": None, "sha256": None}
+    journal.payload(Kind.asset, {**reference, "uri": "s3://b/k.pt"})
+    at(1005)
+    journal.payload(Kind.facts, {"others": {"k": [1, None]}})
+    at(1006)
+    journal.payload(Kind.facts, {"tags": ["t"], "name": "n"})
+    at(1007)
+    journal.payload(63, {"new": True})
+
+
 ACTS = [(4096, lambda journal, drain: fill(journal)), (4096, second_lap),
-        (0, lambda journal, drain: fill(journal)), (4096, overfull)]
+        (0, lambda journal, drain: fill(journal)), (4096, overfull), (4096, beside)]
 
 
 def make(origin, vector, ring_bytes, act, directory):

@@ -44,11 +44,14 @@ export function factsOf(picture: RunStatus, tags: readonly string[]): Facts {
   set('other', 'Created from', 'rankzero')
   set('other', 'rankzero ranks', picture.ranks)
   if (picture.status !== null) set('other', 'rankzero status', picture.status)
-  for (const tag of tags) set('tag', tag, true)
+  for (const { key, value, divergence } of picture.others ?? []) {
+    if (!facts.has(`other ${nameOf(key)}`)) set('other', key, plainOf(value))
+    if (divergence !== undefined) set('other', `${key}, by rank`, byRank(divergence))
+  }
+  for (const tag of [...tags, ...picture.tags ?? []]) set('tag', tag, true)
   for (const { key, value, divergence } of picture.params) {
     for (const [name, each] of flat(key, value)) set('param', name, each)
-    if (divergence !== undefined) set('other', `${key}, by rank`, textOf(divergence
-      .map((one) => `${one.ranks}: ${JSON.stringify(one.value)}`).join('; ')))
+    if (divergence !== undefined) set('other', `${key}, by rank`, byRank(divergence))
   }
   for (const [host, ranks] of nodesOf(picture)) set('node', host, `ranks ${ranks}`)
   for (const { name, thinned = 0 } of picture.backends) {
@@ -69,6 +72,13 @@ function* flat(name: string, value: unknown): Iterable<[string, unknown]> {
   } else if (Array.isArray(value) && !value.every(isPlain)) yield [name, textOf(JSON.stringify(value))]
   else yield [name, typeof value === 'string' ? textOf(value) : value]
 }
+
+const byRank = (divergence: readonly { ranks: string; value: unknown }[]): string =>
+  textOf(divergence.map(({ ranks, value }) => `${ranks}: ${JSON.stringify(value)}`).join('; '))
+
+/** Others are of one value each. */
+const plainOf = (value: unknown): unknown => typeof value === 'string' ? textOf(value)
+  : isPlain(value) && value !== null ? value : textOf(JSON.stringify(value))
 
 const isPlain = (value: unknown): boolean => value === null || typeof value !== 'object'
 

@@ -4,6 +4,7 @@
  * In: who and what. Out: method, path below the server's root, body. Invariant: no request has the API key
  * but where `signed` puts it, in the body, as these calls want it.
  */
+import type { Content } from '../../artifact/index.ts'
 import { COMET_SERIES_BYTES_MAX } from '../../limits-comet.ts'
 import type { OutputLine } from './core-values.ts'
 
@@ -20,6 +21,8 @@ export interface Request {
   gzip?: true
   /** Of the answer; more is left out. */
   bytesMax?: number
+  /** A form with a file, or a link, instead of a body. */
+  form?: { content: Content | null; link: string | null; metadata: string }
   /** The body is an object, and the key becomes a field of it. */
   signed?: true
 }
@@ -28,7 +31,7 @@ const LIB_VERSION = '3.58.8'
 const C = '/clientlib/'
 const A = '/api/rest/v2/'
 
-const post = (path: string, body: object, more: Partial<Request> = {}): Request =>
+export const post = (path: string, body: object, more: Partial<Request> = {}): Request =>
   ({ method: 'POST', path, body: JSON.stringify(body), kind: 'other', count: 1, ...more })
 
 export interface Target {
@@ -125,6 +128,11 @@ export const askProjects = (workspace: string): Request =>
 
 export const readOf = (what: 'metadata' | 'log-other' | 'parameters', key: string): Request =>
   get(`${A}experiment/${what}?experimentKey=${key}`)
+
+export const listAssets = (key: string): Request => ({
+  method: 'GET', path: `${A}experiment/asset/list?experimentKey=${key}&type=all`, body: null, kind: 'other',
+  count: 1, bytesMax: COMET_SERIES_BYTES_MAX,
+})
 
 export const readMetric = (key: string, name: string): Request => {
   const query = new URLSearchParams({ experimentKey: key, metricName: name })

@@ -40,7 +40,8 @@ export class Experiment {
   private readonly options: ExperimentOptions
   private picture: RunStatus | null = null
   private ended: string | null = null
-  private handle: Handle | null = null
+  /** Null: it is not open. */
+  handle: Handle | null = null
   private opening: Promise<Outcome> | null = null
   private known: Facts = new Map()
   private timer: NodeJS.Timeout | null = null
@@ -70,7 +71,7 @@ export class Experiment {
    * Makes the experiment, or finds it: one of an earlier life of this run, or that its key names. Says how
    * far an archive has brought the items of this kind.
    */
-  async open(kind: 'row' | 'text' | 'system'): Promise<Outcome> {
+  async open(kind: 'row' | 'text' | 'system' | 'asset'): Promise<Outcome> {
     if (this.handle === null) {
       this.opening ??= this.shakeHands().finally(() => {
         this.opening = null
@@ -78,7 +79,7 @@ export class Experiment {
       const outcome = await this.opening
       if (outcome.is !== 'done') return outcome
     }
-    return { is: 'done', found: this.uploaded?.[kind] ?? 0 }
+    return { is: 'done', found: kind === 'asset' ? 0 : this.uploaded?.[kind] ?? 0 }
   }
 
   /** Says all that is left to say, then that it is over: nothing is sent after that. */
@@ -106,6 +107,11 @@ export class Experiment {
     if (this.picture !== null) this.status(this.picture)
   }
 
+  /** Of files, so far. */
+  get sentBytes(): number {
+    return this.options.http.sentBytes
+  }
+
   get run(): string {
     return this.picture?.run ?? ''
   }
@@ -118,7 +124,8 @@ export class Experiment {
   archiveHead(): string {
     const { picture, options: { workspace, tags } } = this
     if (picture === null) throw new Error('nothing is known of the run yet')
-    return experimentJson(this.key, workspace, projectOf(picture.project), tags, picture)
+    const all = [...new Set([...tags, ...picture.tags ?? []])]
+    return experimentJson(this.key, workspace, projectOf(picture.project), all, picture)
   }
 
   /** The end comes with what is missing; until then it does not look as if it ran. */

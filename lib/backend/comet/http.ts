@@ -2,9 +2,11 @@
  * The calls of one run to one server: budget, key, proxies, bounds in time, what became of each.
  *
  * In: requests of core-requests.ts. Out: an answer, a failure, or that the budget says to wait. Invariants:
- * every call ends, whatever is in the way; the key is in requests only: not in an answer, a message, the log.
+ * every call ends, whatever is in the way, an upload when nothing of it moves; the key is in requests only:
+ * not in an answer, a message, the log.
  */
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { EnvHttpProxyAgent } from 'undici'
@@ -15,6 +17,7 @@ import {
   COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CALL_MS, COMET_CONNECT_MS, COMET_FAILING_MAX,
   COMET_ISSUER_AGAIN_MS, COMET_SKEW_MS, COMET_SPARE_CALLS,
 } from '../../limits-comet.ts'
+import type { Content } from '../../artifact/index.ts'
 import type { Budget } from '../core-budget.ts'
 import { Calls, lineOf, pathOf } from '../core-calls.ts'
 import type { RequestLog } from '../request-log.ts'
@@ -36,10 +39,21 @@ export interface HttpOptions {
   budget: Budget<Kind | 'calls'>
   /** Null: nobody wants one. */
   log: RequestLog | null
+  /** The bytes of a file; absent: none is sent. */
+  contentOf?: (content: Content) => AsyncIterable<Uint8Array>
 }
 
 /** Bytes of the bodies on the wire. */
 interface Traffic { sent: number; received: number }
+
+/** How one call goes out. */
+interface Way {
+  undici: typeof import('undici')
+  agent: EnvHttpProxyAgent
+  traffic: Traffic
+  signal: AbortSignal
+  moved: () => void
+}
 
 /** One server, one budget: every call of every part goes through here. */
 export class Http {
@@ -48,6 +62,8 @@ export class Http {
   skewMs: number | null = null
   /** What is not as it should be, though calls go well; ''. */
   warning = ''
+  /** Of files. */
+  sentBytes = 0
   private readonly options: HttpOptions
   private agent: EnvHttpProxyAgent | null = null
   private readonly retired = new Set<EnvHttpProxyAgent>()
@@ -119,7 +135,7 @@ export class Http {
     request: Request, signal: AbortSignal | null, traffic: Traffic,
   ): Promise<Answer | Failure> {
     const over = new AbortController()
-    let isLate = false
+    let [isLate, isOver] = [false, false]
     const timer = setTimeout(() => {
       isLate = true
       over.abort()
@@ -134,12 +150,16 @@ export class Http {
     })
     try {
       if (signal?.aborted) stop()
-      return await orEnd(over.signal, this.exchange(request, over.signal, traffic, agent, undici))
+      // A timer that was stopped would run again.
+      const moved = (): void => { if (!isOver) timer.refresh() }
+      const way = { undici, agent, traffic, signal: over.signal, moved }
+      return await orEnd(over.signal, this.exchange(request, way))
     } catch (error) {
       if (over.signal.aborted) this.retire(agent)
       if (!isLate) return await this.failure(error)
       return { code: 'ETIMEDOUT', message: `no whole answer in ${COMET_CALL_MS / 1000} s` }
     } finally {
+      isOver = true
       clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
     }
@@ -169,29 +189,40 @@ export class Http {
     }, COMET_CALL_MS).unref()
   }
 
-  private async exchange(
-    request: Request, signal: AbortSignal, traffic: Traffic, dispatcher: EnvHttpProxyAgent,
-    undici: typeof import('undici'),
-  ): Promise<Answer> {
+  private async exchange(request: Request, way: Way): Promise<Answer> {
+    const { undici, agent, traffic, signal } = way
     const { server, apiKey } = this.options
     const headers: Record<string, string> = {
       authorization: apiKey, 'content-type': 'application/json;charset=utf-8', 'user-agent': 'rankzero',
     }
-    let body: string | Buffer | null = request.body
+    let body: string | Buffer | Readable | null = request.body
     if (body !== null && request.signed) body = `{"apiKey":${JSON.stringify(apiKey)},${body.slice(1)}`
     if (body !== null && request.gzip) {
       body = await compress(body)
       headers['content-encoding'] = 'gzip'
     }
-    traffic.sent = body === null ? 0 : Buffer.byteLength(body)
+    if (body !== null) traffic.sent = Buffer.byteLength(body)
+    if (request.form !== undefined) {
+      const { boundary, length, chunks } = formOf(request.form, (content) => this.contentOf(content))
+      headers['content-type'] = `multipart/form-data; boundary=${boundary}`
+      headers['content-length'] = `${length}`
+      body = Readable.from(counted(chunks(), way), { objectMode: false })
+    }
     const from = wallMs()
     const answer = await undici.request(`${server}${request.path}`, {
-      method: request.method, headers, body, signal, dispatcher,
+      method: request.method, headers, body, signal, dispatcher: agent,
     })
     const told = this.flat(answer.headers)
     this.compareClocks(skewOf(told, from, wallMs()))
     const text = this.redacted(await textOf(answer.body, request.bytesMax ?? COMET_ANSWER_BYTES_MAX, traffic))
     return { status: answer.statusCode, headers: told, body: objectOf(text), text }
+  }
+
+  private async* contentOf(content: Content): AsyncGenerator<Uint8Array> {
+    for await (const part of this.options.contentOf!(content)) {
+      yield part
+      this.sentBytes += part.length
+    }
   }
 
   private flat(headers: Record<string, string | string[] | undefined>): Answer['headers'] {
@@ -205,6 +236,40 @@ export class Http {
     this.skewMs = skewMs
     if (Math.abs(skewMs) >= COMET_SKEW_MS) this.warning ||= skewText(skewMs)
     else if (Math.abs(skewMs) < COMET_SKEW_MS / 2) this.warning = ''
+  }
+}
+
+interface Form { boundary: string; length: number; chunks: () => AsyncGenerator<Uint8Array> }
+
+/** Of known length, so that nothing has to be held in memory. */
+function formOf(
+  { content, link, metadata }: NonNullable<Request['form']>,
+  contentOf: (content: Content) => AsyncIterable<Uint8Array>,
+): Form {
+  const boundary = `rankzero-${randomBytes(16).toString('hex')}`
+  const part = (name: string, more = ''): string =>
+    `--${boundary}\r\ncontent-disposition: form-data; name="${name}"${more}\r\n\r\n`
+  const name = content === null ? 'link' : 'file'
+  const head = Buffer.from(`${part('metadata')}${metadata}\r\n${part(name, `; filename="${name}"`)}`)
+  const inline = Buffer.from(content === null ? link ?? '' : '')
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield head
+    if (content === null) yield inline
+    else yield* contentOf(content)
+    yield tail
+  }
+  return { boundary, length: head.length + inline.length + (content?.size ?? 0) + tail.length, chunks }
+}
+
+/** A call whose body still goes out is not late. */
+async function* counted(
+  parts: AsyncIterable<Uint8Array>, { traffic, moved }: Way,
+): AsyncGenerator<Uint8Array> {
+  for await (const part of parts) {
+    yield part
+    traffic.sent += part.length
+    moved()
   }
 }
 

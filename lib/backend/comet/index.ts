@@ -8,7 +8,8 @@
  * At least once in an ambiguous failure, as identical bytes; an amendment is thinned, since Comet keeps both.
  */
 import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { contentOf } from '../../artifact/index.ts'
 import { monotonicMs, wallMs } from '../../clock.ts'
 import { findSetting, type Env } from '../../config/settings.ts'
 import {
@@ -20,10 +21,12 @@ import type {
   StreamText, Writer,
 } from '../port.ts'
 import { openRequestLog, type RequestLog } from '../request-log.ts'
-import { writeArchive } from './archive.ts'
+import { Members, writeArchive } from './archive.ts'
+import { Assets, pageOf } from './assets.ts'
 import { Batches } from './batches.ts'
 import { check } from './check.ts'
 import { extentLine, factLines, metricLine, outputLine } from './core-archive.ts'
+import { assetIdOf, assetLine, contentOfAsset, isPage, pageLine } from './core-assets.ts'
 import { rootOf, serverOfKey } from './core-names.ts'
 import { metricsBody, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, systemOf, type MetricValue, type RankSeries } from './core-values.ts'
@@ -41,7 +44,7 @@ export function cometBackend(place: BackendPlace, dir: string, env: Env): Backen
   /** A later term cannot know what the one before has spent. */
   let term = 1
   const parts = (): Parts => {
-    lazy ??= make(place, apiKey, new Budget(rates, term <= 1, monotonicMs()), log)
+    lazy ??= make(place, dir, apiKey, new Budget(rates, term <= 1, monotonicMs()), log)
     return lazy
   }
   const batches = new Batches(() => parts().experiment)
@@ -65,6 +68,7 @@ export function cometBackend(place: BackendPlace, dir: string, env: Env): Backen
       pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
     },
     texts: textWriter(() => parts().experiment, batches, rates),
+    assets: new Assets(() => parts().experiment, dirname(dir)),
     systems: systemWriter(() => parts().experiment, new Batches(() => parts().experiment), rates),
     offline: place['offline'] === 'yes',
     archive: archiveOf(() => parts().experiment, place, dir),
@@ -90,9 +94,12 @@ const serverOf = (place: BackendPlace, apiKey: string | null): string =>
   place['server'] || serverOfKey(apiKey ?? '') || 'https://www.comet.com'
 
 function make(
-  place: BackendPlace, apiKey: string | null, budget: Parts['budget'], log: RequestLog | null,
+  place: BackendPlace, dir: string, apiKey: string | null, budget: Parts['budget'], log: RequestLog | null,
 ): Parts {
-  const http = new Http({ server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget, log })
+  const http = new Http({
+    server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget, log,
+    contentOf: (content) => contentOf(dirname(dir), content),
+  })
   const tags = (place['tags'] ?? '').split(',').filter((tag) => tag !== '')
   const experiment = new Experiment({ http, apiKey, workspace: place['workspace'] || null, tags })
   return { budget, http, experiment }
@@ -158,7 +165,9 @@ function textWriter(experiment: () => Experiment, batches: Batches, rates: Rates
 function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: string): Archive {
   const choice = rankSeriesOf(place)
   const path = (): string => join(dir, `comet-${experiment().key}.zip`)
-  async function* lines(leftovers: AsyncIterable<Leftover>): AsyncGenerator<string> {
+  async function* lines(
+    leftovers: AsyncIterable<Leftover>, members: Members,
+  ): AsyncGenerator<string> {
     for (const line of factLines(experiment().facts(), wallMs())) yield line
     const extent = { run: experiment().run, row: 0, text: 0, system: 0 }
     for await (const one of leftovers) {
@@ -168,6 +177,15 @@ function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: strin
       } else if ('system' in one) {
         extent.system = one.system.n
         for (const value of systemOf(one.system)) yield metricLine(value) ?? ''
+      } else if ('asset' in one) {
+        const { asset } = one
+        const content = contentOfAsset(asset)
+        const html = isPage(asset) ? await pageOf(dirname(dir), content!) : null
+        if (typeof html === 'string') yield pageLine(html)
+        // What is not here, or too much for one file, stays with the run: `sync` sends it.
+        else if (html === null && members.takes(content)) {
+          yield assetLine(asset, assetIdOf(experiment().run, asset), content?.sha256 ?? '')
+        }
       } else {
         extent.row = one.row.n
         for (const value of metricsOf(one.row, choice)) yield metricLine(value) ?? ''
@@ -179,7 +197,8 @@ function archiveOf(experiment: () => Experiment, place: BackendPlace, dir: strin
     path: () => existsSync(path()) ? path() : null,
     write(leftovers, status) {
       experiment().over(status)
-      return writeArchive(path(), experiment().archiveHead(), lines(leftovers))
+      const members = new Members(dirname(dir))
+      return writeArchive(path(), experiment().archiveHead(), lines(leftovers, members), members)
     },
     remove: () => { rmSync(path(), { force: true }) },
   }

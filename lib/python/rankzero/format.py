@@ -56,6 +56,8 @@ class Kind:
     event = 9
     end = 10
     open = 11
+    asset = 12
+    facts = 13
 
 
 def pad8(size: int) -> int:

@@ -1,4 +1,4 @@
-"""The numbers that the client shares with lib/limits.ts, under the same names (a test compares them)."""
+"""The numbers that the client shares with lib/limits*.ts, under the same names (a test compares them)."""
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -31,6 +31,13 @@ PROGRESS_AFTER_MS = 1000
 SHELL_MS = 5000
 DISK_ANSWER_MS = 5000
 JSON_FILE_BYTES_MAX = 64 * MIB
+
+ASSET_BYTES_MAX = 2 * 1024 * MIB
+ASSET_CHUNK_BYTES = MIB
+ASSET_URI_CHARS_MAX = 8 * KIB
+ASSET_TYPE_CHARS_MAX = 100
+TAGS_MAX = 1000
+COMET_KEY_WAIT_MS = 5000
 
 DAEMON_MEMORY = (
     "NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_MAX=2"

@@ -13,38 +13,31 @@ import threading
 from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from .beside import PAYLOAD_BYTES_MAX, Beside
 from .format import Kind, json_bytes
 from .interrupts import is_foreign, is_ours
 from .journal import Journal
 from .layouts import Layout
-from .limits import RECORD_BYTES_MAX, REENTRANT_MAX, STEP_MAX
-from .refusals import Refusals
+from .limits import REENTRANT_MAX, STEP_MAX
 from .shapes import Shapes
-from .types import REDUCES, Run
+from .types import REDUCES
 from .values import cut_text, is_name, number_of, plain, step_of
 
 REPORT_PATIENCE_S = 1.0
 """The thread must go on looking after the agent, whoever holds the lock."""
-PARAMS_BYTES_MAX = RECORD_BYTES_MAX - 1024
-"""Room for the frame of a params record."""
 
 
-class Recorder(Run):
-    def __init__(self, journal: Journal) -> None:
-        self._refusals = Refusals()
+class Recorder(Beside):
+    def __init__(self, journal: Journal, directory: str) -> None:
+        super().__init__(directory)
         self._journal = journal
         self._shapes = Shapes(journal.define)
         self._layouts = self._shapes.single
-        self._lock = threading.RLock()
         self._busy = False
         self._nested: List[Callable[[], None]] = []
         self._nested_left = REENTRANT_MAX
-        self._ended = False
         self._open: Optional[Dict[str, Any]] = None
         """Who we are, until a full disk has room for it."""
-        self._silent = False
-        self._given = -1
-        """The last step given, -1 before the first."""
         self._counter = 0
 
     # --- the calls of a user
@@ -88,12 +81,12 @@ class Recorder(Run):
             copy = plain(values)
             if not isinstance(copy, dict):
                 return False
-            if len(json_bytes(copy)) <= PARAMS_BYTES_MAX:
+            if len(json_bytes(copy)) <= PAYLOAD_BYTES_MAX:
                 return self._payload(Kind.params, {"params": copy})
             # One by one, so that a single large value does not take the others with it.
             parts = [{name: value} for name, value in copy.items()]
             return all([
-                len(json_bytes(part)) <= PARAMS_BYTES_MAX and self._payload(Kind.params, {"params": part})
+                len(json_bytes(part)) <= PAYLOAD_BYTES_MAX and self._payload(Kind.params, {"params": part})
                 for part in parts
             ])
 

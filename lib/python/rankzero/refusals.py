@@ -25,6 +25,10 @@ NOTES = {
     "params": ("these parameters cannot be written; left out", "Pass run.params a dict, below 1 MB."),
     "define": ("the definition is left out", "Pass a name and reduce: mean, sum, min, max, last or rank0."),
     "resume": ("the rewind is left out", "Call run.resume(step=) with a whole number from 0 to 2^53-1."),
+    "asset": ("it is left out", "See whether it can be read, and its name, type and metadata be written."),
+    "other": ("it is left out", "Call run.other(key, value) with a value that JSON can say."),
+    "tags": ("they are left out", "Pass run.tags a list of up to 1,000 strings."),
+    "name": ("it is left out", "Pass run.name a str."),
     "full": ("the journal is full: it is left out", "See whether an agent runs: rankzero doctor."),
 }
 """What is told but is no value: its effect on the session is in the text."""
@@ -33,6 +37,9 @@ METRICS_MAX = 1000
 """Metrics counted by name in one report; the rest goes under ''."""
 NAME_SHOWN_MAX = 200
 VALUE_SHOWN_MAX = 40
+WHY_SHOWN_MAX = 1000
+TOLD_MAX = 100
+"""Reasons that are told."""
 
 
 class Refusals:
@@ -66,6 +73,15 @@ class Refusals:
         self._told.add(note)
         what, remedy = NOTES[note]
         self._lines.append("%s %s: %s. %s" % (note, _shown(value), what, remedy))
+
+    def fail(self, note: str, why: str) -> None:
+        """As `note`, with a reason, which is told each time that it is another."""
+        if len(self._told) >= TOLD_MAX:
+            return self.note(note, why)
+        if note + why not in self._told:
+            self._told.add(note + why)
+            self._lines.append("%s: %s; it is left out. Training goes on."
+                               % (note, _shorten(why, WHY_SHOWN_MAX)))
 
     def take_lines(self) -> List[str]:
         """The messages not told yet."""

@@ -24,6 +24,8 @@ class RunFacts(NamedTuple):
     world_size: int
     local_rank: int
     node: str
+    dir: str
+    """Parent of the run directories."""
     run: Optional[str]
     """From the environment; the agent may tell it later."""
     open: Dict[str, Any]
@@ -76,7 +78,7 @@ def _is_running() -> bool:
 
 class WorkerRun(Recorder):
     def __init__(self, facts: RunFacts, journal: Journal, keeper: AgentKeeper, capture: bool) -> None:
-        super().__init__(journal)
+        super().__init__(journal, facts.dir)
         self._open = facts.open
         self._write_report()
         self.rank = facts.rank

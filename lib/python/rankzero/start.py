@@ -162,8 +162,8 @@ def _open_run(
         os.environ.pop("RANKZERO_OWNER", None)
 
     run = WorkerRun(RunFacts(
-        identity.rank, identity.world_size, identity.local_rank, origin["node"], origin["run"], body,
-        settings.exit_timeout_ms, lambda: supervised and _is_supervised(env), on_end,
+        identity.rank, identity.world_size, identity.local_rank, origin["node"], settings.dir,
+        origin["run"], body, settings.exit_timeout_ms, lambda: supervised and _is_supervised(env), on_end,
     ), journal, keeper, capture)
     hooks.watch(run)
     return run

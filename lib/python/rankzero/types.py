@@ -1,6 +1,6 @@
 """The public face of a run: what init() returns, with rules that hold for every kind of it."""
 import types
-from typing import Any, Callable, Dict, Mapping, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Type, TypeVar
 
 REDUCES = ("mean", "sum", "min", "max", "last", "rank0")
 
@@ -43,6 +43,37 @@ class Run:
 
     def text(self, line: str) -> None:
         """One line of text; over about 1 MiB it is cut and marked."""
+        raise NotImplementedError
+
+    def asset(
+        self, source: Any, name: Optional[str] = None, type: str = "asset", step: Optional[int] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        """A file, or other bytes, of the experiment.
+
+        `source`: a path (str, os.PathLike), bytes, or a reference to what is elsewhere: a dict with `uri`,
+        and `size` (bytes) and `sha256` (hex) if they are known; of a `file:` URI they are read. `name`:
+        default is the file's, or the last part of the URI. `type`: to the tracker: `image`, `model-element` …
+        `step`: default is the last step given to log(), if any. `metadata`: anything that JSON can say.
+
+        Takes as long as a copy of the file, and then it is safe here; what cannot be read, or changes
+        meanwhile, is told on stderr. Equal ones of several ranks are one.
+        """
+        raise NotImplementedError
+
+    def html(self, text: str) -> None:
+        """The page of the experiment: the newest one holds."""
+        raise NotImplementedError
+
+    def other(self, key: str, value: Any) -> None:
+        """A fact of the experiment that is no parameter; ranks that agree are shown as one."""
+        raise NotImplementedError
+
+    def tags(self, tags: Iterable[str]) -> None:
+        raise NotImplementedError
+
+    def name(self, text: str) -> None:
+        """Names the experiment; flags and variables do not overrule it."""
         raise NotImplementedError
 
     def define(self, metric: str, reduce: str = "mean") -> None:
@@ -109,6 +140,24 @@ class SilentRun(Run):
         pass
 
     def text(self, line: str) -> None:
+        pass
+
+    def asset(
+        self, source: Any, name: Optional[str] = None, type: str = "asset", step: Optional[int] = None,
+        metadata: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        pass
+
+    def html(self, text: str) -> None:
+        pass
+
+    def other(self, key: str, value: Any) -> None:
+        pass
+
+    def tags(self, tags: Iterable[str]) -> None:
+        pass
+
+    def name(self, text: str) -> None:
         pass
 
     def define(self, metric: str, reduce: str = "mean") -> None:
