@@ -100,12 +100,12 @@ class Aggregator {
   })
 
   constructor(options: AggregatorOptions, won: Won, keys: Keys) {
-    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, usual } = options
+    const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, usual, debug } = options
     const { run, dir } = won
     this.options = options
     const others = choose(readChosen(won.ledger?.meta() ?? {}), backends, { run, dir, settings })
     this.chosen = writeChosen(others)
-    this.backends = [localBackend(dir), ...openBackends(others, dir, keys)]
+    this.backends = [localBackend(dir), ...openBackends(others, { dir, keys, debug })]
     const openRowsBytesMax = OPEN_ROWS_BYTES_MAX
     const amends = this.backends.some(({ rows }) => rows !== null)
     let state!: State

@@ -34,6 +34,8 @@ export interface AggregatorOptions {
   settings: PlaceSettings
   /** Takes keys, for this process and in memory only; never rejects. */
   keys: (names: readonly KeyName[]) => Promise<Keys>
+  /** Backends log each of their calls. */
+  debug: boolean
   /** For the diary: what is wrong with the configuration. */
   remarks: readonly string[]
   /** How long the end may wait for backends. */

@@ -7,7 +7,7 @@
  * books: the ledger does.
  */
 import { join } from 'node:path'
-import { resolveKeys, type Key, type KeyName, type Keys } from '../config/keys.ts'
+import { resolveKeys, type KeyName, type Keys } from '../config/keys.ts'
 import { findSetting, type Env, type Layer, type Settings, type Sources } from '../config/settings.ts'
 import { checkComet, cometBackend } from './comet/index.ts'
 import { jsonlBackend } from './jsonl.ts'
@@ -37,13 +37,22 @@ export interface PlacedRun {
   settings: PlaceSettings
 }
 
+/** What a backend works with, in this process only. */
+export interface Means {
+  /** Run directory. */
+  dir: string
+  keys: Keys
+  /** Each call is logged. */
+  debug: boolean
+}
+
 interface Kind {
   /** Without these it cannot work. */
   keys?: readonly KeyName[]
   /** It is told of events, and gets no rows. */
   ofEvents?: true
   place: (run: PlacedRun) => BackendPlace
-  open: (place: BackendPlace, dir: string, keys: Keys) => Backend
+  open: (place: BackendPlace, means: Means) => Backend
   /** Absent: there is nothing that could be asked before a run. */
   check?: (place: BackendPlace, project: string, keys: Keys) => Promise<BackendCheck>
 }
@@ -64,22 +73,19 @@ const KINDS: Readonly<Record<string, Kind>> = {
       parameter: rateText(settings.cometParameters), output: rateText(settings.cometOutput),
       other: rateText(settings.cometOther), points: `${settings.cometPoints}`,
     }),
-    open: (place, dir, { cometApiKey }) => cometBackend(place, dir, { COMET_API_KEY: valueOf(cometApiKey) }),
-    check: (place, project, { cometApiKey }) =>
-      checkComet(place, project, { ...process.env, COMET_API_KEY: valueOf(cometApiKey) }),
+    open: (place, { dir, keys, debug }) => cometBackend(place, dir, keys.cometApiKey, debug),
+    check: (place, project, { cometApiKey }) => checkComet(place, project, cometApiKey),
   },
   webhook: {
     keys: ['webhookUrl', 'webhookSecret'],
     ofEvents: true,
     place: () => ({}),
-    open: (_place, _dir, keys) => webhookBackend(keys),
+    open: (_place, { keys }) => webhookBackend(keys),
   },
 }
 
 /** It gets no rows, so it has no part in the books of points. */
 export const isOfEvents = (name: string): boolean => KINDS[name]?.ofEvents === true
-
-const valueOf = (key: Key): string | undefined => 'value' in key ? key.value : undefined
 
 const rateText = ({ max, windowMs }: Settings['cometCalls']): string => `${max}/${windowMs}`
 
@@ -96,9 +102,9 @@ export function choose(
   return { ...before, ...Object.fromEntries(fresh.map((name) => [name, KINDS[name]!.place(run)])) }
 }
 
-/** One of a newer version is left out: it stays pending. `dir`: the run directory. */
-export const openBackends = (chosen: Chosen, dir: string, keys: Keys): Backend[] => Object.entries(chosen)
-  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, dir, keys))
+/** One of a newer version is left out: it stays pending. */
+export const openBackends = (chosen: Chosen, means: Means): Backend[] => Object.entries(chosen)
+  .filter(([name]) => Object.hasOwn(KINDS, name)).map(([name, place]) => KINDS[name]!.open(place, means))
 
 /** What these backends log in with. */
 export const keysOf = (names: readonly string[]): readonly KeyName[] =>

@@ -59,7 +59,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     onCollision: setting(flags, 'onCollision', 'on-collision'),
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
     backends: setting(flags, 'backend'), settings: placeSettings(process.env, config.layers),
-    keys: (names) => keysOf(names, remarks), remarks, endMs: endMs(flags),
+    keys: (names) => keysOf(names, remarks), debug: setting(flags, 'debug'), remarks, endMs: endMs(flags),
     wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()

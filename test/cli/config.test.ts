@@ -113,16 +113,20 @@ describe('run', () => {
   })
 
   it('goes on without a key that cannot be had, and says so in its log', async () => {
+    const command = ['sh', '-c', `echo ${SECRET}; exit 5`]
     configure({
-      backend: ['webhook'], webhookUrl: { env: 'MY_HOOK' }, exitTimeout: 1,
-      webhookSecret: { command: ['sh', '-c', `echo ${SECRET}; exit 5`] },
+      backend: ['webhook', 'comet'], webhookUrl: { env: 'MY_HOOK' }, exitTimeout: 1,
+      webhookSecret: { command }, cometApiKey: { command },
     })
     const [argv, env] = script('run.log({ a: 1 })')
     const done = await place.run(argv, { ...env, MY_HOOK: 'http://127.0.0.1:9/' })
     expect(done.code, done.stderr).toBe(0)
     await until('the end', 60_000, () => place.picture()?.state === 'ended')
     const why = 'webhookSecret, command sh …: it exits with 5'
-    expect(place.picture()!.backends[1]).toMatchObject({ name: 'webhook', pending: 2, fault: why })
+    const [, webhook, comet] = place.picture()!.backends
+    expect(webhook).toMatchObject({ name: 'webhook', pending: 2, fault: why })
+    const fault = 'there is no API key: cometApiKey, command sh …: it exits with 5'
+    expect(comet).toMatchObject({ name: 'comet', pending: 1, fault })
     const log = readFileSync(join(place.dir, place.runs()[0]!, 'log', 'aggregator.log'), 'utf8')
     expect(log).toContain(why)
     expect(log).not.toContain(SECRET)

@@ -62,7 +62,7 @@ describe('doctor --backend comet', () => {
     ])
     await server.desk.set({ dateSkewMs: 0, version: '4.40.0' })
     expect((await ask({ COMET_API_KEY: '' })).said)
-      .toEqual([expect.stringMatching(/^error comet: COMET_API_KEY is not set for this process: set it/)])
+      .toEqual([expect.stringMatching(/^error comet: COMET_API_KEY is not set where rankzero.*: set it/)])
     await server.desk.set({ keys: ['anotherKey0000000000000001'] })
     const refused = await ask()
     expect(refused.facts).toMatchObject({ key: 'refused' })

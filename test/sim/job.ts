@@ -222,7 +222,8 @@ export class Job {
         onCollision: plan.onCollision, sealAfterMs: plan.sealAfterMs, joinTimeoutMs: plan.joinTimeoutMs,
         wide: plan.nodes.length > 1, secretFile: null, backends: plan.backend ? ['jsonl'] : [],
         settings: placeSettings({}), endMs: 20_000,
-        usual: { key: null, project: null, name: null }, keys: () => Promise.resolve(NO_KEYS), remarks: [],
+        usual: { key: null, project: null, name: null }, keys: () => Promise.resolve(NO_KEYS),
+        debug: false, remarks: [],
         ...more,
         tell: (line) => {
           world.tell(process.name, `tells ${JSON.stringify(line)}`)

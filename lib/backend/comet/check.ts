@@ -1,4 +1,5 @@
 import { monotonicMs } from '../../clock.ts'
+import type { Key } from '../../config/keys.ts'
 import { COMET_CHECK_MS, COMET_SKEW_MS } from '../../limits-comet.ts'
 import { Budget } from '../core-budget.ts'
 import type { BackendCheck, Finding } from '../port.ts'
@@ -7,13 +8,12 @@ import {
 } from './core-answer.ts'
 import { projectOf } from './core-names.ts'
 import { askProjects, askVersion, askWorkspaces, type Request } from './core-requests.ts'
-import { Http } from './http.ts'
+import { apiKeyOf, Http } from './http.ts'
 import { proxyOf } from './proxies.ts'
 
 export interface CheckOptions {
   server: string
-  /** Null: none was given to this process. */
-  apiKey: string | null
+  key: Key
   /** Null: the default one of the key. */
   workspace: string | null
   project: string
@@ -24,14 +24,14 @@ const VERSION_MIN = [1, 2, 78]
 
 /** Asks the server what a run will need of it, and makes nothing there. */
 export async function check(options: CheckOptions): Promise<BackendCheck> {
-  const { server, apiKey, workspace, project } = options
+  const { server, key, workspace, project } = options
   const all = { max: Infinity, windowMs: 1 }
   const rates = { calls: all, metric: all, parameter: all, output: all, other: all }
-  const http = new Http({ server, apiKey: apiKey ?? '', budget: new Budget(rates, true, 0), log: null })
+  const http = new Http({ server, apiKey: apiKeyOf(key), budget: new Budget(rates, true, 0), log: null })
   const one = new Check(http, options)
   try {
     const [isThere, proxy] = await proxyOf(server, () => one.server())
-    const keyIs = apiKey === null ? 'missing' : !isThere ? 'not asked' : await one.key()
+    const keyIs = 'why' in key ? 'missing' : !isThere ? 'not asked' : await one.key()
     const { skewMs } = http
     if (Math.abs(skewMs ?? 0) >= COMET_SKEW_MS) {
       one.found('warning', skewText(skewMs!), 'keep clocks with ntp or chrony')
@@ -61,10 +61,10 @@ class Check {
   constructor(http: Http, options: CheckOptions) {
     this.http = http
     this.options = options
-    const { server, apiKey } = options
+    const { server, key } = options
     const { protocol, hostname } = new URL(server)
-    if (apiKey === null) {
-      this.found('error', 'COMET_API_KEY is not set for this process',
+    if ('why' in key) {
+      this.found('error', key.why,
         'set it where rankzero runs; COMMAND of `rankzero run` does not see it, so ask outside of it')
     } else if (protocol === 'http:' && !/^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname)) {
       this.found('warning', `the API key goes to ${server} as everybody on the way can read it`, 'use https')

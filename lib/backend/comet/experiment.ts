@@ -1,4 +1,5 @@
 import { monotonicMs, wallMs } from '../../clock.ts'
+import type { Key } from '../../config/keys.ts'
 import {
   COMET_BEAT_MS, COMET_BEAT_MS_MAX, COMET_BEAT_MS_MIN, COMET_HELD_RETRY_MS, COMET_LEAVE_MS, COMET_TELL_MS,
   COMET_TICK_MS,
@@ -16,8 +17,7 @@ import type { Got, Http } from './http.ts'
 
 export interface ExperimentOptions {
   http: Http
-  /** Null: none was given to this process. */
-  apiKey: string | null
+  apiKey: Key
   workspace: string | null
   tags: readonly string[]
 }
@@ -155,9 +155,7 @@ export class Experiment {
   private async shakeHands(): Promise<Outcome> {
     const { apiKey, workspace } = this.options
     const { picture, key } = this
-    if (apiKey === null) {
-      return { is: 'later', message: 'COMET_API_KEY is not set for this process: set it where rankzero runs' }
-    }
+    if ('why' in apiKey) return { is: 'later', message: `there is no API key: ${apiKey.why}` }
     if (picture === null) return { is: 'later', message: 'nothing is known of the run yet' }
     const project = projectOf(picture.project)
     let tried = await this.send(addRun({ key, project, workspace }, wallMs()), 'logger/add/run', null)

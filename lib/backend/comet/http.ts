@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { EnvHttpProxyAgent } from 'undici'
 import { monotonicMs, wallMs } from '../../clock.ts'
+import type { Key } from '../../config/keys.ts'
 import { errnoOf, messageOf } from '../../errors.ts'
 import { proxiesOf } from '../../http.ts'
 import {
@@ -54,6 +55,9 @@ interface Way {
   signal: AbortSignal
   moved: () => void
 }
+
+/** '': it is not there. */
+export const apiKeyOf = (key: Key): string => 'value' in key ? key.value : ''
 
 /** One server, one budget: every call of every part goes through here. */
 export class Http {

@@ -11,7 +11,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { contentOf } from '../../artifact/index.ts'
 import { monotonicMs, wallMs } from '../../clock.ts'
-import { findSetting, type Env } from '../../config/settings.ts'
+import type { Key } from '../../config/keys.ts'
 import {
   COMET_AGE_MS, COMET_BATCH_BYTES, COMET_METRICS_BATCH, COMET_OUTPUT_BATCH, COMET_SERIES_POINTS,
 } from '../../limits-comet.ts'
@@ -31,26 +31,26 @@ import { rootOf, serverOfKey } from './core-names.ts'
 import { metricsBody, outputBody, type Kind } from './core-requests.ts'
 import { lineOf, metricsOf, systemOf, type MetricValue, type RankSeries } from './core-values.ts'
 import { Experiment } from './experiment.ts'
-import { Http } from './http.ts'
+import { apiKeyOf, Http } from './http.ts'
 import { verify } from './verify.ts'
 
 const BUDGETS = ['calls', 'metric', 'parameter', 'output', 'other'] as const
 
-export function cometBackend(place: BackendPlace, dir: string, env: Env): Backend {
-  const apiKey = apiKeyOf(env)
-  const log = findSetting('debug', { env }).value ? openRequestLog(join(dir, 'requests.log')) : null
+/** `debug`: each call is logged. */
+export function cometBackend(place: BackendPlace, dir: string, key: Key, debug: boolean): Backend {
+  const log = debug ? openRequestLog(join(dir, 'requests.log')) : null
   const rates = Object.fromEntries(BUDGETS.map((kind) => [kind, rateOf(place[kind])])) as Rates
   let lazy: Parts | null = null
   /** A later term cannot know what the one before has spent. */
   let term = 1
   const parts = (): Parts => {
-    lazy ??= make(place, dir, apiKey, new Budget(rates, term <= 1, monotonicMs()), log)
+    lazy ??= make(place, dir, key, new Budget(rates, term <= 1, monotonicMs()), log)
     return lazy
   }
   const batches = new Batches(() => parts().experiment)
   return {
     name: 'comet',
-    domain: `comet ${serverOf(place, apiKey)} ${place['workspace'] ?? ''}`,
+    domain: `comet ${serverOf(place, key)} ${place['workspace'] ?? ''}`,
     announce: (endpoint) => {
       ({ term } = endpoint)
     },
@@ -81,27 +81,24 @@ export function cometBackend(place: BackendPlace, dir: string, env: Env): Backen
 type Rates = Record<typeof BUDGETS[number], Rate>
 interface Parts { experiment: Experiment; budget: Budget<Kind | 'calls'>; http: Http }
 
-const apiKeyOf = (env: Env): string | null => env['COMET_API_KEY']?.trim() || null
-
 /** For `doctor`. */
-export function checkComet(place: BackendPlace, project: string, env: Env): Promise<BackendCheck> {
-  const apiKey = apiKeyOf(env)
-  const server = rootOf(serverOf(place, apiKey))
-  return check({ server, apiKey, workspace: place['workspace'] || null, project })
+export function checkComet(place: BackendPlace, project: string, key: Key): Promise<BackendCheck> {
+  const server = rootOf(serverOf(place, key))
+  return check({ server, key, workspace: place['workspace'] || null, project })
 }
 
-const serverOf = (place: BackendPlace, apiKey: string | null): string =>
-  place['server'] || serverOfKey(apiKey ?? '') || 'https://www.comet.com'
+const serverOf = (place: BackendPlace, key: Key): string =>
+  place['server'] || serverOfKey(apiKeyOf(key)) || 'https://www.comet.com'
 
 function make(
-  place: BackendPlace, dir: string, apiKey: string | null, budget: Parts['budget'], log: RequestLog | null,
+  place: BackendPlace, dir: string, key: Key, budget: Parts['budget'], log: RequestLog | null,
 ): Parts {
   const http = new Http({
-    server: rootOf(serverOf(place, apiKey)), apiKey: apiKey ?? '', budget, log,
+    server: rootOf(serverOf(place, key)), apiKey: apiKeyOf(key), budget, log,
     contentOf: (content) => contentOf(dirname(dir), content),
   })
   const tags = (place['tags'] ?? '').split(',').filter((tag) => tag !== '')
-  const experiment = new Experiment({ http, apiKey, workspace: place['workspace'] || null, tags })
+  const experiment = new Experiment({ http, apiKey: key, workspace: place['workspace'] || null, tags })
   return { budget, http, experiment }
 }
 
