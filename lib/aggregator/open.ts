@@ -40,6 +40,8 @@ export function winRun(o: {
   run: string | null
   fresh: boolean
   adopt?: boolean
+  /** `sync` takes up what has ended, whenever that was. */
+  closing?: boolean
   parent: string
   lockDir: string
 }): Won | null {
@@ -52,9 +54,8 @@ export function winRun(o: {
     election.release()
     return null
   }
-  if (o.meeting !== null && o.run === null && known === null && !o.fresh && cameTooLate(o.parent, meeting)) {
-    return lost()
-  }
+  const isSpare = o.meeting !== null && known === null && !o.fresh && o.closing !== true
+  if (isSpare && cameTooLate(o, meeting)) return lost()
   const run = o.run ?? known?.run ?? minted
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
   const found = { run, dir, meeting, election }
@@ -73,17 +74,18 @@ function halfMade(lockDir: string, meeting: string): Begun | null {
 }
 
 /**
- * On a busy machine an agent starts more than one of us before the first answers. One that wins only after
- * the whole run has been served must not begin another: the run of its meeting ended after this process
- * began.
+ * On a busy machine agent and supervisor start more than one of us before the first answers. One that wins
+ * only after the whole run has been served must not begin another, nor that one again, which would be `live`
+ * for a while: the run ended after this process began.
  */
-function cameTooLate(parent: string, meeting: string): boolean {
+function cameTooLate({ parent, run }: { parent: string; run: string | null }, meeting: string): boolean {
   const now = wallMs()
   const begun = now - process.uptime() * 1000
   // An end that is still to come is of before the clock was set back.
   const isLate = (at: number): boolean => at > begun && at <= now
-  return newestRuns(parent).some((dir) =>
-    readEndpoint(dir)?.meeting === meeting && isLate(readStatus(dir)?.endedAt ?? -Infinity))
+  const hasEnded = (dir: string): boolean => isLate(readStatus(dir)?.endedAt ?? -Infinity)
+  if (run !== null) return hasEnded(join(parent, run))
+  return newestRuns(parent).some((dir) => readEndpoint(dir)?.meeting === meeting && hasEnded(dir))
 }
 
 /** Run ids begin with the time, so the newest come last. */

@@ -15,11 +15,13 @@ const options = (): Parameters<typeof winRun>[0] =>
   ({ meeting: MEETING, run: null, fresh: false, parent, lockDir: join(parent, '.locks') })
 
 /** A run of this meeting that has ended then. */
-function ended(meeting: string, endedAt: number): void {
-  const dir = join(parent, `20260101-000000.000-${meeting.slice(0, 6)}`)
-  mkdirSync(dir)
+function ended(meeting: string, endedAt: number): string {
+  const run = `20260101-000000.000-${meeting.slice(0, 6)}`
+  const dir = join(parent, run)
+  mkdirSync(dir, { recursive: true })
   writeFileSync(join(dir, 'endpoint.json'), JSON.stringify({ meeting }))
   writeFileSync(join(dir, 'status.json'), JSON.stringify({ endedAt }))
+  return run
 }
 
 test('one that wins after the run of its meeting was served begins no other', () => {
@@ -37,4 +39,16 @@ test('a run that ended before this process began, or of another meeting, does no
   const won = winRun(options())
   expect(won).not.toBeNull()
   won!.election.release()
+})
+
+test('one that was started for a run takes it up again only if it ended before that, or for `sync`', () => {
+  const run = ended(MEETING, Date.now())
+  expect(winRun({ ...options(), run })).toBeNull()
+  const closing = winRun({ ...options(), run, closing: true })
+  expect(closing).toMatchObject({ run })
+  closing!.election.release()
+  ended(MEETING, Date.now() - process.uptime() * 1000 - 60_000)
+  const resumed = winRun({ ...options(), run })
+  expect(resumed).toMatchObject({ run })
+  resumed!.election.release()
 })

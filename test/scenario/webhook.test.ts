@@ -112,7 +112,6 @@ describe('backend webhook', () => {
     const done = await started.ended
     expect(done.code, done.stderr).toBe(3)
     await has(4)
-    // A spare aggregator may serve the run that is over, for a moment.
     await until('the end', 60_000, () => place.picture()?.state === 'ended')
 
     expect(heard().map(({ n, event }) => [n, event])).toEqual(
