@@ -144,7 +144,7 @@ const DAEMONS: Part = {
     ['aggregator, a call of Comet, whatever is in the way', COMET_CALL_MS + COMET_ISSUER_MS,
       'COMET_CALL_MS + COMET_ISSUER_MS', 'the same again, later', 'test/comet/http.test.ts'],
     ['… an upload, since any of it moved', COMET_CALL_MS + COMET_ISSUER_MS, 'COMET_CALL_MS + COMET_ISSUER_MS',
-      'the server is asked whether it has it, else the same again', 'test/comet/assets.test.ts'],
+      'the server is asked whether it has it, else the same again', 'test/comet/http.test.ts'],
     ['a lock that another process holds, running or stopped',
       LOCK_TRIES * LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS, 'LOCK_TRIES × LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS',
       'it counts as held', 'test/ledger/lockdb.test.ts'],

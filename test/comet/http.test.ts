@@ -2,8 +2,9 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { Http } from '../../lib/backend/comet/http.ts'
-import { askVersion } from '../../lib/backend/comet/core-requests.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Http, type HttpOptions } from '../../lib/backend/comet/http.ts'
+import { askVersion, type Request } from '../../lib/backend/comet/core-requests.ts'
 import { Budget } from '../../lib/backend/core-budget.ts'
 import { NO_PROXIES } from './kit.ts'
 
@@ -25,10 +26,11 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-function httpOf(server: string): Http {
+function httpOf(server: string, contentOf?: HttpOptions['contentOf']): Http {
   const all = { max: Infinity, windowMs: 1 }
   const rates = { calls: all, metric: all, parameter: all, output: all, other: all }
-  const http = new Http({ server, apiKey: 'k', budget: new Budget(rates, true, 0), log: null })
+  const files = contentOf === undefined ? {} : { contentOf }
+  const http = new Http({ server, apiKey: 'k', budget: new Budget(rates, true, 0), log: null, ...files })
   closing.push(() => { http.close() })
   return http
 }
@@ -59,5 +61,34 @@ describe('a call', () => {
     expect(await tunnelled.call(askVersion, null))
       .toMatchObject({ message: 'Proxy response (503) !== 200 when HTTP Tunneling' })
     expect(tunnelled.calls.view()).toMatchObject({ made: 3, failed: 3 })
+  })
+
+  it('that carries a file goes on as long as that moves, and ends when it does not', async () => {
+    const PARTS = 8
+    const port = await listen(createServer((request, response) => {
+      let size = 0
+      request.on('data', (part: Buffer) => { size += part.length })
+      request.on('end', () => { response.end(JSON.stringify({ size })) })
+    }))
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < PARTS; n++) {
+        await sleep(4000)
+        yield Buffer.alloc(10)
+      }
+    }
+    async function* never(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(10)
+      await new Promise(() => {})
+    }
+    const content = { size: 10 * PARTS, sha256: '0'.repeat(64) }
+    const upload: Request = {
+      method: 'POST', path: '/upload', body: null, kind: 'other', count: 1,
+      form: { content, link: null, metadata: '{}' },
+    }
+    const [whole, hung] = [slow, never].map((one) => httpOf(`http://127.0.0.1:${port}`, one)) as [Http, Http]
+    const [got, lost] = await Promise.all([whole.call(upload, null), hung.call(upload, null)])
+    expect(got).toMatchObject({ status: 200, body: { size: expect.any(Number) as number } })
+    expect([whole.sentBytes, hung.sentBytes]).toEqual([content.size, 10])
+    expect(lost).toMatchObject({ code: expect.stringMatching(/TIMEOUT|ETIMEDOUT/) as string })
   })
 })
