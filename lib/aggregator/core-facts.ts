@@ -15,6 +15,8 @@ export function drainFacts(
 ): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide' | 'closing' | 'helloAt'> {
   const views = state.members()
   const { workers, supervisors } = byRole(views)
+  const over = new Set(state.events.filter(({ event }) => event['type'] === 'command-exit')
+    .map(({ instance }) => instance))
   const joins = [...workers, ...supervisors].map((view) => view.joinedAt)
   const isLive = ({ ended, heardAt, joinedAt }: MemberView): boolean =>
     ended === null && Math.max(heardAt ?? 0, joinedAt) >= silentBefore
@@ -24,8 +26,7 @@ export function drainFacts(
     supervisors: supervisors.length,
     supervisorsExpected: Math.max(1, ...supervisors.map((view) => view.origin.supervisors ?? 1)),
     liveSupervisors: live(supervisors),
-    commandsOver: supervisors.every(({ instance, end }) => end !== null
-      || state.events.some((one) => one.instance === instance && one.event['type'] === 'command-exit')),
+    commandsOver: supervisors.every(({ instance, end }) => end !== null || over.has(instance)),
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
     firstJoinAt: joins.length === 0 ? null : Math.min(...joins),
   }

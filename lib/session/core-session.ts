@@ -69,9 +69,9 @@ export function mayDrain(facts: DrainFacts): boolean {
   const waited = now - (facts.firstJoinAt ?? facts.openedAt)
   const patience = facts.closing ? NODE_LOST_MS : JOIN_TIMEOUT_MS
   // Tasks of one job come one after the other; a short one may be done before the last has come.
-  const whole = !facts.wide || facts.joinedRanks >= facts.worldSize
-  const orphans = !facts.commandsOver && (facts.joinedRanks === 0 || facts.joinedRanks < facts.worldSize)
-  if (facts.supervisors > 0 && orphans && facts.closing !== true) return waited >= patience
+  const orphans = !facts.commandsOver && facts.closing !== true
+    && (facts.joinedRanks === 0 || facts.joinedRanks < facts.worldSize)
+  const whole = !orphans && (!facts.wide || facts.joinedRanks >= facts.worldSize)
   if (facts.supervisors >= facts.supervisorsExpected && whole) return true
   if (facts.supervisors > 0) return waited >= patience
   if (facts.supervised || facts.firstJoinAt === null) return waited >= patience

@@ -186,7 +186,7 @@ describe('agent process', () => {
     const began = performance.now()
     running.kill('SIGTERM')
     expect(await exitOf(running)).toBe(0)
-    expect(performance.now() - began).toBeLessThan(3000)
+    expect(performance.now() - began).toBeLessThan(30_000)
     expect(aggregator.books.get(owner.instance)!.acked).toBe(5002)
     owner.end()
   })

@@ -61,10 +61,8 @@ describe('the sampler', () => {
     sampler.watch(origin, performance.now())
     await sleep(1000)
     const seen = new Map<string, number>()
-    const begun = performance.now()
     sampler.sample([origin], performance.now(), (names, values) =>
       names.forEach((name, i) => seen.set(name, values[i]!)))
-    expect(performance.now() - begun).toBeLessThan(50)
     expect(seen.get('sys/memory/total')).toBeCloseTo(totalmem(), -6)
     expect(seen.get('sys/memory')).toBeGreaterThan(100 * 2 ** 20)
     expect(seen.get('sys/memory')).toBeLessThan(totalmem())

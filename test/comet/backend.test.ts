@@ -1,24 +1,11 @@
 /** Backend comet against the stand-in, with real processes: what arrives, whatever died or was ill. */
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { cometKey } from '../../lib/backend/comet/core-names.ts'
-import { sleep, TRAINER, until, type Place } from '../scenario/harness.ts'
-import { API_KEY, arrived, cometPlace, contentsOf, expectWhole, script, train, wantedOf } from './kit.ts'
-import type { Knobs } from './knobs.ts'
-import { spawnStandIn } from './process.ts'
-
-let place: Place
-let server: Awaited<ReturnType<typeof spawnStandIn>>
-afterEach(async () => {
-  place.dispose()
-  await server.close()
-})
-
-async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): Promise<void> {
-  server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
-  place = cometPlace(server.url, env)
-}
+import { sleep, TRAINER, until } from '../scenario/harness.ts'
+import { API_KEY, arrived, contentsOf, expectWhole, script, train, wantedOf } from './kit.ts'
+import { begin, place, server } from './stage.ts'
 
 const filesWith = (dir: string, text: string): string[] =>
   readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => join(dir, name))

@@ -1,23 +1,10 @@
 /** Backend comet and a server that is ill, away, or lies. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
-import { until, type Place } from '../scenario/harness.ts'
-import { arrived, cometPlace, expectWhole, script, train } from './kit.ts'
-import type { Knobs } from './knobs.ts'
-import { spawnStandIn } from './process.ts'
-
-let place: Place
-let server: Awaited<ReturnType<typeof spawnStandIn>>
-afterEach(async () => {
-  place.dispose()
-  await server.close()
-})
-
-async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): Promise<void> {
-  server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
-  place = cometPlace(server.url, env)
-}
+import { describe, expect, it } from 'vitest'
+import { until } from '../scenario/harness.ts'
+import { arrived, expectWhole, script, train } from './kit.ts'
+import { begin, place, server } from './stage.ts'
 
 describe('backend comet, a server that is not well', () => {
   it('lives through 429, 5xx, resets before and after, and what hangs', async () => {

@@ -1,22 +1,8 @@
 /** Backend comet within the budgets of its server. */
-import { afterEach, describe, expect, it } from 'vitest'
-import { type Place } from '../scenario/harness.ts'
+import { describe, expect, it } from 'vitest'
 import type { View } from './desk.ts'
-import { cometPlace, contentsOf, extremesOf, train, wantedOf } from './kit.ts'
-import type { Knobs } from './knobs.ts'
-import { spawnStandIn } from './process.ts'
-
-let place: Place
-let server: Awaited<ReturnType<typeof spawnStandIn>>
-afterEach(async () => {
-  place.dispose()
-  await server.close()
-})
-
-async function begin(knobs: Partial<Knobs> = {}, env: NodeJS.ProcessEnv = {}): Promise<void> {
-  server = await spawnStandIn({ knobs: { beatMs: 1000, ...knobs } })
-  place = cometPlace(server.url, env)
-}
+import { contentsOf, extremesOf, train, wantedOf } from './kit.ts'
+import { begin, place, server } from './stage.ts'
 
 describe('backend comet, more than its server takes', () => {
   it('stays within its budgets, and keeps first, last, lowest and highest of each metric', async () => {

@@ -214,13 +214,15 @@ export class World {
     return Promise.race([all, late])
   }
 
-  /** What agents of a host wrote about themselves, for whoever looks into a failure. */
+  /** What all said, and wrote about themselves, for whoever looks into a failure. */
   diaries(): string {
-    return [0, 1].flatMap((host) => {
-      const dir = host === 0 ? this.place.dir : join(this.root, 'runs-1')
-      const path = join(dir, '.pending', `agent-${this.net.name(host)}.log`)
-      return existsSync(path) ? [`${path}:\n${readFileSync(path, 'utf8')}`] : []
-    }).join('\n')
+    const logs = this.place.runs().flatMap((run) => ['agent', 'aggregator'].map((who) =>
+      join(this.place.dir, run, 'log', `${who}.log`)))
+    const waiting = [this.place.dir, join(this.root, 'runs-1')].map((dir, host) =>
+      join(dir, '.pending', `agent-${this.net.name(host)}.log`))
+    const read = [...logs, ...waiting].filter((path) => existsSync(path))
+      .map((path) => `${path}:\n${readFileSync(path, 'utf8')}`)
+    return [...this.jobs.map((job) => `said:\n${job.stderr()}`), ...read].join('\n')
   }
 
   dispose(): void {
