@@ -6,11 +6,15 @@ import { fileURLToPath } from 'node:url'
 
 export const DIST = new URL('../dist/', import.meta.url)
 export const CLI = fileURLToPath(new URL('cli/main.js', DIST))
-/** With what the tests need of Python; made by `npm test`. */
-export const VENV_PYTHON = fileURLToPath(new URL('../.cache/venv/bin/python', import.meta.url))
+export const benchPath = (name) => fileURLToPath(new URL(name, import.meta.url))
+/** Our client for Python, of this checkout. */
+export const LIB_PYTHON = benchPath('../lib/python')
+/** With the peers in Python; made by install.js. */
+export const BENCH_PYTHON = benchPath('../.cache/bench/venv/bin/python')
 export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
 
 export const importDist = (path) => import(new URL(path, DIST))
+export const lastJson = (stdout) => JSON.parse(stdout.trim().split('\n').at(-1))
 export const report = (measures) => { console.log(JSON.stringify(measures)) }
 
 /** Starts worker.js in `nproc` processes; `onDir` hears the run directory as soon as it is known. */

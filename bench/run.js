@@ -1,28 +1,75 @@
-// npm run bench [-- --only WORD] [-- --rounds N]: every trial of trials.js in N fresh processes, one table.
-//
-// In: the built package (dist/). Out: the machine and a table on stdout, progress on stderr.
-// A trial is a script that prints one JSON object of numbers as its last line. Nothing is asserted here.
+/**
+ * npm run bench [-- TRIAL…] [--all] [--peers A,B] [--ranks N] [--rate R] [--rounds N] [--json] [--out FILE]
+ * [--baseline FILE] [--list]: trials of trials.js with peers of peers.js, into a results file and tables.
+ *
+ * In: the built package (dist/) and, for most peers, what `node bench/install.js` brings. Out: tables on stdout,
+ * progress on stderr, results/<date>-<commit>.json and the page and picture of it. Invariants: each trial, peer and
+ * round runs in fresh processes and directories; the peers take turns within a round, and begin with another one in
+ * each. It asserts nothing about figures: it ends with 1 only when a trial failed or could not be run.
+ */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { describeMachine } from './machine.js'
-import { TRIALS } from './trials.js'
+import { runJob } from './job.js'
+import { benchPath, lastJson } from './kit.js'
+import { commit, describeMachine, load } from './machine.js'
+import { isInstalled, peerNamed, versionsOf } from './peers.js'
+import { comparisonOf, textOf } from './report.js'
+import { CANONICAL_PEERS, TRIALS } from './trials.js'
 
-const { values: flags } = parseArgs({
-  options: { only: { type: 'string', default: '' }, rounds: { type: 'string', default: '5' } },
-})
-const rounds = Number(flags.rounds)
-if (!Number.isInteger(rounds) || rounds < 1) {
-  console.error(`bench: --rounds ${flags.rounds} is not a whole number from 1`)
-  process.exit(2)
+const ROUNDS = 3
+const USAGE_STATUS = 2
+
+function fail(message) {
+  console.error(`bench: ${message}`)
+  process.exit(USAGE_STATUS)
 }
-const chosen = TRIALS.filter(({ name }) => name.includes(flags.only))
 
-/** One process with directories of its own, which are removed with everything in them. */
-async function runOnce({ name, script, args = [] }) {
+function wholeNumber(name, text, least) {
+  const number = Number(text)
+  if (!Number.isInteger(number) || number < least) fail(`--${name} ${text} is not a whole number from ${least}`)
+  return number
+}
+
+function readOptions() {
+  const text = { type: 'string' }
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      all: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false }, peers: text, ranks: text, rate: text, rounds: text,
+      out: text, baseline: text,
+    },
+  })
+  const number = (name, least) => values[name] === undefined ? null : wholeNumber(name, values[name], least)
+  return {
+    ...values, names: positionals, ranks: number('ranks', 1), rate: number('rate', 0),
+    rounds: number('rounds', 1) ?? ROUNDS,
+  }
+}
+
+/** Named ones, or those whose name begins with the word and a dash: `log` is all of log-…. */
+function chooseTrials({ names, all }) {
+  if (all) return TRIALS
+  if (names.length === 0) return TRIALS.filter(({ canonical }) => canonical)
+  return names.flatMap((word) => {
+    const found = TRIALS.filter(({ name }) => name === word || name.startsWith(`${word}-`))
+    return found.length ? found : fail(`no trial is named ${word}; --list names them`)
+  })
+}
+
+/** Those a trial is for, of those that were asked for; without a word, of the canonical six or of all. */
+function choosePeers(trial, { peers, all, names }) {
+  if (trial.script) return ['rankzero']
+  const wanted = peers?.split(',') ?? (all || names.length ? trial.peers : CANONICAL_PEERS)
+  wanted.forEach(peerNamed)
+  return trial.peers.filter((name) => wanted.includes(name))
+}
+
+/** A trial of rankzero alone: a script whose last line is one JSON object of numbers. */
+async function runScript({ script, args = [] }) {
   const home = mkdtempSync(join(tmpdir(), 'rankzero-bench-'))
   const shm = `/dev/shm/${home.split('/').at(-1)}`
   mkdirSync(shm, { mode: 0o700, recursive: true })
@@ -30,53 +77,74 @@ async function runOnce({ name, script, args = [] }) {
     ...process.env, TMPDIR: home,
     RANKZERO_DIR: join(home, 'runs'), RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm,
   }
-  const path = fileURLToPath(new URL(`trials/${script}`, import.meta.url))
-  const stdio = ['ignore', 'pipe', 'pipe']
-  const child = spawn(process.execPath, [path, ...args.map(String)], { env, stdio })
-  let stdout = ''
-  let stderr = ''
+  const command = [benchPath(`trials/${script}`), ...args.map(String)]
+  const child = spawn(process.execPath, command, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk) => { stdout += chunk })
   child.stderr.on('data', (chunk) => { stderr += chunk })
   const code = await new Promise((resolve) => { child.on('close', resolve) })
   // The aggregator of an unsupervised run leaves after its trainer.
   const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }
   for (const path of [home, shm]) rmSync(path, options)
-  if (code !== 0) throw new Error(`trial ${name} ended with ${code}:\n${stderr || stdout}`)
-  return JSON.parse(stdout.trim().split('\n').at(-1))
+  if (code !== 0) throw new Error(`ended with ${code}: ${stderr || stdout}`)
+  return lastJson(stdout)
 }
 
-/** Interleaved, so that a busy minute of the machine does not fall on one trial alone. */
-async function runAll() {
-  const results = new Map(chosen.map((trial) => [trial, []]))
-  for (let round = 1; round <= rounds; round++) {
-    for (const [trial, samples] of results) {
-      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[Kround ${round}/${rounds}: ${trial.name}`)
-      samples.push(await runOnce(trial))
+async function runPeer(trial, peer, round, { ranks, rate }) {
+  const jobs = {}
+  for (const [name, job] of Object.entries(trial.jobs)) {
+    const plan = typeof job === 'function' ? job(round) : job
+    const asked = { ...ranks !== null && { world: ranks }, ...rate !== null && { rate, burst: 0 } }
+    jobs[name] = await runJob(peerNamed(peer), { ...plan, ...trial.fixed ? {} : asked })
+  }
+  return Object.fromEntries(Object.entries(trial.measures).map(([key, { of }]) => [key, of(jobs)]))
+}
+
+/** Every pair of trial and peer, `rounds` times; samples by row, null where a job failed. */
+async function runAll(trials, options) {
+  const pairs = trials.flatMap((trial) => choosePeers(trial, options).map((peer) => ({ trial, peer })))
+  const leftOut = [...new Set(pairs.map(({ peer }) => peer).filter((peer) => !isInstalled(peer)))]
+  const todo = pairs.filter(({ peer }) => !leftOut.includes(peer))
+  const rows = todo.flatMap(({ trial, peer }) => Object.entries(trial.measures).map(([measure, { unit, better }]) => (
+    { trial: trial.name, peer, measure, unit, better, samples: [] })))
+  const failures = []
+  for (let round = 0; round < options.rounds; round++) {
+    const turn = [...todo.slice(round % todo.length), ...todo.slice(0, round % todo.length)]
+    for (const [index, { trial, peer }] of turn.entries()) {
+      const what = `${trial.name} of ${peer}`
+      console.error(`bench: round ${round + 1} of ${options.rounds}, ${index + 1} of ${turn.length}: ${what}`)
+      const measured = await (trial.script ? runScript(trial) : runPeer(trial, peer, round, options))
+        .catch((error) => { failures.push(`${what}: ${error.message}`) })
+      for (const row of rows) {
+        if (row.trial === trial.name && row.peer === peer) row.samples.push(measured?.[row.measure] ?? null)
+      }
     }
   }
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K')
-  return results
+  return { rows, failures, leftOut, peers: [...new Set(todo.map(({ peer }) => peer))] }
 }
 
-function format(value) {
-  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`
-  if (value >= 1e4) return `${(value / 1e3).toPrecision(3)} k`
-  return Number(value.toPrecision(3)).toString()
+async function main() {
+  const options = readOptions()
+  if (options.list) return console.log(TRIALS.map(({ name, title }) => `${name.padEnd(20)} ${title}`).join('\n'))
+  const trials = chooseTrials(options)
+  const machine = describeMachine()
+  const began = performance.now()
+  const { peers, ...ran } = await runAll(trials, options)
+  const result = {
+    format: 1, date: new Date().toISOString(), commit: commit(), options: {
+      rounds: options.rounds, ranks: options.ranks, rate: options.rate, command: process.argv.slice(2),
+    },
+    machine: { ...machine, loadAfter: load() }, seconds: Math.round((performance.now() - began) / 1000),
+    versions: versionsOf(peers),
+    trials: trials.map(({ name, title, measures }) => ({ name, title, measures })), ...ran,
+  }
+  const out = options.out ?? benchPath(`results/${result.date.slice(0, 10)}-${result.commit}.json`)
+  mkdirSync(join(out, '..'), { recursive: true })
+  writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`)
+  console.log(options.json ? JSON.stringify(result) : textOf(result))
+  if (options.baseline) console.log(`\n${comparisonOf(result, JSON.parse(readFileSync(options.baseline, 'utf8')))}`)
+  console.error(`bench: ${out}, after ${result.seconds} s`)
+  if (result.failures.length) process.exitCode = 1
 }
 
-function rowsOf(trial, samples) {
-  return Object.entries(trial.measures).map(([key, { unit, budget = '' }]) => {
-    const sorted = samples.map((sample) => sample[key]).sort((a, b) => a - b)
-    const spread = `${format(sorted[0])} – ${format(sorted.at(-1))}`
-    const name = Object.keys(trial.measures).length > 1 ? `${trial.name}: ${key}` : trial.name
-    return [name, unit, format(sorted[sorted.length >> 1]), spread, budget]
-  })
-}
-
-const results = await runAll()
-const table = [['what', 'unit', 'median', 'min – max', 'budget']]
-for (const [trial, samples] of results) table.push(...rowsOf(trial, samples))
-const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)))
-const lines = table.map((row) => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`)
-lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`)
-console.log(`${describeMachine()}\nEach row: ${rounds} fresh processes.\n\n${lines.join('\n')}`)
+await main()

@@ -1,109 +1,63 @@
-// The trials as data: what runs, with which arguments, what its numbers mean. Budgets are those of the
-// design.
-import { existsSync } from 'node:fs'
-import { VENV_PYTHON } from './kit.js'
+/**
+ * The trials as data. A trial with `jobs` runs each of them with every peer, in fresh processes; a trial with
+ * `script` is one of trials/, which measures rankzero alone. `canonical` ones are what `npm run bench` runs.
+ *
+ * A job is a plan for job.js, or a function of the round to one; `peers` are those it is meaningful for.
+ * Budgets are those of the design, for rankzero.
+ */
+import { EXIT, LOG, LOSS, TREE } from './measures.js'
+import { PEERS } from './peers.js'
 
-const CALLS = {
-  'log()': 'log',
-  'empty loop': 'empty',
-  'Date.now(), once a call': 'clock',
-  'array push': 'push',
-  'JSON.stringify': 'json',
-  'fs.writeSync of a line': 'write',
+const named = (isMeant) => PEERS.filter(isMeant).map(({ name }) => name)
+const EVERY = named(() => true)
+const KEEPING = named(({ keeps }) => keeps)
+const METRICS = [1, 10, 100, 1000]
+const CANONICAL_METRICS = 10
+const SETTLED = 50
+
+/** Steps a second, 0 as fast as it goes; how many steps; how long at most. */
+const PACES = {
+  '10 steps/s': { rate: 10, steps: 60, warmup: 10 },
+  '1,000 steps/s': { rate: 1000, steps: 3000, warmup: SETTLED },
+  'unpaced': { rate: 0, steps: 100_000, seconds: 3, warmup: SETTLED },
 }
 
-const logTrials = [2, 10, 50].flatMap((metrics) => Object.entries(CALLS).map(([title, what]) => ({
-  name: `${title}, ${metrics} metrics`,
-  script: 'log.js',
-  args: [metrics, what],
-  measures: { ns: { unit: 'ns/metric', budget: what === 'log' ? '≤ 60' : '' } },
+const logTrials = METRICS.flatMap((metrics) => Object.entries(PACES).map(([pace, plan]) => ({
+  name: `log-${metrics}-${plan.rate || 'unpaced'}`,
+  title: `cost of a log call, ${metrics === 1 ? '1 metric' : `${metrics.toLocaleString('en')} metrics`}, ${pace}`,
+  canonical: metrics === CANONICAL_METRICS && plan.rate === 1000,
+  peers: EVERY,
+  jobs: { paced: { ...plan, metrics } },
+  measures: metrics === CANONICAL_METRICS && plan.rate === 1000
+    ? { ...LOG, p50: { ...LOG.p50, budget: '≤ 3 in Python' } } : LOG,
 })))
 
-/** tensorboardX is measured where the tests have brought it. */
-const PYTHON_CALLS = {
-  'run.log()': 'log',
-  'json.dumps and write': 'json',
-  'logging.info': 'logging',
-  ...existsSync(VENV_PYTHON) && { tensorboardX: 'tensorboardX' },
-}
-
-const pythonTrials = [1, 10, 100].flatMap((metrics) => Object.entries(PYTHON_CALLS).map(([title, what]) => ({
-  name: `Python ${title}, ${metrics} metrics`,
-  script: 'python.js',
-  args: ['python-log.py', metrics, what],
-  measures: {
-    median: { unit: 'us/call', budget: what === 'log' && metrics === 10 ? '≤ 3' : '' },
-    p99: { unit: 'us/call' },
-    max: { unit: 'us/call' },
-  },
-})))
+/** Bursts with pauses, as between training steps: enough points for a CPU figure, none of it in overflow. */
+const FULL = { metrics: 10, steps: 100_000, seconds: 3, burst: 500, pauseMs: 5 }
+const IDLE = { metrics: 10, steps: 20, rate: 20 }
 
 export const TRIALS = [
   ...logTrials,
-  ...pythonTrials,
   {
-    name: 'Python, 10 metrics a call',
-    script: 'python.js',
-    args: ['python-cpu.py'],
+    name: 'tree',
+    title: 'what the whole process tree uses, and how long it takes to start and to end',
+    canonical: true,
+    peers: EVERY.filter((name) => name !== 'none'),
+    jobs: { idle: IDLE, full: FULL },
     measures: {
-      'trainer': { unit: 'CPU-s/M points' },
-      'agent and aggregator': { unit: 'CPU-s/M points' },
-      'whole tree': { unit: 'CPU-s/M points', budget: '≤ 1.0' },
+      ...TREE, ...EXIT,
+      CPU: { ...TREE.CPU, budget: '≤ 1.0' }, disk: { ...TREE.disk, budget: '≤ 6' }, wire: { ...TREE.wire, budget: '≤ 6' },
     },
   },
   {
-    name: 'admit + durable commit, one core',
-    script: 'commit.js',
-    args: ['admit'],
-    measures: { rate: { unit: 'points/s', budget: '≥ 5 M' } },
-  },
-  {
-    name: 'the same with merge and seals',
-    script: 'commit.js',
-    args: ['merge'],
-    measures: { rate: { unit: 'points/s', budget: '≥ 2 M' } },
-  },
-  ...['f32', 'f64'].map((values) => ({
-    name: `4 workers, 50 metrics, ${values}`,
-    script: 'road.js',
-    args: [values],
-    measures: {
-      'log() to the end of rankzero run': { unit: 'points/s' },
-      'wire': { unit: 'bytes/point', budget: values === 'f32' ? '≤ 6' : '≤ 10' },
-      'disk': { unit: 'bytes/point', budget: values === 'f32' ? '≤ 6' : '≤ 10' },
-    },
-  })),
-  {
-    name: 'log() to visible in status',
-    script: 'visible.js',
-    measures: { median: { unit: 'ms' }, worst: { unit: 'ms', budget: '≤ 1000' } },
-  },
-  {
-    name: '8 ranks × 50 metrics × 10 steps/s',
-    script: 'memory.js',
-    measures: {
-      'agent, PSS': { unit: 'MB' },
-      'agent, PSS without shared pages': { unit: 'MB', budget: '≤ 60' },
-      'agent, CPU': { unit: '% of a core', budget: '≤ 0.5' },
-      'aggregator, PSS': { unit: 'MB' },
-    },
-  },
-  ...['node', 'python'].map((language) => ({
-    name: `supervised exit, ${language}, beyond that of a trainer that logs nothing`,
-    script: 'exit.js',
-    args: [language],
-    measures: {
-      'everything at work': { unit: 'ms', budget: '≤ 100' },
-      'agent and aggregator stopped': { unit: 'ms', budget: '≤ 100' },
-    },
-  })),
-  {
-    name: '8 workers',
-    script: 'overhead.js',
-    measures: {
-      'run time, no-op log': { unit: 's' },
-      'run time, logging': { unit: 's' },
-      'ratio': { unit: '×' },
-    },
+    name: 'loss',
+    title: 'points that cannot be read back after SIGKILL of the trainer at 100 steps/s',
+    canonical: true,
+    peers: KEEPING,
+    jobs: { killed: (round) => ({ metrics: 10, steps: 300 + 37 * round, rate: 100, kill: true, count: true }) },
+    measures: LOSS,
   },
 ]
+
+/** Six at most, so that the canonical table takes ten minutes. */
+export const CANONICAL_PEERS = ['none', 'rankzero', 'jsonl', 'logging']

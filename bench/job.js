@@ -1,0 +1,89 @@
+/**
+ * One job: the trainers of one peer, in fresh processes, in directories of their own that are removed after it.
+ *
+ * In: a peer of peers.js and a plan (see drive.py). Out: what tree.py tells of the whole process tree and what
+ * each trainer tells of itself. A job that fails throws, with the end of what it printed.
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BENCH_PYTHON, CLI, LIB_PYTHON, benchPath, lastJson } from './kit.js'
+
+/** A plan's defaults: no limit but the steps, no pause, nothing left out. */
+const PLAN = { world: 1, metrics: 10, steps: 0, seconds: null, warmup: 0, rate: 0, burst: 0, pauseMs: 0, kill: false }
+/** A job that takes longer is killed: a hanging exit ends here. */
+const LIMIT_S = 120
+const OUTPUT_SHOWN = 2000
+/** Until daemons that start beside a trainer are up: they would share the cores with what is timed. */
+const SETTLE_MS = 1500
+
+/** Directories of a job: `files` are the peer's, counted as its disk use; `scratch` ours. */
+function makePlaces() {
+  const home = mkdtempSync(join(tmpdir(), 'rankzero-bench-'))
+  const places = {
+    home, files: join(home, 'files'), scratch: join(home, 'scratch'), shm: `/dev/shm/${home.split('/').at(-1)}`,
+  }
+  for (const path of [places.files, places.scratch, places.shm]) mkdirSync(path, { mode: 0o700 })
+  return places
+}
+
+function environmentOf(peer, { home, files, shm }) {
+  return {
+    HOME: home, TMPDIR: home, PYTHONPATH: LIB_PYTHON, PYTHONDONTWRITEBYTECODE: '1',
+    RANKZERO_DIR: files, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm, RANKZERO_CLI: CLI,
+    BENCH_NODE: process.execPath, MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29500',
+    ...peer.env?.({ home, files }),
+  }
+}
+
+/** The interpreter and the driver of a peer's language. */
+export function driverOf({ language, needs }) {
+  if (language === 'node') return [process.execPath, benchPath('drive.js')]
+  return [needs === 'venv' ? BENCH_PYTHON : 'python3', benchPath('drive.py')]
+}
+
+async function run(command, env) {
+  const stdio = ['ignore', 'pipe', 'pipe']
+  const child = spawn(command[0], command.slice(1), { env: { ...process.env, ...env }, stdio })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.on('data', (chunk) => { stdout += chunk })
+  child.stderr.on('data', (chunk) => { stderr += chunk })
+  const code = await new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', resolve)
+  })
+  if (code !== 0) throw new Error(`${command[1]} ended with ${code}: ${stderr.slice(-OUTPUT_SHOWN)}`)
+  return lastJson(stdout)
+}
+
+function outputOf(scratch) {
+  const names = readdirSync(scratch).filter((name) => name.startsWith('output-'))
+  return names.map((name) => readFileSync(join(scratch, name), 'utf8')).join('').slice(-OUTPUT_SHOWN)
+}
+
+/** `count: true`: also how many points can be read back afterwards, in a process that knows nothing of the job. */
+export async function runJob(peer, { count = false, ...given }) {
+  const places = makePlaces()
+  const { files, scratch } = places
+  try {
+    const plan = { ...PLAN, settleMs: peer.daemons ? SETTLE_MS : 0, ...given, peer: peer.file, dir: files, scratch }
+    const driver = [...driverOf(peer), JSON.stringify(plan)]
+    const wrapper = peer.wrap?.(plan.world) ?? []
+    const env = environmentOf(peer, places)
+    const tree = await run(['python3', benchPath('tree.py'), JSON.stringify({
+      command: [...wrapper, ...driver], copies: wrapper.length ? 1 : plan.world, world: plan.world,
+      env, dir: files, scratch, limitS: plan.limitS ?? LIMIT_S,
+    })], {})
+    const ranks = Array.from({ length: plan.world }, (_, rank) => join(scratch, `rank-${rank}.json`))
+    const missing = ranks.find((path) => !existsSync(path))
+    if (missing) throw new Error(`${peer.name}: a trainer told nothing: ${outputOf(scratch)}`)
+    const trainers = ranks.map((path) => JSON.parse(readFileSync(path, 'utf8')))
+    const counting = [...driverOf(peer), JSON.stringify({ peer: peer.file, dir: files, count: true })]
+    return { tree, trainers, counted: count ? await run(counting, env) : null }
+  } finally {
+    const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }
+    for (const path of [places.home, places.shm]) rmSync(path, options)
+  }
+}

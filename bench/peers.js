@@ -1,0 +1,50 @@
+/**
+ * Beside whom rankzero is measured, as data. How each is configured, and why so, is in README.md.
+ *
+ * `file` is that of peers/; `needs` says what install.js must have brought (nothing, the virtual environment,
+ * the packages of Node); `package` is what its version is read from; `wrap` comes before the trainer's command
+ * and starts all ranks; `keeps`: whether every point is kept, so that points can be counted.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { BENCH_PYTHON, CLI, benchPath } from './kit.js'
+
+const supervised = (world) => [process.execPath, CLI, 'run', '--nproc', String(world), '--console', 'raw', '--']
+
+export const PEERS = [
+  { name: 'none', title: 'nothing (the loop itself)', language: 'python', file: 'none' },
+  {
+    name: 'rankzero', title: 'rankzero', language: 'python', file: 'rankzero', wrap: supervised, daemons: true,
+    keeps: true,
+  },
+  { name: 'jsonl', title: 'JSON lines', language: 'python', file: 'jsonl', keeps: true },
+  { name: 'logging', title: 'logging', language: 'python', file: 'logs', keeps: true },
+]
+
+export function peerNamed(name) {
+  const peer = PEERS.find((each) => each.name === name)
+  if (!peer) throw new Error(`no peer is named ${name}: ${PEERS.map((each) => each.name).join(', ')}`)
+  return peer
+}
+
+/** Whether install.js has brought what it needs. */
+export function isInstalled(name) {
+  const { needs } = peerNamed(name)
+  const sign = { venv: BENCH_PYTHON, npm: benchPath('node_modules') }[needs]
+  return sign === undefined || existsSync(sign)
+}
+
+/** Name → version of what a peer's package says it is, for those that have one. */
+export function versionsOf(names) {
+  const chosen = names.map(peerNamed).filter((peer) => peer.package && isInstalled(peer.name))
+  const ofNode = chosen.filter(({ needs }) => needs === 'npm').map((peer) => {
+    const manifest = benchPath(`node_modules/${peer.package}/package.json`)
+    return [peer.name, JSON.parse(readFileSync(manifest, 'utf8')).version]
+  })
+  const inPython = chosen.filter(({ needs }) => needs === 'venv')
+  if (inPython.length === 0) return Object.fromEntries(ofNode)
+  const code = 'import importlib.metadata as m, json, sys; print(json.dumps([m.version(n) for n in sys.argv[1:]]))'
+  const asked = spawnSync(BENCH_PYTHON, ['-c', code, ...inPython.map((peer) => peer.package)], { encoding: 'utf8' })
+  const versions = JSON.parse(asked.stdout)
+  return Object.fromEntries([...ofNode, ...inPython.map(({ name }, i) => [name, versions[i]])])
+}
