@@ -19,6 +19,28 @@ export const PEERS = [
   },
   { name: 'jsonl', title: 'JSON lines', language: 'python', file: 'jsonl', keeps: true },
   { name: 'logging', title: 'logging', language: 'python', file: 'logs', keeps: true },
+  ...[
+    { name: 'tensorboardX', file: 'tensorboardx', package: 'tensorboardX', keeps: true },
+    { name: 'torch-tensorboard', title: "torch's SummaryWriter", file: 'tensorboard', package: 'torch', keeps: true },
+    { name: 'wandb', title: 'wandb, offline', file: 'wandb_offline', package: 'wandb', keeps: true },
+    { name: 'comet', title: 'comet_ml, offline', file: 'comet_offline', package: 'comet_ml', keeps: true },
+    { name: 'mlflow', title: 'mlflow, sqlite, async', file: 'mlflow_sqlite', package: 'mlflow', keeps: true },
+    { name: 'trackio', title: 'trackio, local', file: 'trackio_local', package: 'trackio', keeps: true },
+    { name: 'aim', title: 'Aim, local', file: 'aim_local', package: 'aim', keeps: true },
+    { name: 'prometheus', title: 'prometheus_client, multiprocess', file: 'prometheus', package: 'prometheus_client' },
+    { name: 'allreduce', title: 'torch all-reduce, gloo', file: 'allreduce', package: 'torch' },
+  ].map((peer) => ({ title: peer.name, language: 'python', needs: 'venv', ...peer })),
+  ...[
+    { name: 'node-none', title: 'nothing (the loop itself)', file: 'none' },
+    { name: 'node-rankzero', title: 'rankzero', file: 'rankzero', wrap: supervised, daemons: true, keeps: true },
+    { name: 'node-jsonl', title: 'JSON lines', file: 'jsonl', keeps: true },
+    { name: 'node-pino', title: 'pino, asynchronous', file: 'pino', needs: 'npm', package: 'pino', keeps: true },
+    {
+      name: 'node-opentelemetry', title: 'OpenTelemetry metrics', file: 'opentelemetry', needs: 'npm',
+      package: '@opentelemetry/sdk-metrics',
+    },
+    { name: 'node-zeromq', title: 'ZeroMQ push', file: 'zeromq', keeps: true },
+  ].map((peer) => ({ language: 'node', ...peer })),
 ]
 
 export function peerNamed(name) {

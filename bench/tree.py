@@ -126,11 +126,15 @@ def account(plan):
     begun = time.monotonic_ns()
     copies, exits, gone = start(plan), {}, {}
     peak, processes, next_sample, limited = 0, 0, 0, False
-    while reap(copies, exits):
-        for fd, event in poll.poll(POLL_MS):
+
+    def look(patience_ms):
+        for fd, event in poll.poll(patience_ms):
             if event & select.POLLHUP:
                 gone[ranks[fd]] = time.monotonic_ns()
                 poll.unregister(fd)
+
+    while reap(copies, exits):
+        look(POLL_MS)
         now = time.monotonic()
         if now >= next_sample:
             pids = descendants(os.getpid())
@@ -140,6 +144,7 @@ def account(plan):
             limited = True
             for pid in descendants(os.getpid()):
                 os.kill(pid, signal.SIGKILL)
+    look(0)
     disk, files = files_of(plan["dir"])
     return {
         "isolated": isolated, "startedNs": begun, "doneNs": time.monotonic_ns(), "limited": limited,

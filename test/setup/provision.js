@@ -4,15 +4,13 @@
  * not root, or not on Debian) it says what to install, and ends with 1.
  * What the commands print is in `.cache/provision.log`.
  */
-import { spawn, spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import {
-  accessSync, constants, createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
-  symlinkSync, writeFileSync,
+  accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync,
 } from 'node:fs'
 import { arch } from 'node:os'
 import { join, resolve } from 'node:path'
 import { relocate } from './relocate.js'
+import { ask, keyOf, makeSteps } from './steps.js'
 
 const here = import.meta.dirname
 const cache = resolve(here, '../../.cache')
@@ -22,7 +20,6 @@ const APT_MS = 300_000
 /** 40 s by themselves; five minutes were seen beside twenty other processes. */
 const PIP_MS = 900_000
 const HOROVOD_MS = 1_200_000
-const LOG_LINES_SHOWN = 30
 /** Of Python packages: what tests and launchers use, the type check, the vendor's client of test/comet. */
 const LISTS = ['requirements.txt', 'requirements-types.txt', 'requirements-comet.txt']
 
@@ -47,8 +44,6 @@ function onPath(command) {
   })
 }
 
-const ask = (code) => spawnSync('python3', ['-c', code], { encoding: 'utf8' }).stdout?.trim() ?? ''
-
 function missingPackages() {
   const missing = Object.entries(SYSTEM).filter(([command]) => !onPath(command)).map(([, name]) => name)
   // A Python of one's own (pyenv) has both; Debian's has them in packages apart.
@@ -60,35 +55,12 @@ function missingPackages() {
 
 // --- doing things, with their time and their output on record
 
-let log = null
-
-function run(command, args, ms, env = {}) {
-  return new Promise((done, fail) => {
-    log.write(`\n$ ${command} ${args.join(' ')}\n`)
-    const child = spawn(command, args, {
-      env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: ms, killSignal: 'SIGKILL',
-    })
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => log.write(chunk))
-    child.on('error', fail)
-    child.on('close', (code, signal) => {
-      if (code === 0) return done()
-      const end = signal ? `${signal}, after at most ${ms / 1000} s` : `status ${code}`
-      fail(new Error(`${command} ${args.join(' ')}: ${end}`))
-    })
-  })
-}
-
-async function step(what, work) {
-  const begun = performance.now()
-  console.log(`provision: ${what} …`)
-  await work()
-  console.log(`provision: ${what}: ${((performance.now() - begun) / 1000).toFixed(1)} s`)
-}
+const { run, step, whole } = makeSteps('provision', join(cache, 'provision.log'))
 
 const apt = (packages) => step(`apt: ${packages.join(' ')}`, async () => {
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
-  await run('apt-get', ['update', '-q'], APT_MS, env)
-  await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], APT_MS, env)
+  await run('apt-get', ['update', '-q'], APT_MS, { env })
+  await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...packages], APT_MS, { env })
 })
 
 const pythonParts = () => step('Python parts (torch and others)', async () => {
@@ -120,26 +92,18 @@ async function provide(packages) {
   await Promise.all([system, pythonParts()])
   await step('stubs for the CUDA libraries', () => run(python, [join(here, 'cuda_stubs.py')], PIP_MS))
   const torch = readFileSync(join(here, 'requirements.txt'), 'utf8').match(/^torch==.*$/m)[0]
-  await horovod(join(cache, 'wheels', keyOf(['horovod.sh'], torch)))
+  await horovod(join(cache, 'wheels', keyOf([join(here, 'horovod.sh')], torch)))
   linkMpich()
   relocate(join(venv, 'bin'))
   writeFileSync(stamp(), `${new Date().toISOString()}\n`)
 }
 
-/** What these files ask for, for this Python: another version of anything is another key. */
-function keyOf(files, more = '') {
-  const hash = createHash('sha256').update(ask('import sys; print(sys.version)')).update(more)
-  for (const file of files) hash.update(readFileSync(join(here, file)))
-  return hash.digest('hex').slice(0, 16)
-}
-
-const PARTS = [...LISTS, 'horovod.sh', 'cuda_stubs.py']
+const PARTS = [...LISTS, 'horovod.sh', 'cuda_stubs.py'].map((name) => join(here, name))
 /** This file is there when all Python parts are. */
 const stamp = () => join(venv, `complete-${keyOf(PARTS)}`)
 
 // --- the whole
 
-const begun = performance.now()
 const packages = missingPackages()
 if (existsSync(stamp())) relocate(join(venv, 'bin'))
 if (packages.length === 0 && existsSync(stamp())) process.exit(0)
@@ -152,15 +116,4 @@ if (packages.length && !(process.getuid?.() === 0 && existsSync('/etc/debian_ver
   ].join('\n'))
   process.exit(1)
 }
-mkdirSync(cache, { recursive: true })
-log = createWriteStream(join(cache, 'provision.log'))
-try {
-  await provide(packages)
-  console.log(`provision: complete after ${((performance.now() - begun) / 1000).toFixed(1)} s`)
-} catch (error) {
-  await new Promise((done) => log.end(done))
-  const said = readFileSync(log.path, 'utf8').trimEnd().split('\n').slice(-LOG_LINES_SHOWN)
-  said.push(`provision: ${error.message}`, `provision: all output is in ${log.path}`)
-  console.error(said.join('\n'))
-  process.exitCode = 1
-}
+await whole(() => provide(packages))
