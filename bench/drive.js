@@ -1,8 +1,8 @@
 /**
  * One trainer in Node: opens a peer, logs steps through it, closes it, and tells how long each took.
  *
- * In and out as drive.py, which tells of the plan; a peer here is a module with `begin(dir, rank, world)`, which
- * gives { log, close }, and `count(dir)`. Times are CLOCK_MONOTONIC in ns.
+ * In and out as drive.py, which tells of the plan; a peer here is a module with `begin(dir, rank, world)`,
+ * which gives { log, close }, and `count(dir)`. Times are CLOCK_MONOTONIC in ns.
  */
 import { openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,17 +20,22 @@ const YIELD_MS = 0
 
 const rankOf = (env) => Number(env.RANKZERO_RANK ?? env.RANK ?? 0)
 
-/** The loop with the line that is timed, written out as a user writes it. */
-function compileSteps(metrics) {
+/**
+ * The loop with the line that is timed, or that is timed whole; the line is written out as a user writes it.
+ */
+function compileSteps(metrics, whole) {
   const literal = Array.from({ length: metrics }, (_, i) => `'group_${i % 7}/metric_${i}': values[at + ${i}]`)
+  const [each, burst] = whole ? ['//', ''] : ['', '//']
   return new Function('log', 'first', 'last', 'values', 'times', `
     const now = process.hrtime.bigint
+    let begun = now()
     for (let step = first; step < last; step++) {
       const at = step % ${VALUES - metrics}
-      const begun = now()
+      ${each} begun = now()
       log({ ${literal.join(', ')} }, step)
-      times.push(Number(now() - begun))
-    }`)
+      ${each} times.push(Number(now() - begun))
+    }
+    ${burst} times.push(Number(now() - begun) / (last - first))`)
 }
 
 function valuesOf(rank) {
@@ -70,7 +75,7 @@ async function train(plan, rank) {
   const peer = await import(`./peers/${plan.peer}.js`)
   const { log, close } = await peer.begin(plan.dir, rank, plan.world)
   const openedNs = now()
-  const [times, values, loop] = [[], valuesOf(rank), compileSteps(plan.metrics)]
+  const [times, values, loop] = [[], valuesOf(rank), compileSteps(plan.metrics, plan.whole)]
   await sleep(plan.settleMs)
   const firstNs = now()
   const until = plan.seconds === null ? Infinity : performance.now() + 1000 * plan.seconds

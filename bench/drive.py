@@ -1,9 +1,10 @@
 """One trainer in Python: opens a peer, logs steps through it, closes it, and tells how long each took.
 
 In: a plan as JSON in argv[1]: peer, dir (the peer's files), scratch (ours), metrics, steps (at most), seconds
-(at most, null: no limit), warmup (steps), rate (steps/s; 0: as fast as it goes), burst and pauseMs (with rate 0:
-a pause after each burst), kill (SIGKILL to itself after the last step). Out: rank-<r>.json in scratch; with
-"count": true instead, the points that can be read back, on stdout. Times are CLOCK_MONOTONIC in ns.
+(at most, null: no limit), warmup (steps), rate (steps/s; 0: as fast as it goes), burst and pauseMs (with rate
+0: a pause after each burst), whole (a burst is timed as one, each call is told as its mean), kill (SIGKILL to
+itself after the last step). Out: rank-<r>.json in scratch; with "count": true instead, the points that can be
+read back, on stdout. Times are CLOCK_MONOTONIC in ns.
 
 The line that is timed is written out as a user writes it: a dict of names and values.
 """
@@ -22,6 +23,17 @@ VALUES = 4096
 """So many different values take turns: a loss as training code has it, a float32 turned into a float64."""
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1}
 
+LOOP = """
+def steps(log, first, last, values, times, clock):
+    {burst}begun = clock()
+    for step in range(first, last):
+        at = step % {size}
+        {each}begun = clock()
+        log({{{literal}}}, step)
+        {each}times(clock() - begun)
+    {burst}times((clock() - begun) // (last - first))
+"""
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -29,18 +41,13 @@ def rank_of(env):
     return int(env.get("RANKZERO_RANK") or env.get("RANK") or 0)
 
 
-def compile_steps(metrics):
-    """steps(log, first, last, values, times): the loop with the line that is timed."""
+def compile_steps(metrics, whole):
+    """steps(log, first, last, values, times, clock): the loop with the line that is timed, or that is timed
+    whole."""
     literal = ", ".join("'group_%d/metric_%d': values[at + %d]" % (i % 7, i, i) for i in range(metrics))
     scope = {}
-    exec("""
-def steps(log, first, last, values, times, clock):
-    for step in range(first, last):
-        at = step %% %d
-        begun = clock()
-        log({%s}, step)
-        times(clock() - begun)
-""" % (VALUES - metrics, literal), scope)
+    each, burst = ("#", "") if whole else ("", "#")
+    exec(LOOP.format(each=each, burst=burst, size=VALUES - metrics, literal=literal), scope)
     return scope["steps"]
 
 
@@ -81,7 +88,7 @@ def train(plan, rank):
     peer = importlib.import_module("peers." + plan["peer"])
     log, close = peer.begin(plan["dir"], rank, plan["world"])
     opened = time.monotonic_ns()
-    times, values, loop = array("q"), values_of(rank), compile_steps(plan["metrics"])
+    times, values, loop = array("q"), values_of(rank), compile_steps(plan["metrics"], plan["whole"])
     seconds = float("inf") if plan["seconds"] is None else plan["seconds"]
     time.sleep(plan["settleMs"] / 1000)
     first = time.monotonic_ns()

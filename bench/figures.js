@@ -47,7 +47,8 @@ export function ratios(rows, reference = REFERENCE) {
 }
 
 /** A peer of Node is held against the reference in Node. */
-export const referenceOf = (peer, reference = REFERENCE) => peer.startsWith('node-') ? `node-${reference}` : reference
+export const referenceOf = (peer, reference = REFERENCE) => (
+  peer.startsWith('node-') ? `node-${reference}` : reference)
 
 function ratio(sample, base) {
   return Number.isFinite(sample) && Number.isFinite(base) && base !== 0 ? sample / base : null

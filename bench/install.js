@@ -1,7 +1,7 @@
 /**
  * Brings the peers: those in Python into a virtual environment of `.cache`, those in Node, and what draws the
- * pictures, into node_modules of this folder. `npm install` of rankzero itself brings none of it. Without anything
- * to do it is over in a second. What the commands print is in `.cache/bench/install.log`.
+ * pictures, into node_modules of this folder. `npm install` of rankzero itself brings none of it. Without
+ * anything to do it is over in a second. What the commands print is in `.cache/bench/install.log`.
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,8 +1,9 @@
 /**
- * One job: the trainers of one peer, in fresh processes, in directories of their own that are removed after it.
+ * One job: the trainers of one peer, in fresh processes, in directories of their own that are removed after
+ * it.
  *
- * In: a peer of peers.js and a plan (see drive.py). Out: what tree.py tells of the whole process tree and what
- * each trainer tells of itself. A job that fails throws, with the end of what it printed.
+ * In: a peer of peers.js and a plan (see drive.py). Out: what tree.py tells of the whole process tree and
+ * what each trainer tells of itself. A job that fails throws, with the end of what it printed.
  */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -11,7 +12,10 @@ import { join } from 'node:path'
 import { BENCH_PYTHON, CLI, LIB_PYTHON, benchPath, lastJson } from './kit.js'
 
 /** A plan's defaults: no limit but the steps, no pause, nothing left out. */
-const PLAN = { world: 1, metrics: 10, steps: 0, seconds: null, warmup: 0, rate: 0, burst: 0, pauseMs: 0, kill: false }
+const PLAN = {
+  world: 1, metrics: 10, steps: 0, seconds: null, warmup: 0, rate: 0, burst: 0, pauseMs: 0, whole: false,
+  kill: false,
+}
 /** A job that takes longer is killed: a hanging exit ends here. */
 const LIMIT_S = 120
 const OUTPUT_SHOWN = 2000
@@ -22,7 +26,8 @@ const SETTLE_MS = 1500
 function makePlaces() {
   const home = mkdtempSync(join(tmpdir(), 'rankzero-bench-'))
   const places = {
-    home, files: join(home, 'files'), scratch: join(home, 'scratch'), shm: `/dev/shm/${home.split('/').at(-1)}`,
+    home, files: join(home, 'files'), scratch: join(home, 'scratch'),
+    shm: `/dev/shm/${home.split('/').at(-1)}`,
   }
   for (const path of [places.files, places.scratch, places.shm]) mkdirSync(path, { mode: 0o700 })
   return places
@@ -63,12 +68,16 @@ function outputOf(scratch) {
   return names.map((name) => readFileSync(join(scratch, name), 'utf8')).join('').slice(-OUTPUT_SHOWN)
 }
 
-/** `count: true`: also how many points can be read back afterwards, in a process that knows nothing of the job. */
+/**
+ * `count: true`: also how many points can be read back afterwards, in a process that knows nothing of the
+ * job.
+ */
 export async function runJob(peer, { count = false, ...given }) {
   const places = makePlaces()
   const { files, scratch } = places
   try {
-    const plan = { ...PLAN, settleMs: peer.daemons ? SETTLE_MS : 0, ...given, peer: peer.file, dir: files, scratch }
+    const settleMs = peer.daemons ? SETTLE_MS : 0
+    const plan = { ...PLAN, settleMs, ...given, peer: peer.file, dir: files, scratch }
     const driver = [...driverOf(peer), JSON.stringify(plan)]
     const wrapper = peer.wrap?.(plan.world) ?? []
     const env = environmentOf(peer, places)

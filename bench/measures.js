@@ -1,6 +1,6 @@
 /**
- * What a trial reads off its jobs: each measure has a unit, which way is better, and `of`, from the jobs of one
- * round to a number (null: this peer has no such figure).
+ * What a trial reads off its jobs: each measure has a unit, which way is better, and `of`, from the jobs of
+ * one round to a number (null: this peer has no such figure).
  *
  * In: jobs by their name in the trial, as runJob returns them. Out: numbers. Pure.
  */
@@ -24,6 +24,9 @@ export const LOG = {
     unit: 'us/call', better: 'lower', of: ({ paced }) => Math.max(...perRank(paced, ({ ns }) => ns.max / US)),
   },
 }
+
+/** Of calls in a burst, timed as one: no clock is read between them. */
+export const BURST = { mean: { unit: 'us/call', better: 'lower', of: logQuantile('p50') } }
 
 /** What the full job used beyond the idle one, per million points or per point. */
 const beyond = (of, per) => ({ full, idle }) => {

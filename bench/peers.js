@@ -2,39 +2,48 @@
  * Beside whom rankzero is measured, as data. How each is configured, and why so, is in README.md.
  *
  * `file` is that of peers/; `needs` says what install.js must have brought (nothing, the virtual environment,
- * the packages of Node); `package` is what its version is read from; `wrap` comes before the trainer's command
- * and starts all ranks; `keeps`: whether every point is kept, so that points can be counted.
+ * the packages of Node); `package` is what its version is read from; `wrap` comes before the trainer's
+ * command and starts all ranks; `keeps`: whether every point is kept, so that points can be counted.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { BENCH_PYTHON, CLI, benchPath } from './kit.js'
 
-const supervised = (world) => [process.execPath, CLI, 'run', '--nproc', String(world), '--console', 'raw', '--']
+const supervised = (world) => (
+  [process.execPath, CLI, 'run', '--nproc', String(world), '--console', 'raw', '--'])
+const OURS = { title: 'rankzero', file: 'rankzero', wrap: supervised, daemons: true, keeps: true }
 
 export const PEERS = [
   { name: 'none', title: 'nothing (the loop itself)', language: 'python', file: 'none' },
-  {
-    name: 'rankzero', title: 'rankzero', language: 'python', file: 'rankzero', wrap: supervised, daemons: true,
-    keeps: true,
-  },
+  { name: 'rankzero', language: 'python', ...OURS },
   { name: 'jsonl', title: 'JSON lines', language: 'python', file: 'jsonl', keeps: true },
   { name: 'logging', title: 'logging', language: 'python', file: 'logs', keeps: true },
   ...[
     { name: 'tensorboardX', file: 'tensorboardx', package: 'tensorboardX', keeps: true },
-    { name: 'torch-tensorboard', title: "torch's SummaryWriter", file: 'tensorboard', package: 'torch', keeps: true },
+    {
+      name: 'torch-tensorboard', title: "torch's SummaryWriter", file: 'tensorboard', package: 'torch',
+      keeps: true,
+    },
     { name: 'wandb', title: 'wandb, offline', file: 'wandb_offline', package: 'wandb', keeps: true },
     { name: 'comet', title: 'comet_ml, offline', file: 'comet_offline', package: 'comet_ml', keeps: true },
     { name: 'mlflow', title: 'mlflow, sqlite, async', file: 'mlflow_sqlite', package: 'mlflow', keeps: true },
     { name: 'trackio', title: 'trackio, local', file: 'trackio_local', package: 'trackio', keeps: true },
     { name: 'aim', title: 'Aim, local', file: 'aim_local', package: 'aim', keeps: true },
-    { name: 'prometheus', title: 'prometheus_client, multiprocess', file: 'prometheus', package: 'prometheus_client' },
+    {
+      name: 'prometheus', title: 'prometheus_client, multiprocess', file: 'prometheus',
+      package: 'prometheus_client',
+    },
     { name: 'allreduce', title: 'torch all-reduce, gloo', file: 'allreduce', package: 'torch' },
   ].map((peer) => ({ title: peer.name, language: 'python', needs: 'venv', ...peer })),
   ...[
     { name: 'node-none', title: 'nothing (the loop itself)', file: 'none' },
-    { name: 'node-rankzero', title: 'rankzero', file: 'rankzero', wrap: supervised, daemons: true, keeps: true },
+    { name: 'node-rankzero', ...OURS },
     { name: 'node-jsonl', title: 'JSON lines', file: 'jsonl', keeps: true },
-    { name: 'node-pino', title: 'pino, asynchronous', file: 'pino', needs: 'npm', package: 'pino', keeps: true },
+    {
+      name: 'node-pino', title: 'pino, asynchronous', file: 'pino', needs: 'npm', package: 'pino',
+      keeps: true,
+    },
     {
       name: 'node-opentelemetry', title: 'OpenTelemetry metrics', file: 'opentelemetry', needs: 'npm',
       package: '@opentelemetry/sdk-metrics',
@@ -52,8 +61,9 @@ export function peerNamed(name) {
 /** Whether install.js has brought what it needs. */
 export function isInstalled(name) {
   const { needs } = peerNamed(name)
-  const sign = { venv: BENCH_PYTHON, npm: benchPath('node_modules') }[needs]
-  return sign === undefined || existsSync(sign)
+  const folder = { venv: dirname(dirname(BENCH_PYTHON)), npm: benchPath('node_modules') }[needs]
+  if (folder === undefined) return true
+  return existsSync(folder) && readdirSync(folder).some((file) => file.startsWith('complete-'))
 }
 
 /** Name → version of what a peer's package says it is, for those that have one. */
@@ -65,8 +75,9 @@ export function versionsOf(names) {
   })
   const inPython = chosen.filter(({ needs }) => needs === 'venv')
   if (inPython.length === 0) return Object.fromEntries(ofNode)
-  const code = 'import importlib.metadata as m, json, sys; print(json.dumps([m.version(n) for n in sys.argv[1:]]))'
-  const asked = spawnSync(BENCH_PYTHON, ['-c', code, ...inPython.map((peer) => peer.package)], { encoding: 'utf8' })
+  const code = 'import importlib.metadata as m, json, sys; print(json.dumps([*map(m.version, sys.argv[1:])]))'
+  const packages = inPython.map((peer) => peer.package)
+  const asked = spawnSync(BENCH_PYTHON, ['-c', code, ...packages], { encoding: 'utf8' })
   const versions = JSON.parse(asked.stdout)
   return Object.fromEntries([...ofNode, ...inPython.map(({ name }, i) => [name, versions[i]])])
 }

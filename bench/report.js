@@ -2,9 +2,11 @@
 import { compare, format, keyOf, median, ratios, spread } from './figures.js'
 
 export function tableOf(header, rows) {
-  const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => [...row[column]].length)))
+  const widthOf = (_, column) => Math.max(...[header, ...rows].map((row) => [...row[column]].length))
+  const widths = header.map(widthOf)
   const line = (row) => `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |`
-  return [line(header), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(line)].join('\n')
+  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`
+  return [line(header), rule, ...rows.map(line)].join('\n')
 }
 
 const spreadText = (samples) => spread(samples)?.map(format).join(' – ') ?? '–'
@@ -13,7 +15,8 @@ export function describeMachine({ machine, date, commit, options }) {
   return [
     `${machine.cores} × ${machine.cpu} (${machine.arch}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}`,
     `Node ${machine.node}, Python ${machine.python}, journal ${machine.journal}, disk ${machine.disk}`,
-    `load ${machine.load} before, ${machine.loadAfter} after; ${date}, commit ${commit}, ${options.rounds} rounds`,
+    `load ${machine.load} before, ${machine.loadAfter} after`,
+    `${date}, commit ${commit}, ${options.rounds} rounds`,
   ].join('\n')
 }
 
@@ -28,12 +31,13 @@ export function textOf(result) {
       ['measure', 'peer', 'unit', 'median', 'min – max', '× rankzero', 'budget'],
       sorted.map((row) => [
         row.measure, row.peer, row.unit, format(median(row.samples)), spreadText(row.samples),
-        row.peer === 'rankzero' ? '1' : format(times.get(keyOf(row))),
-        row.peer === 'rankzero' ? trial.measures[row.measure].budget ?? '' : '',
+        format(times.get(keyOf(row))), trial.budgets?.[row.measure]?.[row.peer] ?? '',
       ])))
   }
   if (result.failures.length) parts.push(`failed:\n${result.failures.map((text) => `- ${text}`).join('\n')}`)
-  if (result.leftOut.length) parts.push(`left out, not installed (node bench/install.js): ${result.leftOut.join(', ')}`)
+  if (result.leftOut.length) {
+    parts.push(`left out, not installed (node bench/install.js): ${result.leftOut.join(', ')}`)
+  }
   return parts.join('\n\n')
 }
 
@@ -44,4 +48,18 @@ export function comparisonOf(result, before) {
     rows.map((row) => [
       row.trial, row.peer, row.measure, format(row.then), format(row.now), format(row.change), row.verdict,
     ]))
+}
+
+const FIGURE = 'bench/results/cpu.svg'
+
+/** The README's line with the figure, its words and its source; a README without that line is an error. */
+export function readmeWords(text, result) {
+  const rows = result.rows.filter(({ trial, measure, peer }) => (
+    trial === 'tree' && measure === 'CPU' && !peer.startsWith('node-') && peer !== 'none'))
+  const sorted = rows.toSorted((a, b) => median(a.samples) - median(b.samples))
+  const words = sorted.map((row) => `${row.peer} ${format(median(row.samples))}`).join(', ')
+  const line = `![CPU seconds of the whole process tree per million points: ${words}](${FIGURE})`
+  const known = text.split('\n').findIndex((each) => each.endsWith(`(${FIGURE})`))
+  if (known < 0) throw new Error(`README.md has no line that ends with (${FIGURE})`)
+  return text.split('\n').with(known, line).join('\n')
 }

@@ -2,10 +2,11 @@
  * npm run bench [-- TRIAL…] [--all] [--peers A,B] [--ranks N] [--rate R] [--rounds N] [--json] [--out FILE]
  * [--baseline FILE] [--list]: trials of trials.js with peers of peers.js, into a results file and tables.
  *
- * In: the built package (dist/) and, for most peers, what `node bench/install.js` brings. Out: tables on stdout,
- * progress on stderr, results/<date>-<commit>.json and the page and picture of it. Invariants: each trial, peer and
- * round runs in fresh processes and directories; the peers take turns within a round, and begin with another one in
- * each. It asserts nothing about figures: it ends with 1 only when a trial failed or could not be run.
+ * In: the built package (dist/) and, for most peers, what `node bench/install.js` brings. Out: tables on
+ * stdout, progress on stderr, results/<date>-<commit>.json and the page and picture of it. Invariants: each
+ * trial, peer and round runs in fresh processes and directories; the peers take turns within a round, and
+ * begin with another one in each. It asserts nothing about figures: it ends with 1 only when a trial failed
+ * or could not be run.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,8 +30,8 @@ function fail(message) {
 
 function wholeNumber(name, text, least) {
   const number = Number(text)
-  if (!Number.isInteger(number) || number < least) fail(`--${name} ${text} is not a whole number from ${least}`)
-  return number
+  if (Number.isInteger(number) && number >= least) return number
+  fail(`--${name} ${text} is not a whole number from ${least}`)
 }
 
 function readOptions() {
@@ -90,12 +91,15 @@ async function runScript({ script, args = [] }) {
   return lastJson(stdout)
 }
 
+const takesRate = ({ fixed = [] }) => !fixed.includes('rate')
+
 async function runPeer(trial, peer, round, { ranks, rate }) {
   const jobs = {}
   for (const [name, job] of Object.entries(trial.jobs)) {
     const plan = typeof job === 'function' ? job(round) : job
-    const asked = { ...ranks !== null && { world: ranks }, ...rate !== null && { rate, burst: 0 } }
-    jobs[name] = await runJob(peerNamed(peer), { ...plan, ...trial.fixed ? {} : asked })
+    const paced = rate !== null && takesRate(trial) ? { rate, burst: 0 } : {}
+    const world = ranks !== null ? { world: ranks } : {}
+    jobs[name] = await runJob(peerNamed(peer), { ...plan, ...world, ...paced })
   }
   return Object.fromEntries(Object.entries(trial.measures).map(([key, { of }]) => [key, of(jobs)]))
 }
@@ -105,8 +109,9 @@ async function runAll(trials, options) {
   const pairs = trials.flatMap((trial) => choosePeers(trial, options).map((peer) => ({ trial, peer })))
   const leftOut = [...new Set(pairs.map(({ peer }) => peer).filter((peer) => !isInstalled(peer)))]
   const todo = pairs.filter(({ peer }) => !leftOut.includes(peer))
-  const rows = todo.flatMap(({ trial, peer }) => Object.entries(trial.measures).map(([measure, { unit, better }]) => (
-    { trial: trial.name, peer, measure, unit, better, samples: [] })))
+  const rows = todo.flatMap(({ trial, peer }) => (
+    Object.entries(trial.measures).map(([measure, { unit, better }]) => (
+      { trial: trial.name, peer, measure, unit, better, samples: [] }))))
   const failures = []
   for (let round = 0; round < options.rounds; round++) {
     const turn = [...todo.slice(round % todo.length), ...todo.slice(0, round % todo.length)]
@@ -125,7 +130,7 @@ async function runAll(trials, options) {
 
 async function main() {
   const options = readOptions()
-  if (options.list) return console.log(TRIALS.map(({ name, title }) => `${name.padEnd(20)} ${title}`).join('\n'))
+  if (options.list) return TRIALS.forEach(({ name, title }) => console.log(`${name.padEnd(20)} ${title}`))
   const trials = chooseTrials(options)
   const machine = describeMachine()
   const began = performance.now()
@@ -136,13 +141,15 @@ async function main() {
     },
     machine: { ...machine, loadAfter: load() }, seconds: Math.round((performance.now() - began) / 1000),
     versions: versionsOf(peers),
-    trials: trials.map(({ name, title, measures }) => ({ name, title, measures })), ...ran,
+    trials: trials.map(({ name, title, measures, budgets }) => ({ name, title, measures, budgets })), ...ran,
   }
   const out = options.out ?? benchPath(`results/${result.date.slice(0, 10)}-${result.commit}.json`)
   mkdirSync(join(out, '..'), { recursive: true })
   writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`)
   console.log(options.json ? JSON.stringify(result) : textOf(result))
-  if (options.baseline) console.log(`\n${comparisonOf(result, JSON.parse(readFileSync(options.baseline, 'utf8')))}`)
+  if (options.baseline) {
+    console.log(`\n${comparisonOf(result, JSON.parse(readFileSync(options.baseline, 'utf8')))}`)
+  }
   console.error(`bench: ${out}, after ${result.seconds} s`)
   if (result.failures.length) process.exitCode = 1
 }

@@ -1,11 +1,11 @@
 """Runs a command in one or more copies and accounts for everything that comes of it.
 
 In: a plan as JSON in argv[1]: command, copies, env, dir (its files are counted), limitS, world (trainers).
-Out: one JSON line. cpuS: CPU seconds of all processes that came of the command, daemons included, as the kernel
-adds them up. peakMB: largest sum of proportional set sizes seen, every SAMPLE_S. wireBytes: over loopback TCP or
-UDP; the command lives in a network of its own, which has loopback and nothing else (null where we may not make
-one). goneNs: when each trainer was gone, CLOCK_MONOTONIC. doneNs: when the last process was. startedNs. exits:
-of each copy. limited: what was left after limitS was killed.
+Out: one JSON line. cpuS: CPU seconds of all processes that came of the command, daemons included, as the
+kernel adds them up. peakMB: largest sum of proportional set sizes seen, every SAMPLE_S. wireBytes: over
+loopback TCP or UDP; the command lives in a network of its own, which has loopback and nothing else (null
+where we may not make one). goneNs: when each trainer was gone, CLOCK_MONOTONIC. doneNs: when the last process
+was. startedNs. exits: of each copy. limited: what was left after limitS was killed.
 
 We are the reaper of all orphans, so that no daemon is lost from the account.
 """
@@ -89,7 +89,8 @@ def start(plan):
         if plan["copies"] == plan["world"]:
             env.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(plan["world"]))
         output = open(os.path.join(plan["scratch"], "output-%d.log" % rank), "ab")
-        child = subprocess.Popen(plan["command"], env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+        child = subprocess.Popen(plan["command"], env=env, **streams)
         copies[child.pid] = child
     return copies
 

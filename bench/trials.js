@@ -2,62 +2,88 @@
  * The trials as data. A trial with `jobs` runs each of them with every peer, in fresh processes; a trial with
  * `script` is one of trials/, which measures rankzero alone. `canonical` ones are what `npm run bench` runs.
  *
- * A job is a plan for job.js, or a function of the round to one; `peers` are those it is meaningful for.
- * Budgets are those of the design, for rankzero.
+ * A job is a plan for job.js, or a function of the round to one; `peers` are those it is meaningful for;
+ * `fixed` names what --ranks and --rate do not change. Budgets are those of the design, by measure and peer.
  */
-import { EXIT, LOG, LOSS, TREE } from './measures.js'
+import { BURST, EXIT, LOG, LOSS, TREE } from './measures.js'
 import { PEERS } from './peers.js'
+import { OWN_TRIALS } from './trials-own.js'
 
 const named = (isMeant) => PEERS.filter(isMeant).map(({ name }) => name)
-const EVERY = named(() => true)
+/** The all-reduce of one rank is none: it has a trial of its own. */
+const EVERY = named(({ name }) => name !== 'allreduce')
 const KEEPING = named(({ keeps }) => keeps)
+const WORKING = EVERY.filter((name) => !name.endsWith('none'))
 const METRICS = [1, 10, 100, 1000]
 const CANONICAL_METRICS = 10
-const SETTLED = 50
+const REDUCING_RANKS = 4
 
-/** Steps a second, 0 as fast as it goes; how many steps; how long at most. */
+/** Steps a second, 0 as fast as it goes; how many steps; how long at most; how many are not counted. */
 const PACES = {
-  '10 steps/s': { rate: 10, steps: 60, warmup: 10 },
-  '1,000 steps/s': { rate: 1000, steps: 3000, warmup: SETTLED },
-  'unpaced': { rate: 0, steps: 100_000, seconds: 3, warmup: SETTLED },
+  10: { title: '10 steps/s', rate: 10, steps: 60, warmup: 10 },
+  1000: { title: '1,000 steps/s', rate: 1000, steps: 3000, warmup: 50 },
+  unpaced: { title: 'unpaced', rate: 0, steps: 100_000, seconds: 3, warmup: 50 },
 }
+/** As between training steps, but enough of them for figures beyond doubt, and none in overflow. */
+const BURSTS = { steps: 100_000, seconds: 3, burst: 500, pauseMs: 5 }
 
-const logTrials = METRICS.flatMap((metrics) => Object.entries(PACES).map(([pace, plan]) => ({
-  name: `log-${metrics}-${plan.rate || 'unpaced'}`,
-  title: `cost of a log call, ${metrics === 1 ? '1 metric' : `${metrics.toLocaleString('en')} metrics`}, ${pace}`,
-  canonical: metrics === CANONICAL_METRICS && plan.rate === 1000,
-  peers: EVERY,
-  jobs: { paced: { ...plan, metrics } },
-  measures: metrics === CANONICAL_METRICS && plan.rate === 1000
-    ? { ...LOG, p50: { ...LOG.p50, budget: '≤ 3 in Python' } } : LOG,
-})))
+const metricsOf = (metrics) => metrics === 1 ? '1 metric' : `${metrics.toLocaleString('en')} metrics`
 
-/** Bursts with pauses, as between training steps: enough points for a CPU figure, none of it in overflow. */
-const FULL = { metrics: 10, steps: 100_000, seconds: 3, burst: 500, pauseMs: 5 }
-const IDLE = { metrics: 10, steps: 20, rate: 20 }
+const logTrials = METRICS.flatMap((metrics) => [
+  ...Object.entries(PACES).map(([pace, { title, ...plan }]) => ({
+    name: `log-${metrics}-${pace}`,
+    title: `cost of a log call, ${metricsOf(metrics)}, ${title}, each call timed`,
+    canonical: metrics === CANONICAL_METRICS && plan.rate === 1000,
+    peers: EVERY,
+    jobs: { paced: { ...plan, metrics } },
+    measures: LOG,
+  })),
+  {
+    name: `log-${metrics}-burst`,
+    title: `cost of a log call, ${metricsOf(metrics)}, mean of a burst of 500`,
+    canonical: metrics === CANONICAL_METRICS,
+    peers: EVERY,
+    jobs: { paced: { ...BURSTS, metrics, whole: true, warmup: 10 } },
+    measures: BURST,
+    budgets: metrics === CANONICAL_METRICS ? { mean: { rankzero: '≤ 3', 'node-rankzero': '≤ 0.6' } } : {},
+  },
+])
 
 export const TRIALS = [
   ...logTrials,
   {
     name: 'tree',
-    title: 'what the whole process tree uses, and how long it takes to start and to end',
+    title: 'what the whole process tree uses, and how long it takes to start and to end, 10 metrics',
     canonical: true,
-    peers: EVERY.filter((name) => name !== 'none'),
-    jobs: { idle: IDLE, full: FULL },
-    measures: {
-      ...TREE, ...EXIT,
-      CPU: { ...TREE.CPU, budget: '≤ 1.0' }, disk: { ...TREE.disk, budget: '≤ 6' }, wire: { ...TREE.wire, budget: '≤ 6' },
+    peers: WORKING,
+    jobs: { idle: { metrics: 10, steps: 20, rate: 20 }, full: { ...BURSTS, metrics: 10 } },
+    fixed: ['rate'],
+    measures: { ...TREE, ...EXIT },
+    budgets: {
+      CPU: { rankzero: '≤ 1.0', 'node-rankzero': '≤ 1.0' },
+      disk: { rankzero: '≤ 6', 'node-rankzero': '≤ 6' }, wire: { rankzero: '≤ 6', 'node-rankzero': '≤ 6' },
     },
   },
   {
     name: 'loss',
-    title: 'points that cannot be read back after SIGKILL of the trainer at 100 steps/s',
+    title: 'points that cannot be read back after SIGKILL of the trainer, 10 metrics, 100 steps/s',
     canonical: true,
     peers: KEEPING,
-    jobs: { killed: (round) => ({ metrics: 10, steps: 300 + 37 * round, rate: 100, kill: true, count: true }) },
+    jobs: {
+      killed: (round) => ({ metrics: 10, steps: 300 + 37 * round, rate: 100, kill: true, count: true }),
+    },
     measures: LOSS,
+    budgets: { 'points lost': { rankzero: '0', 'node-rankzero': '0' } },
   },
+  {
+    name: 'reduce',
+    title: `cost of a log call that gives a mean over ${REDUCING_RANKS} ranks, 10 metrics, 100 steps/s`,
+    peers: ['none', 'rankzero', 'allreduce'],
+    jobs: { paced: { metrics: 10, steps: 500, rate: 100, warmup: 50, world: REDUCING_RANKS } },
+    measures: LOG,
+  },
+  ...OWN_TRIALS,
 ]
 
-/** Six at most, so that the canonical table takes ten minutes. */
-export const CANONICAL_PEERS = ['none', 'rankzero', 'jsonl', 'logging']
+/** The loop itself and six peers, so that the canonical table takes ten minutes. */
+export const CANONICAL_PEERS = ['none', 'rankzero', 'jsonl', 'tensorboardX', 'wandb', 'comet', 'mlflow']

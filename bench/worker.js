@@ -1,6 +1,6 @@
 // A trainer that does nothing but burn time and log: `--metrics` values a step for `--steps` steps.
 import { parseArgs } from 'node:util'
-import { init } from 'rankzero'
+import { init } from '../dist/index.js'
 
 const { values: flags } = parseArgs({
   options: {

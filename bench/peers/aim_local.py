@@ -1,4 +1,5 @@
-"""Aim into a local repository, a Run per rank: Run.track() of all values of a step at once, the rank as context."""
+"""Aim into a local repository, a Run per rank: Run.track() of all values of a step at once, the rank as
+context."""
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ def begin(directory, rank, world):
 
 
 def count(directory):
-    """Readers look through an index, which its web interface makes in the background, and this command at once."""
+    """Readers look through an index, which its web interface makes in the background, and this command at
+    once."""
     aim = os.path.join(os.path.dirname(sys.executable), "aim")
     subprocess.run([sys.executable, aim, "storage", "--repo", directory, "reindex", "-y"], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,5 +1,5 @@
-"""What people pay today for a mean over ranks: torch.distributed's all_reduce of the step's values (gloo), rank 0
-writes the line. All ranks wait for the slowest at each step."""
+"""What people pay today for a mean over ranks: torch.distributed's all_reduce of the step's values (gloo),
+rank 0 writes the line. All ranks wait for the slowest at each step."""
 import json
 import os
 

@@ -16,8 +16,8 @@ def begin(directory, rank, world):
 
 
 def count(directory):
-    """Of the archive. Where the end did not come it is empty: then of what lies in the temporary directory, which
-    `comet upload` does not look at; we count it all the same."""
+    """Of the archive. Where the end did not come it is empty: then of what lies in the temporary directory,
+    which `comet upload` does not look at; we count it all the same."""
     lines = []
     for path in glob.glob(os.path.join(directory, "*.zip")):
         try:

@@ -1,4 +1,5 @@
-"""A JSON line per step and a file per rank, unbuffered: what is written survives a kill, as a logger should."""
+"""A JSON line per step and a file per rank, unbuffered: what is written survives a kill, as a logger
+should."""
 import json
 import os
 

@@ -1,5 +1,6 @@
-"""mlflow into a local SQLite store, its default since 3.7, with asynchronous logging as its documentation advises
-for loops: one log_metrics per step, a run per rank. flush_async_logging() before the end, so that all is kept."""
+"""mlflow into a local SQLite store, its default since 3.7, with asynchronous logging as its documentation
+advises for loops: one log_metrics per step, a run per rank. flush_async_logging() before the end, so that all
+is kept."""
 import os
 import sqlite3
 

@@ -1,10 +1,13 @@
-// OpenTelemetry's metrics SDK: a gauge per metric with the rank as attribute, exported every 10 s as JSON lines.
+// OpenTelemetry's metrics SDK: a gauge per metric with the rank as attribute, exported every 10 s as JSON
+// lines.
 //
 // It keeps the last value of each interval only, as its data model has it. No point can be counted.
 import { createWriteStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import { join } from 'node:path'
-import { AggregationTemporality, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import {
+  AggregationTemporality, MeterProvider, PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics'
 
 const INTERVAL_MS = 10_000
 const SUCCESS = 0

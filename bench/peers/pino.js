@@ -1,4 +1,5 @@
-// pino with the asynchronous destination that its documentation has for the least overhead: 4 KiB are buffered.
+// pino with the asynchronous destination that its documentation has for the least overhead: 4 KiB are
+// buffered.
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { pino } from 'pino'

@@ -1,4 +1,5 @@
-"""prometheus_client in multiprocess mode: a gauge per metric, set at each step, in files that all ranks share.
+"""prometheus_client in multiprocess mode: a gauge per metric, set at each step, in files that all ranks
+share.
 
 It keeps the last value only: what a scrape every few seconds sees. No point can be counted.
 """

@@ -1,4 +1,5 @@
-"""tensorboardX's SummaryWriter: one add_scalar per metric, a directory per rank, its own queue and flush times."""
+"""tensorboardX's SummaryWriter: one add_scalar per metric, a directory per rank, its own queue and flush
+times."""
 import os
 
 

@@ -1,5 +1,5 @@
-"""wandb with WANDB_MODE=offline, one run per rank in a group: what its documentation has for jobs of many processes
-that each track a run, and for machines without a network."""
+"""wandb with WANDB_MODE=offline, one run per rank in a group: what its documentation has for jobs of many
+processes that each track a run, and for machines without a network."""
 import glob
 import os
 import struct
@@ -38,7 +38,8 @@ def count(directory):
 
     total = 0
     # latest-run is a link to the run's directory.
-    for path in set(map(os.path.realpath, glob.glob(os.path.join(directory, "**", "*.wandb"), recursive=True))):
+    found = glob.glob(os.path.join(directory, "**", "*.wandb"), recursive=True)
+    for path in set(map(os.path.realpath, found)):
         with open(path, "rb") as file:
             for payload in records(file.read()):
                 items = Record.FromString(payload).history.item

@@ -1,4 +1,5 @@
-// The other end of zeromq.js: appends what comes to a file; an empty message, or the loss of its parent, ends it.
+// The other end of zeromq.js: appends what comes to a file; an empty message, or the loss of its parent, ends
+// it.
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { Pull } from 'zeromq'
 

@@ -1,6 +1,6 @@
 // A ZeroMQ push of each step's values as JSON to a process that appends them to a file: the road of rankzero
-// without journal, acknowledgement or merge. The queue has no limit: with ZeroMQ's default of 1,000 steps some would
-// be dropped.
+// without journal, acknowledgement or merge. The queue has no limit: with ZeroMQ's default of 1,000 steps
+// some would be dropped.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'

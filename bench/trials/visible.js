@@ -1,7 +1,7 @@
 // From log() to the row in what `rankzero status` reads, at odd moments of a quiet run.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { join } from 'node:path'
-import { init } from 'rankzero'
+import { init } from '../../dist/index.js'
 import { readStatus, report } from '../kit.js'
 
 const ROUNDS = 20

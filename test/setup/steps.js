@@ -27,7 +27,8 @@ export function makeSteps(who, path) {
     return new Promise((done, fail) => {
       log.write(`\n$ ${command} ${args.join(' ')}\n`)
       const child = spawn(command, args, {
-        env: { ...process.env, ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'], timeout: ms, killSignal: 'SIGKILL',
+        env: { ...process.env, ...env }, cwd, stdio: ['ignore', 'pipe', 'pipe'],
+        timeout: ms, killSignal: 'SIGKILL',
       })
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => log.write(chunk))
       child.on('error', fail)

@@ -1,0 +1,57 @@
+/** Trials of what only rankzero has, as data: scripts of trials/, each in a fresh process. */
+const lower = (unit, budget) => ({ unit, better: 'lower', ...budget && { budget } })
+const higher = (unit, budget) => ({ unit, better: 'higher', ...budget && { budget } })
+
+/** Budgets beside their measures, as the trials of peers have them. */
+function own({ measures, ...trial }) {
+  const budgets = Object.entries(measures).filter(([, { budget }]) => budget)
+  return {
+    ...trial, peers: ['rankzero'], measures,
+    budgets: Object.fromEntries(budgets.map(([name, { budget }]) => [name, { rankzero: budget }])),
+  }
+}
+
+export const OWN_TRIALS = [
+  own({
+    name: 'ingest', title: 'one aggregator core: admission and durable commit',
+    script: 'commit.js', args: ['admit'],
+    measures: { rate: higher('points/s', '≥ 5 M') },
+  }),
+  own({
+    name: 'merge', title: 'the same with merge and seals', script: 'commit.js', args: ['merge'],
+    measures: { rate: higher('points/s', '≥ 2 M') },
+  }),
+  ...['f32', 'f64'].map((values) => own({
+    name: `road-${values}`, title: `4 workers at full speed, 50 metrics, values exact in ${values}`,
+    script: 'road.js', args: [values],
+    measures: {
+      'log() to the end of rankzero run': higher('points/s'),
+      'wire': lower('bytes/point', values === 'f32' ? '≤ 6' : '≤ 10'),
+      'disk': lower('bytes/point', values === 'f32' ? '≤ 6' : '≤ 10'),
+    },
+  })),
+  own({
+    name: 'visible', title: 'from log() to the merged row in the status of a live run', script: 'visible.js',
+    measures: { median: lower('ms'), worst: lower('ms', '≤ 1000') },
+  }),
+  own({
+    name: 'node', title: '8 ranks × 50 metrics × 10 steps/s', script: 'memory.js',
+    measures: {
+      'agent, PSS': lower('MB'), 'agent, PSS without shared pages': lower('MB', '≤ 60'),
+      'agent, CPU': lower('% of a core', '≤ 0.5'), 'aggregator, PSS': lower('MB'),
+    },
+  }),
+  ...['node', 'python'].map((language) => own({
+    name: `exit-${language}`,
+    title: `supervised exit, ${language}, beyond that of a trainer that logs nothing`,
+    script: 'exit.js', args: [language],
+    measures: {
+      'everything at work': lower('ms', '≤ 100'), 'agent and aggregator stopped': lower('ms', '≤ 100'),
+    },
+  })),
+  own({
+    name: 'overhead', title: '8 computing workers, with log() and with one that does nothing',
+    script: 'overhead.js',
+    measures: { 'run time, no-op log': lower('s'), 'run time, logging': lower('s'), 'ratio': lower('×') },
+  }),
+]
