@@ -35,15 +35,30 @@ export const keyOf = ({ trial, peer, measure }) => `${trial} · ${peer} · ${mea
 
 /**
  * How many times the reference's figure each row's is, round by round, then the median: what all peers of a
- * round suffered alike falls out. null where there is no reference or it is zero.
+ * round suffered alike falls out; and where the mean of these ratios is. null where there is no reference or
+ * it is zero. `references`: trial → its reference, where that is another one.
  */
-export function ratios(rows, reference = REFERENCE) {
+export function ratios(rows, references = {}) {
   return new Map(rows.map((row) => {
+    const wanted = referenceOf(row.peer, references[row.trial])
     const base = rows.find(({ trial, peer, measure }) =>
-      peer === referenceOf(row.peer, reference) && trial === row.trial && measure === row.measure)
+      peer === wanted && trial === row.trial && measure === row.measure)
     const each = row.samples.map((sample, round) => ratio(sample, base?.samples[round]))
-    return [keyOf(row), median(each)]
+    return [keyOf(row), { median: median(each), interval: interval(each) }]
   }))
+}
+
+/** Student's t for 95 % on both sides, by degrees of freedom from 1; beyond the list the last one. */
+const T = [12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16]
+
+/** Where the mean is with 95 % confidence, were the samples normal; null of fewer than two. */
+export function interval(samples) {
+  const known = numbers(samples)
+  if (known.length < 2) return null
+  const mean = known.reduce((sum, sample) => sum + sample, 0) / known.length
+  const variance = known.reduce((sum, sample) => sum + (sample - mean) ** 2, 0) / (known.length - 1)
+  const reach = T[Math.min(T.length, known.length - 1) - 1] * Math.sqrt(variance / known.length)
+  return [mean - reach, mean + reach]
 }
 
 /** A peer of Node is held against the reference in Node. */

@@ -11,6 +11,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BENCH_PYTHON, CLI, LIB_PYTHON, benchPath, lastJson } from './kit.js'
 
+/** Nobody has the first address and there is no way to it; on the port of the second nobody ever answers. */
+const HANG_PORT = 5999
+const NETWORKS = { down: 'http://203.0.113.1', hanging: `http://127.0.0.1:${HANG_PORT}` }
 /** A plan's defaults: no limit but the steps, no pause, nothing left out. */
 const PLAN = {
   world: 1, metrics: 10, steps: 0, seconds: null, warmup: 0, rate: 0, burst: 0, pauseMs: 0, whole: false,
@@ -33,17 +36,20 @@ function makePlaces() {
   return places
 }
 
-function environmentOf(peer, { home, files, shm }) {
+function environmentOf(peer, { home, files, shm }, network) {
   return {
     HOME: home, TMPDIR: home, PYTHONPATH: LIB_PYTHON, PYTHONDONTWRITEBYTECODE: '1',
     RANKZERO_DIR: files, RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm, RANKZERO_CLI: CLI,
     BENCH_NODE: process.execPath, MASTER_ADDR: '127.0.0.1', MASTER_PORT: '29500',
-    ...peer.env?.({ home, files }),
+    ...network && { BENCH_URL: NETWORKS[network], ...peer.env?.(NETWORKS[network]) },
   }
 }
 
-/** The interpreter and the driver of a peer's language. */
-export function driverOf({ language, needs }) {
+/**
+ * The interpreter and the driver of a peer's language; or a script in the place of the driver, with torch.
+ */
+export function driverOf({ language, needs }, script) {
+  if (script) return [BENCH_PYTHON, benchPath(script)]
   if (language === 'node') return [process.execPath, benchPath('drive.js')]
   return [needs === 'venv' ? BENCH_PYTHON : 'python3', benchPath('drive.py')]
 }
@@ -78,12 +84,13 @@ export async function runJob(peer, { count = false, ...given }) {
   try {
     const settleMs = peer.daemons ? SETTLE_MS : 0
     const plan = { ...PLAN, settleMs, ...given, peer: peer.file, dir: files, scratch }
-    const driver = [...driverOf(peer), JSON.stringify(plan)]
+    const driver = [...driverOf(peer, plan.script), JSON.stringify(plan)]
     const wrapper = peer.wrap?.(plan.world) ?? []
-    const env = environmentOf(peer, places)
+    const env = environmentOf(peer, places, plan.network)
     const tree = await run(['python3', benchPath('tree.py'), JSON.stringify({
       command: [...wrapper, ...driver], copies: wrapper.length ? 1 : plan.world, world: plan.world,
-      env, dir: files, scratch, limitS: plan.limitS ?? LIMIT_S,
+      hangPort: plan.network === 'hanging' ? HANG_PORT : null, env, dir: files, scratch,
+      limitS: plan.limitS ?? LIMIT_S,
     })], {})
     const ranks = Array.from({ length: plan.world }, (_, rank) => join(scratch, `rank-${rank}.json`))
     const missing = ranks.find((path) => !existsSync(path))

@@ -61,6 +61,16 @@ export const EXIT = {
   },
 }
 
+const SECOND = 1e9
+
+/** From the first rank's first step to the last one's last. */
+export const LOOP = {
+  'time of the loop': {
+    unit: 's', better: 'lower', of: ({ loop }) => (
+      (lastLog(loop) - Math.min(...perRank(loop, ({ firstNs }) => firstNs))) / SECOND),
+  },
+}
+
 export const LOSS = {
   'points lost': { unit: 'points', better: 'lower', of: ({ killed }) => pointsOf(killed) - killed.counted },
   'points lost, of those logged': {

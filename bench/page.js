@@ -4,8 +4,8 @@
  * In: a result of run.js. Out: text of an HTML page and of an SVG, each light or dark as its reader is. Pure.
  */
 import * as echarts from 'echarts'
-import { format, keyOf, median, ratios, spread } from './figures.js'
-import { describeMachine } from './report.js'
+import { REFERENCE, format, keyOf, median, ratios, spread } from './figures.js'
+import { describeMachine, referencesOf } from './report.js'
 
 const WIDTH = 720
 const BAR = 26
@@ -60,14 +60,14 @@ export function figureOf(title, rows) {
   return chartOf(title, rows).replace(/(<svg[^>]*>)/, `$1${style}`)
 }
 
-function tableOf(rows, times) {
+function tableOf(rows, times, reference) {
   const cells = rows.map((row) => {
     const [least, most] = spread(row.samples) ?? [null, null]
-    const numbers = [median(row.samples), least, most, times.get(keyOf(row))].map(format)
+    const numbers = [median(row.samples), least, most, times.get(keyOf(row)).median].map(format)
     return `<tr${isOurs(row.peer) ? ' class="ours"' : ''}><th>${escape(row.peer)}</th>`
       + `${numbers.map((number) => `<td>${number}</td>`).join('')}</tr>`
   })
-  const head = ['peer', 'median', 'min', 'max', '× rankzero'].map((name) => `<th>${name}</th>`).join('')
+  const head = ['peer', 'median', 'min', 'max', `× ${reference}`].map((name) => `<th>${name}</th>`).join('')
   return `<table><thead><tr>${head}</tr></thead><tbody>${cells.join('')}</tbody></table>`
 }
 
@@ -75,7 +75,8 @@ function sectionOf(trial, result, times) {
   const rows = result.rows.filter((row) => row.trial === trial.name)
   const parts = Object.keys(trial.measures).map((measure) => {
     const own = rows.filter((row) => row.measure === measure && median(row.samples) !== null)
-    return own.length ? `<figure>${chartOf(measure, own)}${tableOf(own, times)}</figure>` : ''
+    const reference = trial.reference ?? REFERENCE
+    return own.length ? `<figure>${chartOf(measure, own)}${tableOf(own, times, reference)}</figure>` : ''
   })
   return `<section><h2>${escape(trial.title)}</h2>${parts.join('')}</section>`
 }
@@ -93,7 +94,7 @@ th, td { padding: .15rem .9rem .15rem 0; border-bottom: 1px solid var(--line) } 
 .ours th, .ours td { color: var(--ours); font-weight: 600 } pre { white-space: pre-wrap }`
 
 export function pageOf(result) {
-  const times = ratios(result.rows)
+  const times = ratios(result.rows, referencesOf(result))
   const versions = Object.entries(result.versions).map((pair) => pair.join(' ')).join(', ')
   const sections = result.trials.map((trial) => sectionOf(trial, result, times))
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>rankzero: benchmarks</title>

@@ -3,7 +3,8 @@
  *
  * `file` is that of peers/; `needs` says what install.js must have brought (nothing, the virtual environment,
  * the packages of Node); `package` is what its version is read from; `wrap` comes before the trainer's
- * command and starts all ranks; `keeps`: whether every point is kept, so that points can be counted.
+ * command and starts all ranks; `network`: it needs a server, and is for trials without one; `keeps`: whether
+ * every point is kept, so that points can be counted.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -12,6 +13,8 @@ import { BENCH_PYTHON, CLI, benchPath } from './kit.js'
 
 const supervised = (world) => (
   [process.execPath, CLI, 'run', '--nproc', String(world), '--console', 'raw', '--'])
+/** Its session goes to a Comet that is not there. */
+const toComet = (world) => supervised(world).with(-1, '--backend').concat('comet', '--')
 const OURS = { title: 'rankzero', file: 'rankzero', wrap: supervised, daemons: true, keeps: true }
 
 export const PEERS = [
@@ -35,7 +38,14 @@ export const PEERS = [
       package: 'prometheus_client',
     },
     { name: 'allreduce', title: 'torch all-reduce, gloo', file: 'allreduce', package: 'torch' },
+    { name: 'wandb-online', file: 'wandb_online', package: 'wandb', network: true },
+    { name: 'comet-online', file: 'comet_online', package: 'comet_ml', network: true },
+    { name: 'mlflow-http', file: 'mlflow_http', package: 'mlflow', network: true },
   ].map((peer) => ({ title: peer.name, language: 'python', needs: 'venv', ...peer })),
+  {
+    ...OURS, name: 'rankzero-comet', title: 'rankzero to Comet', language: 'python', wrap: toComet,
+    keeps: false, network: true, env: (url) => ({ COMET_URL_OVERRIDE: url, COMET_API_KEY: 'bench' }),
+  },
   ...[
     { name: 'node-none', title: 'nothing (the loop itself)', file: 'none' },
     { name: 'node-rankzero', ...OURS },
@@ -58,9 +68,8 @@ export function peerNamed(name) {
   return peer
 }
 
-/** Whether install.js has brought what it needs. */
-export function isInstalled(name) {
-  const { needs } = peerNamed(name)
+/** Whether install.js has brought `venv` or `npm`; nothing is always there. */
+export function hasParts(needs) {
   const folder = { venv: dirname(dirname(BENCH_PYTHON)), npm: benchPath('node_modules') }[needs]
   if (folder === undefined) return true
   return existsSync(folder) && readdirSync(folder).some((file) => file.startsWith('complete-'))
@@ -68,7 +77,7 @@ export function isInstalled(name) {
 
 /** Name → version of what a peer's package says it is, for those that have one. */
 export function versionsOf(names) {
-  const chosen = names.map(peerNamed).filter((peer) => peer.package && isInstalled(peer.name))
+  const chosen = names.map(peerNamed).filter((peer) => peer.package && hasParts(peer.needs))
   const ofNode = chosen.filter(({ needs }) => needs === 'npm').map((peer) => {
     const manifest = benchPath(`node_modules/${peer.package}/package.json`)
     return [peer.name, JSON.parse(readFileSync(manifest, 'utf8')).version]

@@ -1,5 +1,5 @@
 /** Results as text: one Markdown table per trial, peers side by side under each measure. Pure. */
-import { compare, format, keyOf, median, ratios, spread } from './figures.js'
+import { REFERENCE, compare, format, keyOf, median, ratios, spread } from './figures.js'
 
 export function tableOf(header, rows) {
   const widthOf = (_, column) => Math.max(...[header, ...rows].map((row) => [...row[column]].length))
@@ -9,7 +9,11 @@ export function tableOf(header, rows) {
   return [line(header), rule, ...rows.map(line)].join('\n')
 }
 
-const spreadText = (samples) => spread(samples)?.map(format).join(' – ') ?? '–'
+const rangeText = (range) => range?.map(format).join(' – ') ?? '–'
+
+/** Trial → whose figures the others' are multiples of, where it is not rankzero. */
+export const referencesOf = ({ trials }) => (
+  Object.fromEntries(trials.flatMap(({ name, reference }) => reference ? [[name, reference]] : [])))
 
 export function describeMachine({ machine, date, commit, options }) {
   return [
@@ -21,17 +25,19 @@ export function describeMachine({ machine, date, commit, options }) {
 }
 
 export function textOf(result) {
-  const times = ratios(result.rows)
+  const times = ratios(result.rows, referencesOf(result))
   const parts = [describeMachine(result)]
   for (const trial of result.trials) {
     const rows = result.rows.filter((row) => row.trial === trial.name)
     const order = Object.keys(trial.measures)
     const sorted = rows.toSorted((a, b) => order.indexOf(a.measure) - order.indexOf(b.measure))
     parts.push(`${trial.name}: ${trial.title}\n` + tableOf(
-      ['measure', 'peer', 'unit', 'median', 'min – max', '× rankzero', 'budget'],
+      ['measure', 'peer', 'unit', 'median', 'min – max', `× ${trial.reference ?? REFERENCE}`, '95 %',
+        'budget'],
       sorted.map((row) => [
-        row.measure, row.peer, row.unit, format(median(row.samples)), spreadText(row.samples),
-        format(times.get(keyOf(row))), trial.budgets?.[row.measure]?.[row.peer] ?? '',
+        row.measure, row.peer, row.unit, format(median(row.samples)), rangeText(spread(row.samples)),
+        format(times.get(keyOf(row)).median), rangeText(times.get(keyOf(row)).interval),
+        trial.budgets?.[row.measure]?.[row.peer] ?? '',
       ])))
   }
   if (result.failures.length) parts.push(`failed:\n${result.failures.map((text) => `- ${text}`).join('\n')}`)

@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util'
 import { runJob } from './job.js'
 import { benchPath, lastJson } from './kit.js'
 import { commit, describeMachine, load } from './machine.js'
-import { isInstalled, peerNamed, versionsOf } from './peers.js'
+import { hasParts, peerNamed, versionsOf } from './peers.js'
 import { comparisonOf, textOf } from './report.js'
 import { CANONICAL_PEERS, TRIALS } from './trials.js'
 
@@ -63,14 +63,14 @@ function chooseTrials({ names, all }) {
 
 /** Those a trial is for, of those that were asked for; without a word, of the canonical six or of all. */
 function choosePeers(trial, { peers, all, names }) {
-  if (trial.script) return ['rankzero']
+  if (trial.script && !trial.perPeer) return trial.peers
   const wanted = peers?.split(',') ?? (all || names.length ? trial.peers : CANONICAL_PEERS)
   wanted.forEach(peerNamed)
   return trial.peers.filter((name) => wanted.includes(name))
 }
 
-/** A trial of rankzero alone: a script whose last line is one JSON object of numbers. */
-async function runScript({ script, args = [] }) {
+/** A script whose last line is one JSON object of numbers. */
+async function runScript({ script, args = [], perPeer }, peer) {
   const home = mkdtempSync(join(tmpdir(), 'rankzero-bench-'))
   const shm = `/dev/shm/${home.split('/').at(-1)}`
   mkdirSync(shm, { mode: 0o700, recursive: true })
@@ -78,7 +78,7 @@ async function runScript({ script, args = [] }) {
     ...process.env, TMPDIR: home,
     RANKZERO_DIR: join(home, 'runs'), RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm,
   }
-  const command = [benchPath(`trials/${script}`), ...args.map(String)]
+  const command = [benchPath(`trials/${script}`), ...args.map(String), ...perPeer ? [peer] : []]
   const child = spawn(process.execPath, command, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk) => { stdout += chunk })
@@ -107,8 +107,9 @@ async function runPeer(trial, peer, round, { ranks, rate }) {
 /** Every pair of trial and peer, `rounds` times; samples by row, null where a job failed. */
 async function runAll(trials, options) {
   const pairs = trials.flatMap((trial) => choosePeers(trial, options).map((peer) => ({ trial, peer })))
-  const leftOut = [...new Set(pairs.map(({ peer }) => peer).filter((peer) => !isInstalled(peer)))]
-  const todo = pairs.filter(({ peer }) => !leftOut.includes(peer))
+  const isReady = ({ trial, peer }) => hasParts(trial.needs) && hasParts(peerNamed(peer).needs)
+  const todo = pairs.filter(isReady)
+  const leftOut = pairs.filter((pair) => !isReady(pair)).map(({ trial, peer }) => `${trial.name} of ${peer}`)
   const rows = todo.flatMap(({ trial, peer }) => (
     Object.entries(trial.measures).map(([measure, { unit, better }]) => (
       { trial: trial.name, peer, measure, unit, better, samples: [] }))))
@@ -118,7 +119,7 @@ async function runAll(trials, options) {
     for (const [index, { trial, peer }] of turn.entries()) {
       const what = `${trial.name} of ${peer}`
       console.error(`bench: round ${round + 1} of ${options.rounds}, ${index + 1} of ${turn.length}: ${what}`)
-      const measured = await (trial.script ? runScript(trial) : runPeer(trial, peer, round, options))
+      const measured = await (trial.script ? runScript(trial, peer) : runPeer(trial, peer, round, options))
         .catch((error) => { failures.push(`${what}: ${error.message}`) })
       for (const row of rows) {
         if (row.trial === trial.name && row.peer === peer) row.samples.push(measured?.[row.measure] ?? null)
@@ -141,7 +142,8 @@ async function main() {
     },
     machine: { ...machine, loadAfter: load() }, seconds: Math.round((performance.now() - began) / 1000),
     versions: versionsOf(peers),
-    trials: trials.map(({ name, title, measures, budgets }) => ({ name, title, measures, budgets })), ...ran,
+    trials: trials.map(({ name, title, measures, budgets, reference }) => (
+      { name, title, measures, budgets, reference })), ...ran,
   }
   const out = options.out ?? benchPath(`results/${result.date.slice(0, 10)}-${result.commit}.json`)
   mkdirSync(join(out, '..'), { recursive: true })

@@ -4,8 +4,9 @@ In: a plan as JSON in argv[1]: command, copies, env, dir (its files are counted)
 Out: one JSON line. cpuS: CPU seconds of all processes that came of the command, daemons included, as the
 kernel adds them up. peakMB: largest sum of proportional set sizes seen, every SAMPLE_S. wireBytes: over
 loopback TCP or UDP; the command lives in a network of its own, which has loopback and nothing else (null
-where we may not make one). goneNs: when each trainer was gone, CLOCK_MONOTONIC. doneNs: when the last process
-was. startedNs. exits: of each copy. limited: what was left after limitS was killed.
+where we may not make one). hangPort: a port on which connections are taken and never answered. goneNs: when
+each trainer was gone, CLOCK_MONOTONIC. doneNs: when the last process was. startedNs. exits: of each copy.
+limited: what was left after limitS was killed.
 
 We are the reaper of all orphans, so that no daemon is lost from the account.
 """
@@ -15,6 +16,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ CLONE_NEWNET = 0x40000000
 SAMPLE_S = 0.25
 """A sample costs about 0.1 ms per process, in which it also keeps the process from mapping memory."""
 POLL_MS = 2
+BACKLOG = 1024
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -122,6 +125,10 @@ def reap(copies, exits):
 
 def account(plan):
     isolated = isolate()
+    if plan.get("hangPort"):
+        if not isolated:
+            sys.exit("bench: a backend that hangs needs a network of its own, and so root")
+        hanging = socket.create_server(("127.0.0.1", plan["hangPort"]), backlog=BACKLOG)
     poll, ranks = watch_trainers(plan)
     cpu_before, wire_before = children_cpu(), loopback_bytes()
     begun = time.monotonic_ns()
@@ -147,6 +154,8 @@ def account(plan):
                 os.kill(pid, signal.SIGKILL)
     look(0)
     disk, files = files_of(plan["dir"])
+    if plan.get("hangPort"):
+        hanging.close()
     return {
         "isolated": isolated, "startedNs": begun, "doneNs": time.monotonic_ns(), "limited": limited,
         "goneNs": [gone.get(rank) for rank in range(plan["world"])], "exits": list(exits.values()),

@@ -54,4 +54,17 @@ export const OWN_TRIALS = [
     script: 'overhead.js',
     measures: { 'run time, no-op log': lower('s'), 'run time, logging': lower('s'), 'ratio': lower('×') },
   }),
+  ...[1, 5].map((millions) => own({
+    name: `recovery-${millions}`, title: `an aggregator is killed with ${millions} M points in its ledger`,
+    script: 'recovery.js', args: [millions], measures: { 'kill to all told again': lower('ms') },
+  })),
+  own({
+    name: 'export', title: 'export of 1 M points of 4 ranks', script: 'export.js',
+    measures: { rows: higher('rows/s'), points: higher('points/s') },
+  }),
+  own({
+    name: 'cold', title: 'start to end of a command', script: 'cold.js',
+    measures: Object.fromEntries(
+      ['node, nothing', '--version', '--help', 'status', 'audit'].map((name) => [name, lower('ms')])),
+  }),
 ]

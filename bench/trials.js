@@ -1,17 +1,19 @@
 /**
  * The trials as data. A trial with `jobs` runs each of them with every peer, in fresh processes; a trial with
- * `script` is one of trials/, which measures rankzero alone. `canonical` ones are what `npm run bench` runs.
+ * `script` is one of trials/, which measures rankzero alone, or with `perPeer` the peer that it is given.
+ * `canonical` ones are what `npm run bench` runs.
  *
  * A job is a plan for job.js, or a function of the round to one; `peers` are those it is meaningful for;
- * `fixed` names what --ranks and --rate do not change. Budgets are those of the design, by measure and peer.
+ * `reference` is whose figures the others' are multiples of, if not rankzero's; `fixed` names what --ranks
+ * and --rate do not change. Budgets are those of the design, by measure and peer.
  */
-import { BURST, EXIT, LOG, LOSS, TREE } from './measures.js'
+import { BURST, EXIT, LOG, LOOP, LOSS, TREE } from './measures.js'
 import { PEERS } from './peers.js'
 import { OWN_TRIALS } from './trials-own.js'
 
 const named = (isMeant) => PEERS.filter(isMeant).map(({ name }) => name)
 /** The all-reduce of one rank is none: it has a trial of its own. */
-const EVERY = named(({ name }) => name !== 'allreduce')
+const EVERY = named(({ name, network }) => name !== 'allreduce' && !network)
 const KEEPING = named(({ keeps }) => keeps)
 const WORKING = EVERY.filter((name) => !name.endsWith('none'))
 const METRICS = [1, 10, 100, 1000]
@@ -81,6 +83,27 @@ export const TRIALS = [
     peers: ['none', 'rankzero', 'allreduce'],
     jobs: { paced: { metrics: 10, steps: 500, rate: 100, warmup: 50, world: REDUCING_RANKS } },
     measures: LOG,
+  },
+  {
+    name: 'size', title: 'what installing it brings with it', script: 'size.js', perPeer: true,
+    peers: PEERS.filter((peer) => peer.package || peer.wrap).map(({ name }) => name)
+      .filter((name) => EVERY.includes(name)),
+    measures: { size: { unit: 'MB', better: 'lower' }, packages: { unit: 'packages', better: 'lower' } },
+  },
+  ...[['down', 'no network'], ['hanging', 'a backend that hangs']].map(([network, what]) => ({
+    name: `network-${network}`, title: `start and exit of a run of 1 s with ${what}`,
+    peers: named((peer) => peer.network),
+    jobs: { idle: { metrics: 10, steps: 20, rate: 20, network } },
+    fixed: ['rate'],
+    measures: EXIT,
+  })),
+  {
+    name: 'digits', title: `${REDUCING_RANKS} ranks of DistributedDataParallel on digits, 2 metrics a step`,
+    peers: named(({ language, network }) => language === 'python' && !network),
+    needs: 'venv',
+    jobs: { loop: { script: 'digits.py', steps: 800, world: REDUCING_RANKS } },
+    fixed: ['rate'],
+    measures: LOOP, reference: 'none',
   },
   ...OWN_TRIALS,
 ]

@@ -10,6 +10,8 @@ const { values: flags } = parseArgs({
     pause: { type: 'string', default: '0' },
     /** Rounds of arithmetic a step, about 10 ns each. */
     work: { type: 'string', default: '0' },
+    /** How long it goes on after its last step (ms). */
+    tail: { type: 'string', default: '0' },
     /** f32: values that float32 holds exactly; f64: values that it does not. */
     values: { type: 'string', default: 'f32' },
     /** The same loop with a log() that does nothing, and without rankzero. */
@@ -39,4 +41,5 @@ for (let step = 0; step < steps; step++) {
   if (pause > 0) await new Promise((resolve) => { setTimeout(resolve, pause) })
 }
 console.log(JSON.stringify({ from, to: Date.now() }))
+await new Promise((resolve) => { setTimeout(resolve, Number(flags.tail)) })
 await run.end()

@@ -2,7 +2,7 @@
  * The arithmetic of the benchmarks' figures: a wrong median or ratio would mislead everybody who reads them.
  */
 import { describe, expect, test } from 'vitest'
-import { compare, format, median, quantile, ratios, spread } from '../../bench/figures.js'
+import { compare, format, interval, median, quantile, ratios, spread } from '../../bench/figures.js'
 import { comparisonOf, readmeWords, textOf } from '../../bench/report.js'
 
 const row = (peer: string, samples: (number | null)[], more = {}) => (
@@ -37,17 +37,28 @@ describe('samples', () => {
 describe('ratios', () => {
   test('are taken round by round, so that a slow round of all changes none', () => {
     const times = ratios([row('rankzero', [1, 10, 2]), row('wandb', [5, 50, 10])])
-    expect(times.get('t · wandb · m')).toBe(5)
-    expect(times.get('t · rankzero · m')).toBe(1)
+    expect(times.get('t · wandb · m')).toEqual({ median: 5, interval: [5, 5] })
+    expect(times.get('t · rankzero · m')!.median).toBe(1)
   })
   test('leave out rounds that one of the two lacks, and are nothing against zero', () => {
-    expect(ratios([row('rankzero', [1, null, 2]), row('a', [3, 9, null])]).get('t · a · m')).toBe(3)
-    expect(ratios([row('rankzero', [0]), row('a', [3])]).get('t · a · m')).toBe(null)
-    expect(ratios([row('a', [3])]).get('t · a · m')).toBe(null)
+    expect(ratios([row('rankzero', [1, null, 2]), row('a', [3, 9, null])]).get('t · a · m')!.median).toBe(3)
+    expect(ratios([row('rankzero', [0]), row('a', [3])]).get('t · a · m')!.median).toBe(null)
+    expect(ratios([row('a', [3])]).get('t · a · m')).toEqual({ median: null, interval: null })
   })
   test('hold a peer in Node against rankzero in Node', () => {
     const rows = [row('rankzero', [1]), row('node-rankzero', [2]), row('node-pino', [8])]
-    expect(ratios(rows).get('t · node-pino · m')).toBe(4)
+    expect(ratios(rows).get('t · node-pino · m')!.median).toBe(4)
+  })
+  test('are of another reference where a trial has one', () => {
+    const rows = [row('none', [2]), row('rankzero', [3])]
+    expect(ratios(rows, { t: 'none' }).get('t · rankzero · m')!.median).toBe(1.5)
+  })
+  test('have an interval for their mean: 4, 6, 8 is 6 ± 4.303 · 2 / √3', () => {
+    const [from, to] = interval([4, 6, 8])!
+    expect([from, to].map((edge) => edge!.toFixed(3))).toEqual(['1.031', '10.969'])
+    expect(interval([4])).toBe(null)
+    const many = Array.from({ length: 40 }, (_, i) => i % 2)
+    expect(interval(many)![0]).toBeCloseTo(0.5 - 2.16 * 0.50637 / Math.sqrt(40), 3)
   })
 })
 
@@ -77,7 +88,7 @@ describe('as text', () => {
   })
   test('a table has median, spread, ratio and budget, what failed, and what was left out', () => {
     const text = textOf(result)
-    expect(text).toMatch(/rankzero +\| s +\| 2 +\| 1 – 3 +\| 1 +\| ≤ 9/)
+    expect(text).toMatch(/rankzero +\| s +\| 2 +\| 1 – 3 +\| 1 +\| 1 – 1 +\| ≤ 9/)
     expect(text).toMatch(/wandb +\| s +\| 40.0 k +\| 20.0 k – 60.0 k +\| 20.0 k/)
     expect(text).toContain('- x of y: no')
     expect(text).toMatch(/left out.*: z/)
