@@ -94,7 +94,11 @@ export async function runJob(peer, { count = false, ...given }) {
     })], {})
     const ranks = Array.from({ length: plan.world }, (_, rank) => join(scratch, `rank-${rank}.json`))
     const missing = ranks.find((path) => !existsSync(path))
-    if (missing) throw new Error(`${peer.name}: a trainer told nothing: ${outputOf(scratch)}`)
+    if (missing) {
+      const seconds = ((tree.doneNs - tree.startedNs) / 1e9).toFixed(0)
+      const how = tree.limited ? 'was killed' : `ended with ${tree.exits}`
+      throw new Error(`the job ${how} after ${seconds} s, its trainers were not through: ${outputOf(scratch)}`)
+    }
     const trainers = ranks.map((path) => JSON.parse(readFileSync(path, 'utf8')))
     const counting = [...driverOf(peer), JSON.stringify({ peer: peer.file, dir: files, count: true })]
     return { tree, trainers, counted: count ? await run(counting, env) : null }

@@ -41,6 +41,9 @@ export function textOf(result) {
       ])))
   }
   if (result.failures.length) parts.push(`failed:\n${result.failures.map((text) => `- ${text}`).join('\n')}`)
+  if (result.broken?.length) {
+    parts.push(`training did not get through:\n${result.broken.map((text) => `- ${text}`).join('\n')}`)
+  }
   if (result.leftOut.length) {
     parts.push(`left out, not installed (node bench/install.js): ${result.leftOut.join(', ')}`)
   }

@@ -113,20 +113,20 @@ async function runAll(trials, options) {
   const rows = todo.flatMap(({ trial, peer }) => (
     Object.entries(trial.measures).map(([measure, { unit, better }]) => (
       { trial: trial.name, peer, measure, unit, better, samples: [] }))))
-  const failures = []
+  const [failures, broken] = [[], []]
   for (let round = 0; round < options.rounds; round++) {
     const turn = [...todo.slice(round % todo.length), ...todo.slice(0, round % todo.length)]
     for (const [index, { trial, peer }] of turn.entries()) {
       const what = `${trial.name} of ${peer}`
       console.error(`bench: round ${round + 1} of ${options.rounds}, ${index + 1} of ${turn.length}: ${what}`)
       const measured = await (trial.script ? runScript(trial, peer) : runPeer(trial, peer, round, options))
-        .catch((error) => { failures.push(`${what}: ${error.message}`) })
+        .catch((error) => { (trial.mayFail ? broken : failures).push(`${what}: ${error.message}`) })
       for (const row of rows) {
         if (row.trial === trial.name && row.peer === peer) row.samples.push(measured?.[row.measure] ?? null)
       }
     }
   }
-  return { rows, failures, leftOut, peers: [...new Set(todo.map(({ peer }) => peer))] }
+  return { rows, failures, broken, leftOut, peers: [...new Set(todo.map(({ peer }) => peer))] }
 }
 
 async function main() {

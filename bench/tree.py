@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,7 +34,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 def isolate():
     """A network of our own; whether we could."""
-    if libc.unshare(CLONE_NEWNET) != 0:
+    if not shutil.which("ip") or libc.unshare(CLONE_NEWNET) != 0:
         return False
     return subprocess.run(["ip", "link", "set", "lo", "up"]).returncode == 0
 
