@@ -97,7 +97,7 @@ export async function runJob(peer, { count = false, ...given }) {
     if (missing) {
       const seconds = ((tree.doneNs - tree.startedNs) / 1e9).toFixed(0)
       const how = tree.limited ? 'was killed' : `ended with ${tree.exits}`
-      throw new Error(`the job ${how} after ${seconds} s, its trainers were not through: ${outputOf(scratch)}`)
+      throw new Error(`the job ${how} after ${seconds} s, trainers were not through: ${outputOf(scratch)}`)
     }
     const trainers = ranks.map((path) => JSON.parse(readFileSync(path, 'utf8')))
     const counting = [...driverOf(peer), JSON.stringify({ peer: peer.file, dir: files, count: true })]

@@ -5,8 +5,8 @@
  *
  * A job is a plan for job.js, or a function of the round to one; `peers` are those it is meaningful for;
  * `reference` is whose figures the others' are multiples of, if not rankzero's; `mayFail`: that a trainer
- * does not get through is a result, not a failure of ours; `fixed` names what --ranks and --rate do not change.
- * Budgets are those of the design, by measure and peer.
+ * does not get through is a result, not a failure of ours; `fixed` names what --ranks and --rate do not
+ * change. Budgets are those of the design, by measure and peer.
  */
 import { BURST, EXIT, LOG, LOOP, LOSS, TREE } from './measures.js'
 import { PEERS } from './peers.js'
