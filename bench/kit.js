@@ -14,6 +14,8 @@ export const BENCH_PYTHON = benchPath('../.cache/bench/venv/bin/python')
 export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
 
 export const importDist = (path) => import(new URL(path, DIST))
+/** Of a result's file: where its page is. */
+export const pageBeside = (path) => `${path.replace(/\.json$/, '')}.html`
 export const lastJson = (stdout) => JSON.parse(stdout.trim().split('\n').at(-1))
 export const report = (measures) => { console.log(JSON.stringify(measures)) }
 

@@ -9,7 +9,7 @@ import { describeMachine, referencesOf } from './report.js'
 
 const WIDTH = 720
 const BAR = 26
-const MARGIN = { top: 44, bottom: 34, left: 190, right: 90 }
+const MARGIN = { top: 54, bottom: 34, left: 190, right: 90 }
 /** Each stands for what it is in the light; a reader in the dark sees the other. */
 const COLOURS = { '#1f2328': '#e6edf3', '#8c959f': '#7d8590', '#d0d7de': '#30363d', '#0969da': '#4493f8' }
 const [INK, BARS, GRID, OURS] = Object.keys(COLOURS)
@@ -20,7 +20,7 @@ const isOurs = (peer) => /^(node-)?rankzero$/.test(peer)
 const escape = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
 
 /** Bars of one measure over peers, shortest first; logarithmic where they differ more than twentyfold. */
-export function chartOf(title, rows) {
+export function chartOf(title, rows, source = '') {
   const known = rows.filter((row) => median(row.samples) !== null)
     .toSorted((a, b) => median(b.samples) - median(a.samples))
   const values = known.map((row) => median(row.samples))
@@ -31,7 +31,10 @@ export function chartOf(title, rows) {
   const text = { color: INK, fontFamily: 'system-ui, sans-serif' }
   chart.setOption({
     animation: false, textStyle: text, grid: MARGIN,
-    title: { text: `${title} [${known[0]?.unit ?? ''}]`, textStyle: { ...text, fontSize: 14 } },
+    title: {
+      text: `${title} [${known[0]?.unit ?? ''}]`, textStyle: { ...text, fontSize: 14 },
+      subtext: source, subtextStyle: { ...text, fontSize: 10 }, itemGap: 4,
+    },
     xAxis: {
       type: isWide ? 'log' : 'value', axisLabel: { ...text, formatter: format, hideOverlap: true },
       splitLine: { lineStyle: { color: GRID } },
@@ -54,10 +57,10 @@ export function chartOf(title, rows) {
   return svg
 }
 
-/** A picture by itself: it turns dark with the page that shows it. */
-export function figureOf(title, rows) {
+/** A picture by itself, with its source: it turns dark with the page that shows it. */
+export function figureOf(title, rows, source) {
   const style = `<style>@media (prefers-color-scheme: dark){${DARK}}</style>`
-  return chartOf(title, rows).replace(/(<svg[^>]*>)/, `$1${style}`)
+  return chartOf(title, rows, source).replace(/(<svg[^>]*>)/, `$1${style}`)
 }
 
 function tableOf(rows, times, reference) {

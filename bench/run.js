@@ -3,10 +3,10 @@
  * [--baseline FILE] [--list]: trials of trials.js with peers of peers.js, into a results file and tables.
  *
  * In: the built package (dist/) and, for most peers, what `node bench/install.js` brings. Out: tables on
- * stdout, progress on stderr, results/<date>-<commit>.json and the page and picture of it. Invariants: each
- * trial, peer and round runs in fresh processes and directories; the peers take turns within a round, and
- * begin with another one in each. It asserts nothing about figures: it ends with 1 only when a trial failed
- * or could not be run.
+ * stdout, progress on stderr, results/<date>-<commit>.json and, with the parts in Node, its page. Invariants:
+ * each trial, peer and round runs in fresh processes and directories; the peers take turns within a round,
+ * and begin with another one in each. It asserts nothing about figures: it ends with 1 only when a trial
+ * failed or could not be run.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runJob } from './job.js'
-import { benchPath, lastJson } from './kit.js'
+import { benchPath, lastJson, pageBeside } from './kit.js'
 import { commit, describeMachine, load } from './machine.js'
 import { hasParts, peerNamed, versionsOf } from './peers.js'
 import { comparisonOf, textOf } from './report.js'
@@ -148,6 +148,7 @@ async function main() {
   const out = options.out ?? benchPath(`results/${result.date.slice(0, 10)}-${result.commit}.json`)
   mkdirSync(join(out, '..'), { recursive: true })
   writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`)
+  if (hasParts('npm')) writeFileSync(pageBeside(out), (await import('./page.js')).pageOf(result))
   console.log(options.json ? JSON.stringify(result) : textOf(result))
   if (options.baseline) {
     console.log(`\n${comparisonOf(result, JSON.parse(readFileSync(options.baseline, 'utf8')))}`)
