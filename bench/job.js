@@ -94,7 +94,8 @@ export async function runJob(peer, { count = false, ...given }) {
     })], {})
     const ranks = Array.from({ length: plan.world }, (_, rank) => join(scratch, `rank-${rank}.json`))
     const missing = ranks.find((path) => !existsSync(path))
-    if (missing) {
+    const isBroken = tree.limited || !plan.kill && tree.exits.some((status) => status !== 0)
+    if (missing || isBroken) {
       const seconds = ((tree.doneNs - tree.startedNs) / 1e9).toFixed(0)
       const how = tree.limited ? 'was killed' : `ended with ${tree.exits}`
       throw new Error(`the job ${how} after ${seconds} s, trainers were not through: ${outputOf(scratch)}`)

@@ -75,6 +75,14 @@ def children_cpu():
     return usage.ru_utime + usage.ru_stime
 
 
+def kill(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # gone since we looked
+
+
 def files_of(folder):
     """Bytes on disk as the file system counts them, and how many files."""
     sizes = []
@@ -149,10 +157,9 @@ def account(plan):
             pids = descendants(os.getpid())
             peak, processes = max(peak, memory_of(pids)), max(processes, len(pids))
             next_sample = now + SAMPLE_S
-        if not limited and (time.monotonic_ns() - begun) / 1e9 > plan["limitS"]:
-            limited = True
-            for pid in descendants(os.getpid()):
-                os.kill(pid, signal.SIGKILL)
+            if (time.monotonic_ns() - begun) / 1e9 > plan["limitS"]:
+                limited = True
+                kill(pids)
     look(0)
     disk, files = files_of(plan["dir"])
     if plan.get("hangPort"):
