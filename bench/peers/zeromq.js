@@ -16,13 +16,24 @@ export async function begin(dir, rank) {
   const [said] = await once(sink.stdout, 'data')
   const socket = new Push({ linger: LINGER_MS, sendHighWaterMark: 0 })
   socket.connect(String(said).trim())
-  let last = Promise.resolve()
+  // One send at a time, as zeromq.js has it; what comes meanwhile waits here.
+  let waiting = []
+  let pump = null
+  async function send() {
+    while (waiting.length > 0) {
+      const messages = waiting
+      waiting = []
+      for (const message of messages) await socket.send(message)
+    }
+    pump = null
+  }
   return {
     log(values, step) {
-      last = socket.send(JSON.stringify({ step, ...values }))
+      waiting.push(JSON.stringify({ step, ...values }))
+      pump ??= send()
     },
     async close() {
-      await last
+      await pump
       await socket.send('')
       await once(sink, 'exit')
       socket.close()
