@@ -29,6 +29,8 @@ export const COMET_AGE_MS = 1500
 /** Longer names and texts are shortened (characters), as the SDK does. */
 export const COMET_NAME_CHARS_MAX = 100
 export const COMET_TEXT_CHARS_MAX = 1000
+/** Runs that are named to have been in an experiment before: what fits one text. */
+export const COMET_EARLIER_RUNS_MAX = 30
 /** What is kept of a server's own words (characters). */
 export const COMET_MESSAGE_CHARS_MAX = 300
 /** Answers of these calls have some hundred bytes; more is read and forgotten. */

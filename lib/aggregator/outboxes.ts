@@ -67,7 +67,7 @@ export class Outboxes {
   private verifying = false
   /** What was looked for in vain, by backend. */
   private readonly missing = new Map<string, string>()
-  /** Whose warning the diary has. */
+  /** Warnings that the diary has, without their numbers. */
   private readonly warned = new Set<string>()
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
@@ -131,8 +131,9 @@ export class Outboxes {
     for (const backend of this.backends) {
       const { name } = backend
       const { warning = '' } = backend.use?.() ?? {}
-      if (warning === '' || this.warned.has(name)) continue
-      this.warned.add(name)
+      const what = `${name} ${warning.replace(/\d+/g, '')}`
+      if (warning === '' || this.warned.has(what)) continue
+      this.warned.add(what)
       this.options.report(`backend ${name}: ${warning}`)
     }
   }

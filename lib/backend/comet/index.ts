@@ -61,7 +61,8 @@ export function cometBackend(place: BackendPlace, dir: string, key: Key, debug: 
     use() {
       const { budget, experiment, http } = parts()
       const { fault } = experiment
-      return { ...budget.use('calls', monotonicMs()), fault, warning: http.warning, calls: http.calls.view() }
+      const warning = [experiment.warning, http.warning].filter((text) => text !== '').join('; ')
+      return { ...budget.use('calls', monotonicMs()), fault, warning, calls: http.calls.view() }
     },
     rows: {
       ...rowWriter(() => parts().experiment, batches, place, rates),
