@@ -64,8 +64,11 @@ export function factsOf(
     if (divergence !== undefined) set('other', `${key}, by rank`, byRank(divergence))
   }
   for (const [host, ranks] of nodesOf(picture)) set('node', host, `ranks ${ranks}`)
-  for (const { name, thinned = 0 } of picture.backends) {
-    if (name === 'comet' && thinned > 0) set('other', 'rankzero points not sent', thinned)
+  for (const { name, thinned = 0, rejected = 0, assets } of picture.backends) {
+    if (name !== 'comet') continue
+    if (thinned > 0) set('other', 'rankzero points not sent', thinned)
+    if (rejected > 0) set('other', 'rankzero points refused', rejected)
+    if ((assets?.rejected ?? 0) > 0) set('other', 'rankzero assets refused', assets!.rejected)
   }
   for (const [index, failure] of picture.failed.entries()) {
     set('other', `failure ${index + 1}`, textOf(failureText(failure)))
