@@ -41,7 +41,8 @@ describe('assets', () => {
     await begin()
     const file = join(place.root, 'model.bin')
     writeFileSync(file, 'content')
-    const done = await place.run(script(2, '--tags', 'a', '--exit-timeout', '120'), { T_CODE: CODE, T_FILE: file })
+    const flags = ['--tags', 'a', '--exit-timeout', '120']
+    const done = await place.run(script(2, ...flags), { T_CODE: CODE, T_FILE: file })
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/asset: .*\/nowhere\/at\/all.*left out/)
     const [view] = await server.desk.experiments()

@@ -9,6 +9,7 @@ import { arrived, contentsOf, expectWhole, train, wantedOf } from './kit.ts'
 import { begin, place, server } from './stage.ts'
 
 const RANKS = 64
+const SHARED = ['--key', 'shared', '--exit-timeout', '120']
 const DROPIN = `import os
 from rankzero.comet import Experiment
 
@@ -42,12 +43,12 @@ describe('one key', () => {
 
   async function holder(): Promise<Started> {
     await begin()
-    const first = place.start(train(1, '--key', 'shared', '--exit-timeout', '120'), { ...place.endless, T_RATE: '50' })
+    const first = place.start(train(1, ...SHARED), { ...place.endless, T_RATE: '50' })
     await arrived(server.desk)
     return first
   }
   const second = (how: string): Started =>
-    place.start(train(1, '--key', 'shared', '--exit-timeout', '120', '--on-collision', how), { T_STEPS: '20' })
+    place.start(train(1, ...SHARED, '--on-collision', how), { T_STEPS: '20' })
   async function ended(first: Started): Promise<void> {
     place.stop()
     const done = await first.ended

@@ -111,10 +111,11 @@ rank is seen. The API key belongs to the environment of `rankzero run`, not into
 `rankzero run`, the first rank of the node starts what is needed, and `api_key=` counts.
 
 `OfflineExperiment` leaves an archive in the run directory for `rankzero sync` or `comet upload`; under
-`rankzero run`, its flag `--offline` decides. `start()` takes all modes as get_or_create: of two jobs at once with
-one key the second is refused; one that comes when the first has ended goes on in its experiment, which is said on
-stderr and kept in the experiment (`rankzero earlier runs`). Keywords of the constructors that turn automatic logging on or off are ignored,
-as there is none, but for `auto_output_logging`: what a rank prints is logged unless that is None or False.
+`rankzero run`, its flag `--offline` decides. `start()` takes all modes as get_or_create: of two jobs at once
+with one key the second is refused; one that comes when the first has ended goes on in its experiment, which
+is said on stderr and kept in the experiment (`rankzero earlier runs`). Keywords of the constructors that turn
+automatic logging on or off are ignored, as there is none, but for `auto_output_logging`: what a rank prints
+is logged unless that is None or False.
 What is not supported says so once on stderr and goes on; nothing raises into training.
 
 | method | here | what is to know |
