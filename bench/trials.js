@@ -98,6 +98,18 @@ export const TRIALS = [
     },
   })),
   {
+    name: 'server',
+    script: 'server.js',
+    measures: Object.fromEntries([
+      ['up, loop', { unit: 's' }],
+      ...['up', 'refusing', 'hanging', 'away in the middle', 'away at the end'].flatMap((how) => [
+        ...how === 'up' ? [] : [[`${how}, loop`, { unit: '× of up' }]],
+        [`${how}, trainer exit`, { unit: 'ms', budget: '≤ 100' }],
+        [`${how}, rankzero run`, { unit: 's after it', budget: '≤ 3' }],
+      ]),
+    ]),
+  },
+  {
     name: '8 workers',
     script: 'overhead.js',
     measures: {
