@@ -149,6 +149,7 @@ export class Outboxes {
 
   private async deliverLast(status: string, maxMs: number): Promise<void> {
     const begun = monotonicMs()
+    for (const backend of this.backends) backend.hurry?.()
     let mark = ''
     for (let moved = begun; ; await sleep(END_POLL_MS)) {
       for (const courier of this.couriers) this.finishOne(courier, status)

@@ -36,6 +36,8 @@ export interface Backend {
   status(picture: RunStatus): boolean
   /** What it has spent of its server's patience, and what went wrong beside rows and texts. */
   use?(): BackendUse
+  /** The run is over: what its budget keeps for later may be spent now. */
+  hurry?(): void
   /** It is not to be called while the run lasts: all is left to the archive, and to `sync`. */
   readonly offline?: boolean
   readonly archive?: Archive

@@ -66,6 +66,7 @@ export function cometBackend(place: BackendPlace, dir: string, key: Key, debug: 
       const warning = warnings.filter((text) => text !== '').join('; ')
       return { ...budget.use('calls', monotonicMs()), fault, warning, calls: http.calls.view() }
     },
+    hurry: () => parts().budget.hurry(),
     rows: {
       ...rowWriter(() => parts().experiment, batches, place, rates),
       pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
