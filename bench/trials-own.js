@@ -54,6 +54,16 @@ export const OWN_TRIALS = [
     script: 'overhead.js',
     measures: { 'run time, no-op log': lower('s'), 'run time, logging': lower('s'), 'ratio': lower('×') },
   }),
+  own({
+    name: 'server', title: '2 computing workers, and a Comet server that is well or ill', script: 'server.js',
+    measures: Object.fromEntries([
+      ['no backend, loop', lower('s')],
+      ...['up', 'refusing', 'hanging', 'away in the middle', 'away at the end'].flatMap((how) => [
+        [`${how}, loop`, lower('× of no backend')], [`${how}, trainer exit`, lower('ms', '≤ 100')],
+        [`${how}, rankzero run`, lower('s after it', '≤ 3')],
+      ]),
+    ]),
+  }),
   ...[1, 5].map((millions) => own({
     name: `recovery-${millions}`, title: `an aggregator is killed with ${millions} M points in its ledger`,
     script: 'recovery.js', args: [millions], measures: { 'kill to all told again': lower('ms') },

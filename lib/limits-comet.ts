@@ -29,6 +29,8 @@ export const COMET_AGE_MS = 1500
 /** Longer names and texts are shortened (characters), as the SDK does. */
 export const COMET_NAME_CHARS_MAX = 100
 export const COMET_TEXT_CHARS_MAX = 1000
+/** Runs that are named to have been in an experiment before: what fits one text. */
+export const COMET_EARLIER_RUNS_MAX = 30
 /** What is kept of a server's own words (characters). */
 export const COMET_MESSAGE_CHARS_MAX = 300
 /** Answers of these calls have some hundred bytes; more is read and forgotten. */
@@ -38,6 +40,11 @@ export const COMET_CONNECT_MS = 10_000
 export const COMET_ANSWER_MS = 15_000
 /** A call as a whole (ms), through proxies that wait and answers by drops; less than OUTBOX_SEND_MS. */
 export const COMET_CALL_MS = 25_000
+/**
+ * What is written of an upload may still be in buffers of the kernel: so many bytes at most (Linux: 4 MiB,
+ * and some of ours), which go out by so many each ms at least (0.5 Mbit/s).
+ */
+export const [COMET_UNSENT_BYTES_MAX, COMET_RATE_MIN] = [6 * MiB, 64] as const
 /** Calls that did not go well are remembered until they do, or until there are so many of them. */
 export const COMET_FAILING_MAX = 32
 /** A server whose clock is further from ours (ms) is told of: its header has whole seconds. */

@@ -8,7 +8,7 @@
  */
 import { statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { ownFile } from './package.ts'
 import { crc32 } from './record/crc32.ts'
 
 export interface FileSystem {
@@ -104,7 +104,6 @@ export function loadAddon(path: string): Native | null {
   }
 }
 
-/** The same relative path from lib/ and from dist/. */
-export const ADDON_PATH = fileURLToPath(new URL('../native/build/rankzero.node', import.meta.url))
+export const ADDON_PATH = ownFile('native/build/rankzero.node')
 
 export const native: Native = (process.env['RANKZERO_NATIVE'] === '0' ? null : loadAddon(ADDON_PATH)) ?? twin

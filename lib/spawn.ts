@@ -12,10 +12,10 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { withAbsolutePaths } from './config/settings.ts'
 import { messageOf, RankzeroError } from './errors.ts'
 import { DAEMON_MEMORY } from './limits.ts'
+import { ownFile } from './package.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -123,7 +123,7 @@ function notStarted(why: string): NonNullable<ReadyLine['error']> {
  * file, else `rankzero` on PATH; null when there is none.
  * @throws RankzeroError USAGE when RANKZERO_CLI is a path of nothing, or a JSON array that is none.
  */
-export function cliOf(env: Env, packagePath: string = ownCli()): string[] | null {
+export function cliOf(env: Env, packagePath: string = ownFile('dist/cli/main.js')): string[] | null {
   const given = env.RANKZERO_CLI?.trim()
   if (given) return given.startsWith('[') ? argvOf(given) : callOf(existing(given))
   if (existsSync(packagePath)) return callOf(packagePath)
@@ -132,11 +132,6 @@ export function cliOf(env: Env, packagePath: string = ownCli()): string[] | null
     if (directory !== '' && isExecutable(file)) return [file]
   }
   return null
-}
-
-/** From lib/ in a checkout and from dist/ in an installed package alike. */
-function ownCli(): string {
-  return fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
 }
 
 function callOf(path: string): string[] {

@@ -13,6 +13,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pendingDirs, shmDir } from '../lib/journal/index.ts'
 import * as limits from '../lib/limits.ts'
+import { API_KEY } from './comet/kit.ts'
+import { spawnStandIn, type Spawned } from './comet/process.ts'
 import { CLI, Place } from './scenario/harness.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -80,11 +82,17 @@ function matches(output: string, shown: string): boolean {
 
 let place: Place
 let project: string
+/** In place of Comet's own. */
+let comet: Spawned
 
-beforeAll(() => {
+beforeAll(async () => {
+  comet = await spawnStandIn()
   const ofNpm = Object.keys(process.env).filter((name) => /^(npm_|INIT_CWD|NO_COLOR|FORCE_COLOR)/i.test(name))
   const cleared = [...ofNpm, 'RANKZERO_DIR', 'RANKZERO_LOCK_DIR'].map((name) => [name, undefined])
-  place = new Place({ ...Object.fromEntries(cleared), npm_config_update_notifier: 'false' })
+  place = new Place({
+    ...Object.fromEntries(cleared), npm_config_update_notifier: 'false',
+    COMET_URL_OVERRIDE: `${comet.url}/clientlib/`, COMET_API_KEY: API_KEY, COMET_WORKSPACE: 'ws',
+  })
   project = join(place.root, 'first')
   const bin = join(project, 'node_modules', '.bin')
   mkdirSync(bin, { recursive: true })
@@ -98,7 +106,10 @@ beforeAll(() => {
   }
 })
 
-afterAll(() => place.dispose())
+afterAll(async () => {
+  place.dispose()
+  await comet.close()
+})
 
 /** Types the commands of a block into one shell; each one's output and exit status. */
 async function type(commands: readonly string[]): Promise<{ output: string; status: number }[]> {
@@ -148,9 +159,6 @@ describe('what the README says is what the code says', () => {
     `${limits.SPOOL_CAP_BYTES / GiB} GiB in its spool`,
     `waits at most ${seconds(limits.EXIT_TIMEOUT_MS)} (\`--exit-timeout\`) after your command`,
     `exit waits at most ${seconds(limits.EXIT_TIMEOUT_MS)} for deliveries`,
-    `${seconds(limits.SEAL_AFTER_MS)} after its first value`,
-    `still joining (${seconds(limits.JOIN_TIMEOUT_MS)})`,
-    `reports a backlog (${seconds(limits.SEAL_BACKLOG_MS)})`,
     `SIGTERM and, ${seconds(limits.STOP_GRACE_MS)} later, SIGKILL`,
   ]
 

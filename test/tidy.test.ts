@@ -18,9 +18,9 @@ const README_CODE_BEFORE = 40
 /** From the ground up: a room (or a lone file of lib/) imports only what stands above it here, and itself. */
 const ORDER = [
   'errors.ts', 'limits.ts', 'limits-console.ts', 'limits-comet.ts', 'limits-config.ts', 'limits-outbox.ts',
-  'limits-asset.ts', 'clock.ts', 'files.ts', 'aside.ts', 'http.ts', 'rank', 'record', 'config', 'native.ts',
-  'journal', 'spawn.ts', 'diary.ts', 'artifact', 'logger', 'wire', 'ledger', 'lock', 'transport', 'agent',
-  'backend', 'session', 'aggregator', 'launch', 'cli', 'index.ts',
+  'limits-asset.ts', 'clock.ts', 'files.ts', 'package.ts', 'aside.ts', 'http.ts', 'rank', 'record', 'config',
+  'native.ts', 'journal', 'spawn.ts', 'diary.ts', 'artifact', 'logger', 'wire', 'ledger', 'lock',
+  'transport', 'agent', 'backend', 'session', 'aggregator', 'launch', 'cli', 'index.ts',
 ]
 /** The only rooms that may name a library; every library that lib/ uses is here. */
 const LIBRARIES: Record<string, string[]> = {

@@ -4,10 +4,12 @@
  * In: a ledger, live or finished. Out: an audit: per life of a rank, per backend, and what does not balance.
  */
 import { basename, dirname } from 'node:path'
-import { isOfEvents, readChosen } from '../backend/index.ts'
+import { isOfEvents, readChosen, takesAssets } from '../backend/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import { BackendBooks } from './core-backend-books.ts'
 import { problemsOf } from './core-books.ts'
+import { asideOf } from '../session/core-standing.ts'
+import { besideOf } from './leftovers.ts'
 import type { State } from './core-state.ts'
 import { inParts } from './core-stream.ts'
 import type { Audit, InstanceBooks, Notes } from './core-types.ts'
@@ -36,12 +38,26 @@ export function audit(ledger: Ledger): Audit {
   const sent = stream === null ? { backends: [], problems: [] }
     : others.audit(books, members.list, stream, state.standings)
   problems.push(...sent.problems, ...damagesOf(state, ledger.path))
-  const backends = [localBooks(books), ...sent.backends]
+  const backends: Audit['backends'] = [
+    localBooks(books), ...sent.backends.map((one) => ({ ...one, ...assetsOf(state, one.name) })),
+  ]
   return {
     run: ledger.meta()['run'] ?? basename(dirname(ledger.path)), status: statusOf(state),
     ranks: ranksOf(books), backends, balanced: problems.length === 0,
-    complete: [...backends, ...books].every(({ pending }) => pending === 0), problems,
+    complete: [...backends, ...books].every(({ pending }) => pending === 0)
+      && backends.every(({ assets }) => (assets?.pending ?? 0) === 0),
+    problems,
   }
+}
+
+/** Each once, whoever logged it: logged = delivered + rejected + pending. Nothing where there is none. */
+function assetsOf(state: State, backend: string): Pick<Audit['backends'][number], 'assets'> {
+  const logged = state.beside.assetCount
+  if (logged === 0 || !takesAssets(backend)) return {}
+  const standing = state.standing(besideOf(backend, 'assets'))
+  const [{ settled, rejectedItems: rejected }, aside] = [standing, asideOf(standing)]
+  const delivered = settled - rejected - aside
+  return { assets: { logged, delivered, rejected, pending: logged - settled + aside } }
 }
 
 /** One sentence each, with the file and what to do; none when the ledger is whole. */

@@ -214,6 +214,8 @@ export interface Audit {
     rejected: number
     pending: number
     resent: number
+    /** Where there are any, and it has a place for them. */
+    assets?: { logged: number; delivered: number; rejected: number; pending: number }
   }[]
   balanced: boolean
   complete: boolean

@@ -5,36 +5,27 @@
  * Invariants: each backend reads the rows at its own pace and is called by itself, so none waits for another;
  * reading gives way to others after a slice; nothing is sent that is not decided in the ledger.
  */
-import { createHash } from 'node:crypto'
-import type { Backend, Outcome, StreamEvent, StreamRow, Writer } from '../backend/index.ts'
-import { monotonicMs, sleep, wallMs } from '../clock.ts'
+import type { Backend, StreamEvent, StreamRow, Writer } from '../backend/index.ts'
+import { monotonicMs, sleep } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { COMMIT_RETRY_MS, END_POLL_MS } from '../limits.ts'
-import { OUTBOX_SLICE_MS, OUTBOX_STALL_MS } from '../limits-outbox.ts'
-import { Outbox, type OutboxEffect, type OutboxEvent, type Part } from '../session/core-outbox.ts'
-import type { OutboxNote } from '../session/core-standing.ts'
+import { END_POLL_MS } from '../limits.ts'
+import { OUTBOX_STALL_MS } from '../limits-outbox.ts'
 import type { Row } from '../record/row.ts'
-import type { CallsStatus } from '../record/run-status.ts'
+import type { BackendStatus, CallsStatus } from '../record/run-status.ts'
 import type { Figures } from '../session/core-thin.ts'
-import type { State } from './core-state.ts'
 import { readAssets } from './asset-reader.ts'
+import { Courier, type CourierOptions } from './courier.ts'
 import { besideOf, leftoversOf, sentTo } from './leftovers.ts'
 import { readEvents } from './herald.ts'
 import { readRows } from './row-reader.ts'
 import { readSystems } from './system-reader.ts'
 import { readTexts } from './text-reader.ts'
 
-export interface OutboxesOptions {
+export interface OutboxesOptions extends CourierOptions {
   ledger: Ledger
-  state: State
-  /** `done` when the note is durable and applied. */
-  commit: (note: OutboxNote, done: () => void) => void
-  report: (line: string) => void
   /** `sync` delivers also what was to stay offline. */
   closing: boolean
-  /** Shows backends how things stand now: the last that they tell is said with the end. */
-  paint: () => void
   /** Resolves when all that was committed is durable and applied. */
   barrier: () => Promise<void>
 }
@@ -47,8 +38,8 @@ export interface OutboxView {
   besideEnded: boolean
   /** What it took and does not show. */
   missing: string | null
-  /** How many it has not taken, and bytes that went out; null: it has no place for any. */
-  assets: { pending: number; bytes: number } | null
+  /** Null: it has no place for any. */
+  assets: Required<NonNullable<BackendStatus['assets']>> | null
   offline: boolean
   /** What it has not taken, as a file. */
   archive: string | null
@@ -67,7 +58,7 @@ export class Outboxes {
   private verifying = false
   /** What was looked for in vain, by backend. */
   private readonly missing = new Map<string, string>()
-  /** Whose warning the diary has. */
+  /** Warnings that the diary has, without their numbers. */
   private readonly warned = new Set<string>()
 
   constructor(backends: readonly Backend[], options: OutboxesOptions) {
@@ -112,8 +103,8 @@ export class Outboxes {
     if (assets === undefined) return null
     const { state } = this.options
     const { bytes, aside } = assets.progress?.() ?? { bytes: 0, aside: 0 }
-    const { settled } = state.standing(besideOf(name, 'assets'))
-    return { pending: state.beside.assetCount - settled + aside, bytes }
+    const { settled, rejectedItems } = state.standing(besideOf(name, 'assets'))
+    return { pending: state.beside.assetCount - settled + aside, rejected: rejectedItems, bytes }
   }
 
   private isOffline({ offline }: Backend): boolean {
@@ -131,8 +122,9 @@ export class Outboxes {
     for (const backend of this.backends) {
       const { name } = backend
       const { warning = '' } = backend.use?.() ?? {}
-      if (warning === '' || this.warned.has(name)) continue
-      this.warned.add(name)
+      const what = `${name} ${warning.replace(/\d+/g, '')}`
+      if (warning === '' || this.warned.has(what)) continue
+      this.warned.add(what)
       this.options.report(`backend ${name}: ${warning}`)
     }
   }
@@ -157,10 +149,11 @@ export class Outboxes {
 
   private async deliverLast(status: string, maxMs: number): Promise<void> {
     const begun = monotonicMs()
+    for (const backend of this.backends) backend.hurry?.()
     let mark = ''
     for (let moved = begun; ; await sleep(END_POLL_MS)) {
       for (const courier of this.couriers) this.finishOne(courier, status)
-      if (this.couriers.every(({ outbox: { done } }) => done)) return
+      if (this.couriers.every((courier) => this.isSettled(courier))) return
       const now = monotonicMs()
       const next = this.couriers.map(({ mark }) => mark).join()
       const isPaused = this.couriers.some(({ outbox }) => outbox.isPaused(now))
@@ -168,6 +161,13 @@ export class Outboxes {
       mark = next
       if (now - begun >= maxMs || now - moved >= OUTBOX_STALL_MS) return
     }
+  }
+
+  /** It is done, or does not go on before somebody does something; rows then wait with their end for that. */
+  private isSettled({ backend, isOfRows, isIdle, outbox }: Courier<unknown>): boolean {
+    if (outbox.done || outbox.isStuck) return true
+    return isOfRows && isIdle
+      && this.couriers.some((other) => other.backend === backend && other.outbox.isStuck)
   }
 
   /**
@@ -218,18 +218,6 @@ export class Outboxes {
   }
 }
 
-/** Of one kind of items to one backend. */
-interface Route<Item> {
-  backend: string
-  /** Of its notes. */
-  name: string
-  /** Or of events, for a backend that gets no rows: what else it gets ends before. */
-  isOfRows: boolean
-  writer: Writer<Item>
-  read: (from: number) => Generator<Item | 'busy' | 'idle', never>
-  about: (item: Item) => Omit<Part, 'data' | 'values'>
-}
-
 const rowCourier = (backend: string, writer: Writer<StreamRow>, options: OutboxesOptions): Courier<unknown> =>
   new Courier<StreamRow>({
     backend, name: backend, isOfRows: true, writer,
@@ -264,135 +252,4 @@ function figuresOf({ row, nth, sinceMs }: StreamRow): Figures {
   const number = (each: Row['value']): number => typeof each === 'number' ? each : NaN
   const figures = { value: number(value), min: number(min), max: number(max), odd: nan + inf > 0 }
   return { metric, ...figures, nth, sinceMs }
-}
-
-class Courier<Item> {
-  readonly backend: string
-  readonly isOfRows: boolean
-  readonly outbox: Outbox
-  private readonly name: string
-  private readonly route: Route<Item>
-  private readonly options: OutboxesOptions
-  private items: Generator<Item | 'busy' | 'idle', never>
-  private readableAt = -Infinity
-  /** A turn is taken at the next opportunity. */
-  private due: NodeJS.Immediate | null = null
-  private call: AbortController | null = null
-  private over: string | null = null
-  private fault = ''
-  private closed = false
-
-  constructor(route: Route<Item>, options: OutboxesOptions) {
-    const { backend, name, isOfRows, writer } = route
-    this.backend = backend
-    this.isOfRows = isOfRows
-    this.name = name
-    this.route = route
-    this.options = options
-    const pack = (parts: readonly Uint8Array[], at: number): { bytes: Uint8Array; digest: string } => {
-      const bytes = writer.pack(parts, at)
-      return { bytes, digest: createHash('sha256').update(bytes).digest('hex') }
-    }
-    const standing = options.state.standing(name)
-    this.outbox = new Outbox({ backend: name, can: writer.can, pack, random: Math.random }, standing)
-    this.items = route.read(this.outbox.next)
-  }
-
-  /** Another one whenever anything has moved. */
-  get mark(): string {
-    const { standing, next } = this.outbox
-    return `${standing.settled} ${next} ${this.route.writer.progress?.().bytes ?? 0}`
-  }
-
-  tick(): void {
-    this.tell({ type: 'tick', pace: this.route.writer.pace?.() })
-    this.read()
-  }
-
-  finish(status: string): void {
-    this.over = status
-    this.tick()
-  }
-
-  close(): void {
-    this.closed = true
-    if (this.due !== null) clearImmediate(this.due)
-    this.call?.abort()
-  }
-
-  /** Takes rows while there is room and the slice lasts; then others have their turn. */
-  private read(): void {
-    if (this.due !== null) return
-    const until = monotonicMs() + OUTBOX_SLICE_MS
-    while (this.outbox.wants) {
-      const read = this.nextItem()
-      if (read === null) return
-      if (read === 'idle') {
-        if (this.over === null) return
-        return this.tell({ type: 'finish', last: this.outbox.next - 1, status: this.over })
-      }
-      if (read !== 'busy') {
-        const { writer, about } = this.route
-        const part = { ...about(read as Item), ...writer.encode(read as Item) }
-        this.tell({ type: 'row', part })
-      }
-      if (monotonicMs() >= until) return this.again()
-    }
-  }
-
-  /** Null: the ledger cannot be read now. */
-  private nextItem(): Item | 'busy' | 'idle' | null {
-    if (monotonicMs() < this.readableAt) return null
-    try {
-      return this.items.next().value
-    } catch (error) {
-      this.options.report(`backend ${this.name} gets nothing: ${messageOf(error)}`)
-      this.readableAt = monotonicMs() + COMMIT_RETRY_MS
-      this.items = this.route.read(this.outbox.next)
-      return null
-    }
-  }
-
-  private again(): void {
-    if (!this.closed) this.due ??= setImmediate(() => {
-      this.due = null
-      this.read()
-    })
-  }
-
-  private tell(event: OutboxEvent): void {
-    if (this.closed) return
-    for (const effect of this.outbox.handle(event, monotonicMs(), wallMs())) this.carryOut(effect)
-    const { fault } = this.outbox
-    if (fault === this.fault) return
-    this.fault = fault
-    this.options.report(fault === '' ? `backend ${this.name} takes what comes again`
-      : `backend ${this.name}: ${fault}; what it does not take waits in the ledger`)
-  }
-
-  private carryOut(effect: OutboxEffect): void {
-    const { writer } = this.route
-    switch (effect.do) {
-      case 'commit':
-        return this.options.commit(effect.note, () => {
-          this.tell({ type: 'noted' })
-          this.again()
-        })
-      case 'giveUp': return this.call?.abort()
-      case 'open': return this.start(effect.call, () => writer.open(effect.cursor))
-      case 'send': return this.start(effect.call, (signal) => writer.write(effect.bytes, signal))
-      case 'end':
-        this.options.paint()
-        return this.start(effect.call, (signal) => writer.end(effect.status, signal))
-    }
-  }
-
-  private start(call: number, work: (signal: AbortSignal) => Promise<Outcome>): void {
-    const abort = this.call = new AbortController()
-    const answered = (outcome: Outcome): void => {
-      if (!abort.signal.aborted) this.tell({ type: 'result', call, outcome })
-    }
-    work(abort.signal).then(answered, (error: unknown) =>
-      answered({ is: 'unsure', message: messageOf(error) }))
-  }
 }

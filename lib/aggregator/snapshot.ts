@@ -97,11 +97,18 @@ function backendRow(
     pending: points - delivered - thinned - rejected, ...why === null ? {} : { fault: why },
     ...rejected === 0 ? {} : { rejected }, ...thinned === 0 ? {} : { thinned },
     ...resent === 0 ? {} : { resent }, ...ageMs === null ? {} : { ageMs },
-    ...assets === null || assets.pending + assets.bytes === 0 ? {} : { assets },
+    ...assetsOf(assets),
     ...use === null ? {} : { use }, ...archive === null ? {} : { archive },
     ...missing === null ? {} : { missing }, ...warning === '' ? {} : { warning },
     ...calls === null ? {} : { calls },
   }
+}
+
+function assetsOf(assets: OutboxView['assets']): Pick<BackendStatus, 'assets'> {
+  if (assets === null) return {}
+  const { pending, rejected, bytes } = assets
+  if (pending + rejected + bytes === 0) return {}
+  return { assets: { pending, ...rejected === 0 ? {} : { rejected }, bytes } }
 }
 
 /** Under --nproc, the supervisor keeps what each rank printed. */

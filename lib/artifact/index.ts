@@ -62,7 +62,11 @@ export function keep(parent: string, source: string | Uint8Array): Content {
     }
     return content
   } catch (error) {
-    unlinkSync(unfinished)
+    try {
+      unlinkSync(unfinished)
+    } catch {
+      // What went wrong first is what is told; the file is gone, or stays as one that a kill has cut off.
+    }
     throw error
   } finally {
     closeSync(out)

@@ -3,8 +3,10 @@ import { WEBHOOK_AGAIN_MS } from '../limits-outbox.ts'
 import type { Outcome } from './port.ts'
 
 /** Before anything was sent. */
-const UNSENT =
-  /^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\w+|E(HOST|NET)UNREACH|\w*CERT\w*|ERR_TLS_\w+)$/
+const UNSENT = new RegExp(
+  '^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\\w+|E(HOST|NET)UNREACH|\\w*CERT\\w*|ERR_TLS_\\w+'
+  + '|UNABLE_TO_\\w+)$')
+const UNTRUSTED = /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)_/
 
 /**
  * `got`: status, or the code of what failed; `now`: ms since the epoch. What somebody may set right (the
@@ -12,7 +14,10 @@ const UNSENT =
  */
 export function webhookOutcome(got: number | string, retryAfter: string | null, now: number): Outcome {
   if (typeof got === 'string') {
-    return { is: UNSENT.test(got) ? 'later' : 'unsure', message: `the receiver cannot be reached: ${got}` }
+    const remedy = UNTRUSTED.test(got)
+      ? '; the CA of its certificate is not known here: NODE_EXTRA_CA_CERTS=FILE where rankzero runs' : ''
+    const message = `the receiver cannot be reached: ${got}${remedy}`
+    return { is: UNSENT.test(got) ? 'later' : 'unsure', message }
   }
   const message = `the receiver answers with HTTP ${got}`
   if (got >= 200 && got < 300) return { is: 'done' }

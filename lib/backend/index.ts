@@ -51,6 +51,8 @@ interface Kind {
   keys?: readonly KeyName[]
   /** It is told of events, and gets no rows. */
   ofEvents?: true
+  /** It has a place for files. */
+  ofAssets?: true
   place: (run: PlacedRun) => BackendPlace
   open: (place: BackendPlace, means: Means) => Backend
   /** Absent: there is nothing that could be asked before a run. */
@@ -66,6 +68,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
   comet: {
     keys: ['cometApiKey'],
+    ofAssets: true,
     place: ({ settings }) => ({
       server: settings.cometUrl ?? '', workspace: settings.workspace ?? '', tags: settings.tags.join(','),
       rankSeries: settings.rankSeries, offline: settings.offline ? 'yes' : '',
@@ -86,6 +89,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
 
 /** It gets no rows, so it has no part in the books of points. */
 export const isOfEvents = (name: string): boolean => KINDS[name]?.ofEvents === true
+
+export const takesAssets = (name: string): boolean => KINDS[name]?.ofAssets === true
 
 const rateText = ({ max, windowMs }: Settings['cometCalls']): string => `${max}/${windowMs}`
 

@@ -36,6 +36,8 @@ export interface Backend {
   status(picture: RunStatus): boolean
   /** What it has spent of its server's patience, and what went wrong beside rows and texts. */
   use?(): BackendUse
+  /** The run is over: what its budget keeps for later may be spent now. */
+  hurry?(): void
   /** It is not to be called while the run lasts: all is left to the archive, and to `sync`. */
   readonly offline?: boolean
   readonly archive?: Archive
@@ -200,7 +202,10 @@ export interface Writer<Item> {
   end(status: string, signal: AbortSignal): Promise<Outcome>
 }
 
-/** What a backend wants to know of its last delivered batch, as JSON; null before the first. */
+/**
+ * What a backend wants to know of its last delivered batch, as JSON; null before the first. `aside`: a list
+ * of the items that it has put aside.
+ */
 export type Cursor = Readonly<Record<string, unknown>> | null
 
 /** What became of a call. A call that throws is `unsure`. */
@@ -211,7 +216,10 @@ export type Outcome =
   | { is: 'wait'; afterMs: number }
   /** Refused for good (4xx): this batch is never tried again. */
   | { is: 'refused'; message: string }
-  /** Surely not stored (429, no connection). `afterMs`: the pause that the server asks for. */
-  | { is: 'later'; message: string; afterMs?: number }
+  /**
+   * Surely not stored (429, no connection). `afterMs`: the pause that the server asks for; `stuck`: until
+   * somebody does what the message says, so that the end of a run does not wait for it.
+   */
+  | { is: 'later'; message: string; afterMs?: number; stuck?: true }
   /** Perhaps stored (reset, time-out, most 5xx). */
   | { is: 'unsure'; message: string; afterMs?: number }

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { readStatus } from '../backend/local.ts'
 import type { Audit } from '../aggregator/core-types.ts'
 import { EXIT } from '../errors.ts'
-import { count, progress } from '../launch/progress.ts'
+import { count, plural, progress } from '../launch/progress.ts'
 import { printableAll } from '../record/printable.ts'
 import { command, dirOf, type Exit, type Shared } from './define.ts'
 import { style, table } from './output.ts'
@@ -75,5 +75,8 @@ export function auditText(books: Audit): string {
     table(RANK_COLUMNS, ranks),
     '\n',
     table(BACKEND_COLUMNS, backends),
+    ...books.backends.flatMap(({ name, assets }) => assets === undefined ? []
+      : [`\n${name}: ${plural(assets.logged, 'asset')} = ${count(assets.delivered)} delivered + `
+        + `${count(assets.rejected)} rejected + ${count(assets.pending)} pending\n`]),
   ].join('')
 }

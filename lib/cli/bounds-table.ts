@@ -2,7 +2,9 @@
  * BOUNDS.md: every path on which somebody waits for us, and for how long at most. The seconds are computed
  * from lib/limits.ts, so that the document cannot say another number than the code.
  */
-import { COMET_CALL_MS, COMET_CHECK_MS, COMET_ISSUER_MS } from '../limits-comet.ts'
+import {
+  COMET_CALL_MS, COMET_CHECK_MS, COMET_ISSUER_MS, COMET_RATE_MIN, COMET_UNSENT_BYTES_MAX,
+} from '../limits-comet.ts'
 import { CONFIG_FETCH_MS, KEY_COMMAND_MS } from '../limits-config.ts'
 import { CONSOLE_DRAIN_MS, CONSOLE_STALL_MS } from '../limits-console.ts'
 import {
@@ -143,8 +145,13 @@ const DAEMONS: Part = {
       'test/aggregator/core-seal.test.ts'],
     ['aggregator, a call of Comet, whatever is in the way', COMET_CALL_MS + COMET_ISSUER_MS,
       'COMET_CALL_MS + COMET_ISSUER_MS', 'the same again, later', 'test/comet/http.test.ts'],
-    ['… an upload, since any of it moved', COMET_CALL_MS + COMET_ISSUER_MS, 'COMET_CALL_MS + COMET_ISSUER_MS',
+    ['… an upload, when all of it is written: the rest is in buffers',
+      COMET_CALL_MS + COMET_UNSENT_BYTES_MAX / COMET_RATE_MIN + COMET_ISSUER_MS,
+      'COMET_CALL_MS + COMET_UNSENT_BYTES_MAX / COMET_RATE_MIN + COMET_ISSUER_MS',
       'the server is asked whether it has it, else the same again', 'test/comet/http.test.ts'],
+    ['… an upload, before that, since any of it moved', COMET_CALL_MS + COMET_ISSUER_MS,
+      'COMET_CALL_MS + COMET_ISSUER_MS', 'the server is asked whether it has it, else the same again',
+      'test/comet/http.test.ts'],
     ['a lock that another process holds, running or stopped',
       LOCK_TRIES * LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS, 'LOCK_TRIES × LOCK_TRY_PAUSE_MS + LOCK_COMMIT_MS',
       'it counts as held', 'test/ledger/lockdb.test.ts'],

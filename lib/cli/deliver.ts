@@ -89,13 +89,15 @@ const pendingOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .reduce((sum, { pending }) => sum + pending, status?.books.pending ?? 0)
 
 const missingOf = (status: RunStatus | null): { error?: string } => {
-  const lacking = (status?.backends ?? []).flatMap(({ name, missing, assets, fault }) => [
+  const lacking = (status?.backends ?? []).flatMap(({ name, pending, missing, assets, fault }) => [
     ...missing === undefined ? [] : [`${name}: ${missing}`],
-    ...(assets?.pending ?? 0) === 0 ? []
-      : [`${name} has not taken ${plural(assets!.pending, 'asset')}: ${fault ?? 'see status'}`],
+    ...notTaken(name, pending, 'point', fault), ...notTaken(name, assets?.pending ?? 0, 'asset', fault),
   ])
   return lacking.length === 0 ? {} : { error: lacking.join('; ') }
 }
+
+const notTaken = (backend: string, pending: number, what: string, fault = 'see status'): string[] =>
+  pending === 0 ? [] : [`${backend} has not taken ${plural(pending, what)}: ${fault}`]
 
 const sentOf = (status: RunStatus | null): number => (status?.backends ?? [])
   .filter(({ name }) => name !== 'local')

@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander'
+import { ownVersion } from '../package.ts'
 import { mustAnswer, placesOf } from './answers.ts'
 import { tell } from './output.ts'
 import { auditCommand } from './audit.ts'
@@ -12,7 +13,6 @@ import { runSubcommand } from './run.ts'
 import { commandSources, readSources } from './sources.ts'
 import { statusCommand } from './status.ts'
 import { syncCommand } from './sync.ts'
-import { ownVersion } from './version.ts'
 
 const COMMANDS = [
   runSubcommand, statusCommand, consoleCommand, exportCommand, auditCommand, syncCommand, configCommand,

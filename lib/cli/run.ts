@@ -79,6 +79,8 @@ Example:
   rankzero run --nproc 4 --project digits -- node train.js --epochs 3`)
   .action(async (words: string[], flags: Flags) => {
     const options = superviseOptions(words, flags, commandSources())
+    // What we start for disks and output has no use for keys; who has, is given its own environment.
+    for (const name of options.secrets) delete process.env[name]
     const { supervise } = await import('../launch/index.ts')
     exit(await supervise(options))
   })

@@ -64,7 +64,8 @@ function backendLine(
   const age = ageMs === undefined ? '' : `, the oldest for ${duration(ageMs)}`
   const spent = use === undefined ? ''
     : `, ${count(use.used)} of ${count(use.max)} calls in ${duration(use.windowMs)}`
-  const files = (assets?.pending ?? 0) === 0 ? '' : `, ${plural(assets!.pending, 'asset')} pending`
+  const files = (['pending', 'rejected'] as const).filter((what) => (assets?.[what] ?? 0) > 0)
+    .map((what) => `, ${plural(assets![what]!, 'asset')} ${what}`).join('')
   const file = archive === undefined ? '' : `; they are in ${archive}`
   const lacks = missing === undefined ? '' : `; ${style('red', missing)}`
   return `${name} ${paint(state)}, ${count(pending)} pending${files}${age}${more}${spent}${file}${lacks}`

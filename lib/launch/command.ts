@@ -1,8 +1,8 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { RankzeroError } from '../errors.ts'
+import { ownFile } from '../package.ts'
 
 type Env = NodeJS.ProcessEnv
 
@@ -78,9 +78,9 @@ export function childEnv(env: Env, facts: ChildFacts): Env {
   return child
 }
 
-/** Where our Python client is, seen from lib/ in a checkout and from dist/ in a package alike. */
+/** Where our Python client is. */
 export function pythonDir(): string | null {
-  const dir = fileURLToPath(new URL('../../lib/python', import.meta.url))
+  const dir = ownFile('lib/python')
   return existsSync(dir) ? dir : null
 }
 

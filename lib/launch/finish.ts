@@ -180,6 +180,9 @@ export function report(told: Told): void {
     if (status.books.pending > 0) parts.unshift(plural(status.books.pending, 'point'))
     if (parts.length > 0) say(`pending: ${parts.join(', ')}; deliver with: ${sync}`)
   }
+  for (const { name, warning } of status?.backends ?? []) {
+    if (warning !== undefined) say(`backend ${name}: ${warning}`)
+  }
   if (status !== null && status.books.lost > 0) {
     say(`${plural(status.books.lost, 'point')} lost; of which ranks: rankzero audit ${run} --dir ${dir}`)
   }

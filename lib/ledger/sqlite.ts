@@ -9,6 +9,7 @@ import { accessSync, constants, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname } from 'node:path'
 import { messageOf, RankzeroError } from '../errors.ts'
+import { ownFile } from '../package.ts'
 
 export type Value = number | string | null | Uint8Array
 export type SqlRow = Record<string, Value>
@@ -41,7 +42,7 @@ interface NodeSqlite {
 }
 
 // Our own compiled copy first (native/install.js makes it where npm could not have one), then npm's.
-const require = createRequire(new URL('../../native/build/sqlite/any.js', import.meta.url))
+const require = createRequire(ownFile('native/build/sqlite/any.js'))
 let driver: Driver | undefined
 
 /** Throws what the library throws; see `storeError`. */

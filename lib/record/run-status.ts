@@ -68,8 +68,8 @@ export interface BackendStatus {
   ageMs?: number
   /** What it took and does not show, as `sync` has looked. */
   missing?: string
-  /** Assets that it has not taken yet, and bytes that were sent of those on their way. */
-  assets?: { pending: number; bytes: number }
+  /** Assets that it has not taken yet, that it refused for good, and bytes sent of those on their way. */
+  assets?: { pending: number; rejected?: number; bytes: number }
   /** File with what it has not taken, for its tracker's own tools. */
   archive?: string
   /** Calls of the last window, and how many the budget allows. */

@@ -17,21 +17,9 @@ import {
 } from '../limits-outbox.ts'
 import { Pauses } from './core-pauses.ts'
 import { keepOf, keptOf, type OpenBatch, type OutboxNote, type Standing } from './core-standing.ts'
-import { cap, capMs, freeOf, thin, valuesOf, type Figures } from './core-thin.ts'
+import { cap, capMs, freeOf, isRow, thin, valuesOf, type Part, type Row } from './core-thin.ts'
 
-/** A row as it waits: encoded. */
-export interface Part {
-  n: number
-  data: Uint8Array
-  /** As the backend's limits count (port.ts). */
-  values: number
-  points: number
-  amends: boolean
-  /** When it was made, ms since the epoch. */
-  at: number
-  /** Null: it is never thinned. */
-  figures: Figures | null
-}
+export type { Part }
 
 export interface OutboxOptions {
   backend: string
@@ -67,6 +55,8 @@ export class Outbox {
   readonly standing: Standing
   /** Why the last call failed; '' after one that did not. */
   fault = ''
+  /** Nothing of it goes on until somebody does what the fault says. */
+  isStuck = false
   readonly #options: OutboxOptions
   #waiting: Part[] = []
   /** Number of the row that it takes next. */
@@ -105,6 +95,11 @@ export class Outbox {
 
   /** Whether it waits because server or budget want it to (the clock of `handle`). */
   isPaused(now: number): boolean { return this.#pauses.isAsked(now) }
+
+  /** Nothing waits here, or is on its way. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && this.#doing === 'nothing' && this.standing.open === null
+  }
 
   /** Number of the row that it takes next. */
   get next(): number { return this.#next }
@@ -188,6 +183,7 @@ export class Outbox {
     const doing = this.#doing
     if (call !== this.#call || doing === 'nothing' || doing === 'commit') return
     this.#doing = 'nothing'
+    this.isStuck = outcome.is === 'later' && outcome.stuck === true
     if (outcome.is === 'wait') return this.#pauses.budget(outcome.afterMs, now)
     if (outcome.is === 'later' || outcome.is === 'unsure') return this.#failed(doing, outcome, now)
     const { open } = this.standing
@@ -394,7 +390,3 @@ const extent = (parts: readonly Part[]): { to: number; points: number } => ({
 })
 
 const pointsOf = (parts: readonly Part[]): number => parts.reduce((sum, { points }) => sum + points, 0)
-
-/** What corrects another row comes too late for a backend that is thinned for. */
-type Row = Part & { figures: Figures }
-const isRow = (part: Part): part is Row => !part.amends && part.figures !== null

@@ -12,8 +12,10 @@ export class Pauses {
   private readonly random: () => number
   private failures = 0
   private retryAt = -Infinity
-  /** … as the server asked for, or the budget. */
+  /** … as the server asked for. */
   private askedUntil = -Infinity
+  /** … as the budget wanted, when it was last asked. */
+  private budgetUntil = -Infinity
 
   /** `random`, in [0, 1), spreads retries. */
   constructor(random: () => number) {
@@ -26,11 +28,11 @@ export class Pauses {
 
   /** Whether server or budget want it to wait. */
   isAsked(now: number): boolean {
-    return now < this.askedUntil
+    return now < Math.max(this.askedUntil, this.budgetUntil)
   }
 
   budget(afterMs: number, now: number): void {
-    this.retryAt = this.askedUntil = now + afterMs
+    this.retryAt = this.budgetUntil = now + afterMs
   }
 
   /** A server that says how long to wait is well: what is refused so is no failure, and nothing builds up. */
@@ -51,6 +53,7 @@ export class Pauses {
   /** The end of a run has a bound, so our own pauses begin anew; what the server asked for holds. */
   restart(now: number): void {
     this.failures = 0
+    this.budgetUntil = -Infinity
     this.retryAt = Math.min(this.retryAt, Math.max(now, this.askedUntil))
   }
 }

@@ -40,7 +40,7 @@ export interface Plan {
   keep: readonly number[]
 }
 
-/** How one backend stands, from its notes in order. Counts are points but for `settled` and `batches`. */
+/** How one backend stands, from its notes in order. Counts are points where nothing else is said. */
 export interface Standing {
   /** All rows up to this one are delivered, thinned or rejected. */
   settled: number
@@ -53,6 +53,8 @@ export interface Standing {
   delivered: number
   thinned: number
   rejected: number
+  /** Of what is no point: how many items were rejected. */
+  rejectedItems: number
   resent: number
   /** What the server said of the last batch that it rejected. */
   refusal: string | null
@@ -62,7 +64,7 @@ export interface Standing {
 
 export const newStanding = (): Standing => ({
   settled: 0, batches: 0, open: null, plan: null, cursor: null, delivered: 0, thinned: 0, rejected: 0,
-  resent: 0, refusal: null, ended: null,
+  rejectedItems: 0, resent: 0, refusal: null, ended: null,
 })
 
 /** The only way in, live and on replay. A note that does not fit (a damaged ledger) changes nothing. */
@@ -88,10 +90,17 @@ export function applyNote(standing: Standing, note: OutboxNote): void {
       if (standing.plan !== null && standing.settled >= standing.plan.to) standing.plan = null
       standing[note.is] += open.points
       if (note.is === 'delivered') standing.cursor = note.cursor
-      else standing.refusal = note.message
+      else {
+        standing.refusal = note.message
+        standing.rejectedItems += open.to - open.from + 1
+      }
     }
   }
 }
+
+/** Items that were put aside: settled, and not delivered until the end is. */
+export const asideOf = ({ cursor, ended }: Readonly<Standing>): number =>
+  ended === null && Array.isArray(cursor?.['aside']) ? cursor['aside'].length : 0
 
 /** Which rows never went out: thinned, or refused. Asked for in order. */
 export class Gone {

@@ -124,3 +124,21 @@ function follow<Part extends Thinnable>(track: Track<Part>, part: Part): void {
   if (!(track.min.figures.min <= min) && !Number.isNaN(min)) track.min = part
   if (!(track.max.figures.max >= max) && !Number.isNaN(max)) track.max = part
 }
+
+/** A row as it waits: encoded. */
+export interface Part {
+  n: number
+  data: Uint8Array
+  /** As the backend's limits count (port.ts). */
+  values: number
+  points: number
+  amends: boolean
+  /** When it was made, ms since the epoch. */
+  at: number
+  /** Null: it is never thinned. */
+  figures: Figures | null
+}
+
+/** What corrects another row comes too late for a backend that is thinned for. */
+export type Row = Part & { figures: Figures }
+export const isRow = (part: Part): part is Row => !part.amends && part.figures !== null

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
-  chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, truncateSync, writeFileSync,
+  chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, rmSync, truncateSync, writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -40,6 +40,16 @@ async function read(parent: string, content: { size: number; sha256: string }): 
 }
 
 describe('the store of contents', () => {
+  it('tells what went wrong first, also where the directory goes meanwhile', () => {
+    const dir = join(scratch('disk'), 'runs')
+    const bytes = Buffer.alloc(1)
+    Object.defineProperty(bytes, 'length', { get: () => {
+      rmSync(storeOf(dir), { recursive: true, force: true })
+      return ASSET_BYTES_MAX + 1
+    } })
+    expect(failure(() => keep(dir, bytes))).toMatch(/more than .*: log a reference/)
+  })
+
   it('has equal bytes once, whoever stores them, and gives them back', async () => {
     const dir = join(scratch('disk'), 'runs')
     const bytes = Buffer.alloc(3_000_001, 'rank')

@@ -50,7 +50,7 @@ async function running(place: Place, env: NodeJS.ProcessEnv, ...options: string[
   return started
 }
 
-describe('a disk that hangs before the start', () => {
+describe.concurrent('a disk that hangs before the start', () => {
   it('COMMAND runs all the same, and we leave soon after it', () => each((what) =>
     withDisk(what, async (place, disk, env) => {
       await disk.hang()
@@ -77,7 +77,7 @@ describe('a disk that hangs before the start', () => {
     })))
 })
 
-describe('a disk that hangs and is all there is, so that there is no journal', () => {
+describe.concurrent('a disk that hangs and is all there is, so that there is no journal', () => {
   const everything = (disk: string): NodeJS.ProcessEnv =>
     Object.assign({}, ...Object.values(ON_DISK).map((env) => env(disk))) as NodeJS.ProcessEnv
 
@@ -100,7 +100,7 @@ describe('a disk that hangs and is all there is, so that there is no journal', (
     }))
 })
 
-describe('a disk that hangs in mid-run', () => {
+describe.concurrent('a disk that hangs in mid-run', () => {
   it.each(ALL.slice(0, 3))('%s: training goes on, signals are heard, the end is bounded', (what) =>
     withDisk(what, async (place, disk, env) => {
       const started = await running(place, env, '--nproc', '1')
@@ -114,7 +114,7 @@ describe('a disk that hangs in mid-run', () => {
     }))
 })
 
-describe('commands on a disk that hangs', () => {
+describe.concurrent('commands on a disk that hangs', () => {
   it('say so and leave', () => withDisk('the run directory', async (place, disk, env) => {
     mkdirSync(join(disk.path, 'runs'))
     await disk.hang()

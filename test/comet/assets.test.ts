@@ -41,7 +41,8 @@ describe('assets', () => {
     await begin()
     const file = join(place.root, 'model.bin')
     writeFileSync(file, 'content')
-    const done = await place.run(script(2, '--tags', 'a'), { T_CODE: CODE, T_FILE: file })
+    const flags = ['--tags', 'a', '--exit-timeout', '120']
+    const done = await place.run(script(2, ...flags), { T_CODE: CODE, T_FILE: file })
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/asset: .*\/nowhere\/at\/all.*left out/)
     const [view] = await server.desk.experiments()
@@ -71,7 +72,7 @@ describe('assets', () => {
   it('that change while they are read are told, and the run goes on', async () => {
     await begin()
     const file = join(place.root, 'model.bin')
-    const done = await place.run(script(1), { T_FILE: file, T_CODE: `
+    const done = await place.run(script(1, '--exit-timeout', '120'), { T_FILE: file, T_CODE: `
       const { spawn } = process.getBuiltinModule('node:child_process')
       const { existsSync, writeFileSync } = process.getBuiltinModule('node:fs')
       writeFileSync(process.env.T_FILE, Buffer.alloc(32e6))
@@ -87,6 +88,23 @@ describe('assets', () => {
     expect(view!.assets.map(({ fileName }) => fileName)).toEqual(['whole'])
     expect(stored()).toEqual([digestOf('whole')])
     expect(place.rows()).toHaveLength(1)
+  }, 120_000)
+
+  it('that the server refuses are counted in status, audit and the experiment', async () => {
+    const body = JSON.stringify({ msg: 'too many of them' })
+    await begin({ faults: [{ match: 'asset/upload', kind: 'answer', status: 400, times: 1, body }] })
+    const code = 'for (const name of ["a", "b"]) run.asset(Buffer.from(name), { name })'
+    const done = await place.run(script(1, '--exit-timeout', '120'), { T_CODE: code })
+    expect(done.code, done.stderr).toBe(0)
+    const [view] = await server.desk.experiments()
+    expect(view!.assets.map(({ fileName }) => fileName)).toEqual(['b'])
+    expect(view).toMatchObject({ state: 'ended', others: { 'rankzero assets refused': 1 } })
+    const [, comet] = place.status().backends
+    expect(comet).toMatchObject({ assets: { pending: 0, rejected: 1 } })
+    expect((await place.run(['status'])).stdout).toMatch(/comet ended, 0 pending, 1 asset rejected/)
+    const assets = { logged: 2, delivered: 1, rejected: 1, pending: 0 }
+    expect(place.audit()).toMatchObject({ balanced: true, complete: true, backends: [{}, { assets }] })
+    expect((await place.run(['audit'])).stdout).toMatch(/2 assets = 1 delivered \+ 1 rejected \+ 0 pending/)
   }, 120_000)
 
   it('come once when the aggregator is killed after an upload was stored, and before it was', async () => {
@@ -126,17 +144,27 @@ describe('assets', () => {
   it('whose content is on another node are pending, keep no other waiting, and come by sync', async () => {
     await begin()
     const away = join(place.root, 'away')
-    const job = place.start(script(1, '--exit-timeout', '10'), { T_CODE: `
-      const { renameSync } = process.getBuiltinModule('node:fs')
+    const stop = join(place.root, 'stop')
+    const job = place.start(script(1, '--exit-timeout', '10'), { T_STOP: stop, T_CODE: `
+      const { existsSync, renameSync } = process.getBuiltinModule('node:fs')
       const store = process.env.RANKZERO_DIR + '/.assets'
       run.asset(Buffer.from('far'), { name: 'far' })
       renameSync(store, ${JSON.stringify(away)})
       await sleep(1000)
       run.asset(Buffer.from('near'), { name: 'near' })
+      while (!existsSync(process.env.T_STOP)) await sleep(20)
       run.log({ a: 1 })` })
+    const told = /the content of far is on .*: copy \.assets\/.* then: rankzero sync/
+    await seen(() => Promise.resolve(told.test(place.picture()?.backends[1]?.warning ?? '')))
+    writeFileSync(stop, '')
     const done = await job.ended
     expect(done.code, done.stderr).toBe(0)
     expect(done.stderr).toMatch(/1 asset to comet/)
+    expect(done.stderr).toMatch(told)
+    const books = place.audit()
+    expect(books).toMatchObject({ balanced: true, complete: false })
+    const all = { logged: 2, delivered: 1, rejected: 0, pending: 1 }
+    expect(books.backends[1]).toMatchObject({ pending: 0, assets: all })
     const names = async (): Promise<string[]> =>
       (await server.desk.experiments())[0]!.assets.map(({ fileName }) => fileName).sort()
     expect(await names()).toEqual(['near'])
@@ -149,6 +177,9 @@ describe('assets', () => {
     expect(synced.code, synced.stdout + synced.stderr).toBe(0)
     expect(await names()).toEqual(['far', 'near'])
     expect(place.status().backends[1]).toMatchObject({ state: 'ended' })
+    const now = { ...all, delivered: 2, pending: 0 }
+    expect(place.audit()).toMatchObject({ complete: true, backends: [{}, { assets: now }] })
+    expect((await server.desk.experiments())[0]).toMatchObject({ state: 'ended' })
     expect((await server.desk.experiments())[0]!.assets.filter(({ uploads }) => uploads !== 1)).toEqual([])
   }, 300_000)
 })

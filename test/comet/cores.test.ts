@@ -147,13 +147,15 @@ describe('a budget', () => {
   test('lets no window have more than its limit, whatever is asked when', () => {
     const ask = fc.tuple(fc.nat(4000), fc.integer({ min: 1, max: 30 }))
     const all = fc.array(ask, { maxLength: 200, size: 'max' })
-    fc.assert(fc.property(all, fc.integer({ min: 30, max: 200 }), fc.boolean(), (asks, max, full) => {
+    const some = [all, fc.integer({ min: 30, max: 200 }), fc.boolean(), fc.nat(200)] as const
+    fc.assert(fc.property(...some, (asks, max, full, hurryAt) => {
       const windowMs = 10_000
       const budget = new Budget({ calls: { max, windowMs } }, full, 0)
       const spent: { at: number; count: number }[] = []
       let now = 0
-      for (const [pause, count] of asks) {
+      for (const [i, [pause, count]] of asks.entries()) {
         now += pause
+        if (i === hurryAt) budget.hurry()
         const small = Math.min(count, Math.floor(max / 4))
         if (budget.spend({ calls: small }, now) === 0) spent.push({ at: now, count: small })
       }
@@ -162,6 +164,22 @@ describe('a budget', () => {
         expect(inside.reduce((sum, { count }) => sum + count, 0)).toBeLessThanOrEqual(max)
       }
     }))
+  })
+
+  test('keeps nothing for later in a hurry, and spends no more than the window has left', () => {
+    for (const [full, from] of [[true, 0], [false, 10_000]] as const) {
+      const budget = new Budget({ calls: { max: 100, windowMs: 10_000 } }, full, 0)
+      expect(budget.spend({ calls: 20 }, from)).toBe(0)
+      expect(budget.spend({ calls: 20 }, from)).toBeGreaterThan(0)
+      budget.hurry()
+      expect(budget.pace('calls', from)).toEqual({ now: 80, perMs: 0 })
+      expect(budget.spend({ calls: 70 }, from)).toBe(0)
+      expect(budget.spend({ calls: 20 }, from)).toBeGreaterThan(0)
+      expect(budget.use('calls', from)).toMatchObject({ used: 90 })
+    }
+    const fresh = new Budget({ calls: { max: 100, windowMs: 10_000 } }, false, 0)
+    fresh.hurry()
+    expect(fresh.spend({ calls: 20 }, 0)).toBeGreaterThan(0)
   })
 
   test('says how long it takes, and it is true; a restart begins with nothing', () => {

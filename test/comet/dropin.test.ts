@@ -11,6 +11,8 @@ import { API_KEY, cometPlace } from './kit.ts'
 import { spawnStandIn } from './process.ts'
 
 const TRAINER = resolve(import.meta.dirname, 'dropin.py')
+/** As the vendor's own code makes it of [1, 2, 3]. */
+const HASH = createHash('md5').update('[1, 2, 3]').digest('hex').slice(0, 12)
 const digestOf = (bytes: string): string => createHash('sha256').update(bytes).digest('hex')
 
 describe('the drop-in', () => {
@@ -44,7 +46,8 @@ describe('the drop-in', () => {
     const [view] = experiments as [View]
     expect(view).toMatchObject({
       name: 'as it was', project: 'digits', workspace: 'ws', state: 'ended', errors: [],
-      parameters: { 'hp_lr': 0.1, 'hp_opt/name': 'adam', 'seed': 0 }, html: '<b>x</b><i>y</i>',
+      parameters: { 'hp_lr': 0.1, 'hp_opt/name': 'adam', 'seed': 0, 'dataset_hash': HASH },
+      html: '<b>x</b><i>y</i>',
       others: { commit: 'abc', a: 1, b: 'two', 'seed, by rank': '0: 0; 1: 1; 2: 2; 3: 3' },
     })
     expect(view.tags.sort()).toEqual(['rank 0', 'rank 1', 'rank 2', 'rank 3', 't1', 't2'])
@@ -64,8 +67,11 @@ describe('the drop-in', () => {
       'image fig.svg': { sha256: digestOf('<svg/>') }, 'confusion-matrix confusion-matrix.json': {},
       'histogram3d weights': { step: 20 }, 'curve roc': {},
       'asset t.csv': { sha256: digestOf('a,b\n1,2\n3,4\n') },
+      'asset model-graph.txt': { sha256: digestOf('a -> b') },
+      'tensorflow-file folder/sub/deep.txt': { sha256: digestOf('deep') },
+      'source_code code.py': { sha256: digestOf('print(1)') },
     })
-    expect(Object.keys(assets)).toHaveLength(12)
+    expect(Object.keys(assets)).toHaveLength(15)
     expect(view.assets.filter(({ uploads }) => uploads !== 1)).toEqual([])
     const matrix = assets['confusion-matrix confusion-matrix.json']!
     const content = await contentOf(view, matrix.assetId)

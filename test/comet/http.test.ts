@@ -64,10 +64,15 @@ describe('a call', () => {
   })
 
   it('that carries a file goes on as long as that moves, and ends when it does not', async () => {
-    const PARTS = 8
+    const [PARTS, LARGE, SLOW_PER_MS] = [8, 5 << 20, 160]
     const port = await listen(createServer((request, response) => {
       let size = 0
-      request.on('data', (part: Buffer) => { size += part.length })
+      request.on('data', (part: Buffer) => {
+        size += part.length
+        if (request.url !== '/slow') return
+        request.pause()
+        void sleep(part.length / SLOW_PER_MS).then(() => request.resume())
+      })
       request.on('end', () => { response.end(JSON.stringify({ size })) })
     }))
     async function* slow(): AsyncGenerator<Uint8Array> {
@@ -80,13 +85,23 @@ describe('a call', () => {
       yield Buffer.alloc(10)
       await new Promise(() => {})
     }
+    // Buffers take all of it at once, and the line brings it to the other end in half a minute.
+    async function* large(): AsyncGenerator<Uint8Array> {
+      for (let n = 0; n < 5; n++) yield Buffer.alloc(LARGE / 5)
+    }
     const content = { size: 10 * PARTS, sha256: '0'.repeat(64) }
     const upload: Request = {
       method: 'POST', path: '/upload', body: null, kind: 'other', count: 1,
       form: { content, link: null, metadata: '{}' },
     }
-    const [whole, hung] = [slow, never].map((one) => httpOf(`http://127.0.0.1:${port}`, one)) as [Http, Http]
-    const [got, lost] = await Promise.all([whole.call(upload, null), hung.call(upload, null)])
+    const buffered: Request = {
+      ...upload, path: '/slow', form: { ...upload.form!, content: { ...content, size: LARGE } },
+    }
+    const [whole, hung, late] = [slow, never, large]
+      .map((one) => httpOf(`http://127.0.0.1:${port}`, one)) as [Http, Http, Http]
+    const [got, lost, arrived] = await Promise.all(
+      [whole.call(upload, null), hung.call(upload, null), late.call(buffered, null)])
+    expect(arrived).toMatchObject({ status: 200, body: { size: expect.any(Number) as number } })
     expect(got).toMatchObject({ status: 200, body: { size: expect.any(Number) as number } })
     expect([whole.sentBytes, hung.sentBytes]).toEqual([content.size, 10])
     expect(lost).toMatchObject({ code: expect.stringMatching(/TIMEOUT|ETIMEDOUT/) as string })

@@ -108,16 +108,19 @@ export const NO_PROXIES = {
 const JOB = { T_STEPS: '30', T_RATE: '50' }
 
 export async function expectOnline(desk: RemoteDesk, place: Place): Promise<void> {
-  const done = await place.run(train(1), JOB)
+  const done = await place.run(train(1, '--exit-timeout', '120'), JOB)
   expect(done.code, done.stderr).toBe(0)
   await expectWhole(desk, place)
 }
 
 /** Training is well; what was not sent waits in an archive, and why is said. */
 export async function expectOffline(desk: RemoteDesk, place: Place, why: RegExp): Promise<void> {
-  const done = await place.run(train(1, '--exit-timeout', '4'), JOB)
+  const job = place.start(train(1, '--exit-timeout', '4'), { ...place.endless, T_RATE: '50' })
+  await until('the reason', 90_000, () => why.test(place.picture()?.backends[1]?.fault ?? ''))
+  place.stop()
+  const done = await job.ended
   expect(done.code, done.stderr).toBe(0)
-  await until('the end', 60_000, () => place.status().state === 'ended')
+  await until('the end', 60_000, () => place.picture()?.state === 'ended')
   expect(place.status().backends[1]!.fault).toMatch(why)
   expect(place.status().backends[1]).toHaveProperty('archive')
   expect(await desk.experiments()).toEqual([])

@@ -12,6 +12,7 @@ import { currentConfig } from '../../lib/config/central.ts'
 import { checkKey, KEY_NAMES, keyVariables, resolveKeys } from '../../lib/config/keys.ts'
 import { readConfig } from '../../lib/config/layers.ts'
 import { findSetting, type SettingName } from '../../lib/config/settings.ts'
+import { startProxy } from '../comet/proxy.ts'
 
 const SECRET = 'canary-4711'
 
@@ -237,6 +238,28 @@ describe('the central document', () => {
 
   const page = (settings: object): void => { pages['/c.json'] = { body: JSON.stringify(settings) } }
   const project = async (): Promise<unknown> => found('project', await currentConfig(env)).value
+
+  it('comes through the proxy of the environment, by its credentials', async () => {
+    page({ project: 'central' })
+    const proxy = await startProxy('user:right')
+    try {
+      const by = (password: string): string => `http://user:${password}@127.0.0.1:${proxy.port}`
+      env['HTTP_PROXY'] = by('wrong')
+      const refused = await currentConfig(env)
+      expect(refused).toMatchObject({ stale: expect.stringContaining('407') as string, problems: [{}] })
+      expect(JSON.stringify(refused.problems.map(String))).not.toContain('wrong@')
+      expect(asked).toEqual([])
+      env['HTTP_PROXY'] = by('right')
+      expect(await project()).toBe('central')
+      const { host } = new URL(env['RANKZERO_CONFIG_URL']!)
+      expect(proxy.asked).toEqual([{ target: host, let: false }, { target: host, let: true }])
+      env['NO_PROXY'] = '127.0.0.1'
+      expect(await project()).toBe('central')
+      expect([asked.length, proxy.asked.length]).toEqual([2, 2])
+    } finally {
+      proxy.close()
+    }
+  })
 
   it('comes after the file, is kept privately, and is asked for by its ETag', async () => {
     page({ project: 'central', workspace: 'central' })

@@ -13,7 +13,8 @@ import { exportCommand } from '../../lib/cli/export.ts'
 import { runSubcommand, superviseOptions } from '../../lib/cli/run.ts'
 import { shown, statusCommand } from '../../lib/cli/status.ts'
 import { syncCommand } from '../../lib/cli/sync.ts'
-import { findSetting, SETTING_NAMES, type Env } from '../../lib/config/settings.ts'
+import { readCometFile, readDocument, type Place } from '../../lib/config/document.ts'
+import { findSetting, SETTING_NAMES, SETTINGS, type Env } from '../../lib/config/settings.ts'
 import { RankzeroError } from '../../lib/errors.ts'
 import { launcherOf, remoteHint, startsRemote, torchNodes } from '../../lib/launch/core-command.ts'
 import { openLedger, type Entry, type Ledger } from '../../lib/ledger/index.ts'
@@ -251,4 +252,46 @@ const files: Target = {
   },
 }
 
-export const TEXT_TARGETS: Target[] = [ledger, environment, commandLines, files]
+// --- configurations, told apart by their first byte: central, pinned, a file, `.comet.config`
+
+const refused = { why: 'no', remedy: 'do' }
+const CONFIGS: Record<string, Place> = {
+  c: { from: 'url', place: 'https://h/c.json', base: null, exposed: refused, mayRun: refused },
+  p: { from: 'url', place: 'https://h/c.json', base: null, exposed: refused, mayRun: true },
+  f: { from: 'file', place: '/h/c.json', base: '/h', exposed: null, mayRun: true },
+  e: { from: 'file', place: '/h/c.json', base: '/h', exposed: refused, mayRun: refused },
+  i: { from: 'file', place: '/h/.comet.config', base: '/h', exposed: null, mayRun: refused },
+}
+
+const configuration: Target = {
+  name: 'configuration',
+  mutate(input, random, others) {
+    const rest = input.subarray(1)
+    if (input[0] === 0x69) return Buffer.concat([input.subarray(0, 1), mutateBytes(rest, random)])
+    const body = mutateJsonText(rest, random, others.map((one) => one.subarray(1)))
+    return Buffer.concat([Buffer.from(pick(random, ['c', 'p', 'f', 'e'])), body])
+  },
+  run(input) {
+    const kind = String.fromCharCode(input[0] ?? 0)
+    const place = CONFIGS[kind]
+    if (place === undefined) return 'no such place'
+    const text = textOf(input.subarray(1))
+    const { layer, problems } = kind === 'i' ? readCometFile(text, place) : readDocument(text, place)
+    for (const error of problems) {
+      law(error instanceof RankzeroError && error.code === 'CONFIG' && error.remedy !== '', 'a remedy')
+      law(error.message.startsWith(place.place), 'an error names its place')
+    }
+    for (const [name, { value }] of layer.values) {
+      const { key } = SETTINGS[name]
+      law(!key || value === null || typeof value === 'object', 'a key itself is no value')
+      const isCommand = key && value !== null && Object.hasOwn(value as object, 'command')
+      law(!isCommand || place.mayRun === true, 'what anybody can write starts no program')
+      law(name !== 'config' && (place.from === 'file' || name !== 'configUrl'), 'it does not say where it is')
+      const found = findSetting(name, { env: {}, layers: [layer], cwd: '/w' })
+      law(found.origin.from === place.from, `${name} is what was read`)
+    }
+    return `${kind} ${layer.values.size > 9 ? '>' : [...layer.values.keys()].join()} ${problems.length > 0}`
+  },
+}
+
+export const TEXT_TARGETS: Target[] = [ledger, environment, commandLines, files, configuration]

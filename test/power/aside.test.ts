@@ -19,8 +19,9 @@ test('a ledger that cannot be read is set aside, and the run goes on with a new 
   const run = place.start(argv, { STOP: stop })
   const served = (term: number): Promise<number> => until(`points under term ${term}`, WAIT_MS, () => {
     if (place.runs().length === 0) return null
-    const { term: now, books, processes } = place.status()
-    return now === term && books.admitted > 20 && processes.find(({ role }) => role === 'aggregator')?.pid
+    const { term: now, members, processes } = place.status()
+    const all = members.length === 2 && members.every(({ admitted }) => admitted > 10)
+    return now === term && all && processes.find(({ role }) => role === 'aggregator')?.pid
   })
   kill(await served(1), 'SIGSTOP')
   const dir = join(place.dir, place.runs()[0]!)

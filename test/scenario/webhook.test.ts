@@ -7,6 +7,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { RunEvent } from '../../lib/record/run-event.ts'
 import { ledgerPath } from '../../lib/backend/local.ts'
 import { openLedger } from '../../lib/ledger/index.ts'
+import { NO_PROXIES } from '../comet/kit.ts'
+import { startTls } from '../comet/proxy.ts'
 import { begin, kill, Place, until, type Started } from './harness.ts'
 
 const RECEIVER = resolve(import.meta.dirname, '../../examples/webhook/receive.js')
@@ -144,6 +146,32 @@ describe('backend webhook', () => {
     expect(heard()).toEqual(decided())
     expect((await place.run(['sync'])).code).toBe(0)
     expect(heard()).toHaveLength(2)
+  }, 180_000)
+})
+
+describe('backend webhook by https', () => {
+  it('names the CA as what is missing, then works by NODE_EXTRA_CA_CERTS', async () => {
+    const port = await freePort()
+    place = new Place({ ...hook(port), ...NO_PROXIES, RANKZERO_EXIT_TIMEOUT: '4' })
+    await receive(port)
+    const front = await startTls(`http://127.0.0.1:${port}`, place.root)
+    try {
+      const by = { RANKZERO_WEBHOOK_URL: `https://localhost:${front.port}/hook` }
+      const code = { ...by, T_CODE: 'run.log({ a: 1 })' }
+      const done = await place.run(['run', '--', process.execPath, SCRIPT], code)
+      expect(done.code, done.stderr).toBe(0)
+      await until('the end', 60_000, () => place.picture()?.state === 'ended')
+      const [, row] = place.status().backends
+      expect(row).toMatchObject({ pending: 2, fault: expect.stringMatching(/CA .*NODE_EXTRA_CA_CERTS=/) })
+      expect(row).not.toHaveProperty('resent')
+      expect(front.asked).toEqual([])
+      const synced = await place.run(['sync'], { ...by, NODE_EXTRA_CA_CERTS: front.ca })
+      expect(synced.code, synced.stderr + synced.stdout).toBe(0)
+      expect(heard().map(({ event }) => event)).toEqual(['live', 'ended'])
+      expect(front.asked.length).toBeGreaterThan(0)
+    } finally {
+      front.close()
+    }
   }, 180_000)
 })
 

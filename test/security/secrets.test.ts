@@ -1,11 +1,12 @@
 /** Secrets are in their files and nowhere else: no process, log, ledger, answer or error. */
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { keysOf } from '../../lib/transport/index.ts'
 import { z85 } from '../../lib/transport/z85.ts'
 import { Place, TRAINER, until, type Ended } from '../scenario/harness.ts'
 import { TwoHosts } from '../scenario/two-hosts.ts'
+import { expectNowhere, filesBelow, processes } from './kit.ts'
 
 const cleanups: (() => void)[] = []
 afterEach(() => { for (const clean of cleanups.splice(0)) clean() })
@@ -18,36 +19,6 @@ function formsOf(secret: Buffer): Buffer[] {
     bytes.toString('base64url'), z85(bytes), JSON.stringify([...bytes]).slice(1, -1),
   ]
   return [...forms(secret), server.secretKey, client.secretKey].map((form) => Buffer.from(form as string))
-}
-
-/** Every file below, with what it holds; what vanishes meanwhile is left out. */
-function filesBelow(dir: string): { path: string; bytes: Buffer }[] {
-  return readdirSync(dir, { recursive: true, encoding: 'utf8' }).flatMap((name) => {
-    const path = join(dir, name)
-    try {
-      return statSync(path).isFile() ? [{ path, bytes: readFileSync(path) }] : []
-    } catch {
-      return []
-    }
-  })
-}
-
-/** What /proc shows of all processes: command lines to everybody, environments to their user. */
-function processes(): { path: string; bytes: Buffer }[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) =>
-    ['cmdline', 'environ'].flatMap((part) => {
-      try {
-        const path = `/proc/${pid}/${part}`
-        return [{ path, bytes: readFileSync(path) }]
-      } catch {
-        return []
-      }
-    }))
-}
-
-function expectNowhere(forms: readonly Buffer[], places: readonly { path: string; bytes: Buffer }[]): void {
-  const found = places.filter(({ bytes }) => forms.some((form) => bytes.includes(form)))
-  expect(found.map(({ path }) => path)).toEqual([])
 }
 
 const CANARY = 'comet-canary-7f3a9e'

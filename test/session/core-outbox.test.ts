@@ -6,6 +6,7 @@ import {
   OUTBOX_THIN_MS, OUTBOX_WINDOW_ROWS,
 } from '../../lib/limits-outbox.ts'
 import { Outbox, type OutboxEffect, type OutboxEvent } from '../../lib/session/core-outbox.ts'
+import { newStanding } from '../../lib/session/core-standing.ts'
 import { CAN, firsts, figuresOf, pack, partOf, play, pointsOf, rowsOf, step, World } from './outbox-world.ts'
 
 describe('the outbox, whatever happens', () => {
@@ -244,6 +245,26 @@ describe('one outbox', () => {
     expect(world.stored).toEqual([])
     expect(world.standing()).toMatchObject({ rejected: partOf(1).points, delivered: 0, settled: 1 })
     expect(world.standing().refusal).toContain('another version')
+  })
+
+  test('what only somebody else can help is stuck, until it goes on', () => {
+    const outbox = new Outbox({ backend: 'b', can: CAN, pack, random: () => 0 }, newStanding())
+    const seen: boolean[] = []
+    const say = (event: OutboxEvent, now: number): OutboxEffect[] => {
+      const effects = outbox.handle(event, now, now)
+      seen.push(outbox.isStuck)
+      return effects
+    }
+    const callOf = (effects: OutboxEffect[]): number => (effects.at(-1) as { call: number }).call
+    expect(outbox.isIdle).toBe(true)
+    let call = callOf(say({ type: 'finish', last: 0, status: 'finished' }, 0))
+    expect(outbox.isIdle).toBe(false)
+    call = callOf(say({ type: 'result', call, outcome: { is: 'done' } }, 0))
+    say({ type: 'result', call, outcome: { is: 'later', message: 'bring it', stuck: true } }, 0)
+    expect(outbox.isIdle).toBe(true)
+    call = callOf(say({ type: 'tick' }, OUTBOX_RETRY_MS_MAX))
+    say({ type: 'result', call, outcome: { is: 'later', message: 'busy' } }, OUTBOX_RETRY_MS_MAX)
+    expect(seen).toEqual([false, false, true, true, false])
   })
 
   test('a run that goes on after its end opens again, and ends again', () => {

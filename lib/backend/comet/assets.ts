@@ -53,7 +53,7 @@ export class Assets implements Writer<StreamAsset> {
       const aside = [...this.aside, asset]
       const bytes = JSON.stringify(aside).length
       const isTooMuch = aside.length > ASSETS_ASIDE_MAX || bytes > ASSETS_ASIDE_BYTES_MAX
-      if (isTooMuch) return { is: 'later', message: this.whereIs(asset) }
+      if (isTooMuch) return { is: 'later', message: this.whereIs(asset), stuck: true }
       this.aside = aside
       return this.done()
     }
@@ -69,10 +69,15 @@ export class Assets implements Writer<StreamAsset> {
       if (outcome.is !== 'done' && outcome.is !== 'refused') return outcome
       this.aside = this.aside.filter((one) => one !== asset)
     }
+    const { warning } = this
+    return warning === '' ? { is: 'done' } : { is: 'later', message: warning, stuck: true }
+  }
+
+  /** What somebody has to bring here; ''. */
+  get warning(): string {
     const [first, ...more] = this.aside
-    if (first === undefined) return { is: 'done' }
-    const others = more.length === 0 ? '' : `; so are ${more.length} more`
-    return { is: 'later', message: `${this.whereIs(first)}${others}` }
+    if (first === undefined) return ''
+    return `${this.whereIs(first)}${more.length === 0 ? '' : `; so are ${more.length} more`}`
   }
 
   private done(): Outcome {

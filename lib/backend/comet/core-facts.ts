@@ -4,7 +4,7 @@
  * In: the picture of the run. Out: its facts, and the requests for those that the server does not know yet.
  * Invariant: each fact overwrites itself, so one that is told again changes nothing; the newest holds.
  */
-import { COMET_PARAMETERS_BATCH } from '../../limits-comet.ts'
+import { COMET_EARLIER_RUNS_MAX, COMET_PARAMETERS_BATCH } from '../../limits-comet.ts'
 import type { RunStatus } from '../../record/run-status.ts'
 import { nameOf, textOf } from './core-names.ts'
 import { addTags, logOther, oneParameter, parameters, systemInfo, type Request } from './core-requests.ts'
@@ -20,8 +20,8 @@ export interface Telling {
 
 const KINDS = ['other', 'tag', 'param', 'node'] as const
 
-/** Whose experiment it is; told first. */
-const OWNER = 'rankzero run'
+/** Whose experiment it is; told first. And which runs were in it before. */
+const [OWNER, EARLIER] = ['rankzero run', 'rankzero earlier runs']
 
 /** Of what the server answers when asked for others, or parameters. Null: it has none of this name. */
 export function currentOf(answer: Readonly<Record<string, unknown>> | null, wanted: string): string | null {
@@ -34,12 +34,22 @@ export function currentOf(answer: Readonly<Record<string, unknown>> | null, want
 export const ownerOf = (others: Readonly<Record<string, unknown>> | null): string | null =>
   currentOf(others, OWNER)
 
-export function factsOf(picture: RunStatus, tags: readonly string[]): Facts {
+/** Other runs that have been in it, the newest last. */
+export function earlierOf(others: Readonly<Record<string, unknown>> | null, run: string): string[] {
+  const told = currentOf(others, EARLIER)?.split(', ') ?? []
+  const all = new Set([...told, ownerOf(others) ?? run])
+  return [...all].filter((one) => one !== run).slice(-COMET_EARLIER_RUNS_MAX)
+}
+
+export function factsOf(
+  picture: RunStatus, tags: readonly string[], earlier: readonly string[] = [],
+): Facts {
   const facts: Facts = new Map()
   const set = (kind: typeof KINDS[number], name: string, value: unknown): void => {
     facts.set(`${kind} ${nameOf(name)}`, JSON.stringify(value) ?? 'null')
   }
   set('other', OWNER, picture.run)
+  if (earlier.length > 0) set('other', EARLIER, earlier.join(', '))
   set('other', 'Name', textOf(picture.name))
   set('other', 'Created from', 'rankzero')
   set('other', 'rankzero ranks', picture.ranks)
@@ -54,8 +64,11 @@ export function factsOf(picture: RunStatus, tags: readonly string[]): Facts {
     if (divergence !== undefined) set('other', `${key}, by rank`, byRank(divergence))
   }
   for (const [host, ranks] of nodesOf(picture)) set('node', host, `ranks ${ranks}`)
-  for (const { name, thinned = 0 } of picture.backends) {
-    if (name === 'comet' && thinned > 0) set('other', 'rankzero points not sent', thinned)
+  for (const { name, thinned = 0, rejected = 0, assets } of picture.backends) {
+    if (name !== 'comet') continue
+    if (thinned > 0) set('other', 'rankzero points not sent', thinned)
+    if (rejected > 0) set('other', 'rankzero points refused', rejected)
+    if ((assets?.rejected ?? 0) > 0) set('other', 'rankzero assets refused', assets!.rejected)
   }
   for (const [index, failure] of picture.failed.entries()) {
     set('other', `failure ${index + 1}`, textOf(failureText(failure)))

@@ -8,7 +8,7 @@ import type { RunStatus } from '../../record/run-status.ts'
 import type { Outcome } from '../port.ts'
 import { codeOf, EXISTS, isAnswer, outcomeOf } from './core-answer.ts'
 import { experimentJson, extentOf, type Extent } from './core-archive.ts'
-import { factsOf, failureText, ownerOf, tellings, type Facts } from './core-facts.ts'
+import { earlierOf, factsOf, failureText, ownerOf, tellings, type Facts } from './core-facts.ts'
 import { cometKey, projectOf } from './core-names.ts'
 import {
   addRun, beat, getRun, PARAMETERS, readOf, report, type Handle, type Request,
@@ -54,6 +54,8 @@ export class Experiment {
   private singly = false
   /** Of an archive that was uploaded into it by other tools. */
   private uploaded: Extent | null = null
+  /** Other runs whose points it has. */
+  private earlier: string[] = []
 
   constructor(options: ExperimentOptions) {
     this.options = options
@@ -116,8 +118,15 @@ export class Experiment {
     return this.picture?.run ?? ''
   }
 
+  /** ''. */
+  get warning(): string {
+    const last = this.earlier.at(-1)
+    return last === undefined ? '' : `experiment ${this.key} has the points of run ${last} too, which had `
+      + 'the same key: to keep them apart give another --key, and to go on with a run say --resume RUN'
+  }
+
   facts(): Facts {
-    return this.picture === null ? new Map() : factsOf(this.picture, this.options.tags)
+    return this.picture === null ? new Map() : factsOf(this.picture, this.options.tags, this.earlier)
   }
 
   /** experiment.json of an archive. */
@@ -182,7 +191,7 @@ export class Experiment {
 
   /**
    * Locks do not reach every machine: another run that is in this experiment now, in a sentence. One that is
-   * over has left its key, and so has one that nobody knows the owner of.
+   * over has left its key, and is remembered; so has one that nobody knows the owner of.
    */
   private async holder(key: string, run: string): Promise<string | null> {
     const [others, about] = [
@@ -190,6 +199,7 @@ export class Experiment {
       await this.send(readOf('metadata', key), 'metadata', null),
     ].map(({ got }) => 'status' in got && got.status === 200 ? got.body : null)
     const owner = ownerOf(others ?? null)
+    this.earlier = earlierOf(others ?? null, run)
     if (owner === null || owner === run || about?.['running'] !== true) return null
     return `experiment ${key} is in use by run ${owner}, on a machine whose locks are not seen here: `
       + 'give another --key, or wait until that run is over'

@@ -16,7 +16,7 @@ import { errnoOf, messageOf } from '../../errors.ts'
 import { proxiesOf } from '../../http.ts'
 import {
   COMET_ANSWER_BYTES_MAX, COMET_ANSWER_MS, COMET_CALL_MS, COMET_CONNECT_MS, COMET_FAILING_MAX,
-  COMET_ISSUER_AGAIN_MS, COMET_SKEW_MS, COMET_SPARE_CALLS,
+  COMET_ISSUER_AGAIN_MS, COMET_RATE_MIN, COMET_SKEW_MS, COMET_SPARE_CALLS, COMET_UNSENT_BYTES_MAX,
 } from '../../limits-comet.ts'
 import type { Content } from '../../artifact/index.ts'
 import type { Budget } from '../core-budget.ts'
@@ -53,8 +53,12 @@ interface Way {
   agent: EnvHttpProxyAgent
   traffic: Traffic
   signal: AbortSignal
-  moved: () => void
+  /** `moreMs`: beyond the time that a call has. */
+  moved: (moreMs?: number) => void
 }
+
+/** How long (ms) the last of so many bytes may be on its way once it is written. */
+const drainMs = (bytes: number): number => Math.min(bytes, COMET_UNSENT_BYTES_MAX) / COMET_RATE_MIN
 
 /** '': it is not there. */
 export const apiKeyOf = (key: Key): string => 'value' in key ? key.value : ''
@@ -66,8 +70,9 @@ export class Http {
   skewMs: number | null = null
   /** What is not as it should be, though calls go well; ''. */
   warning = ''
-  /** Of files. */
-  sentBytes = 0
+  /** Of files, and how many of them may have been in buffers when last looked at. */
+  private written = 0
+  private unsent = { bytes: 0, at: 0 }
   private readonly options: HttpOptions
   private agent: EnvHttpProxyAgent | null = null
   private readonly retired = new Set<EnvHttpProxyAgent>()
@@ -77,6 +82,16 @@ export class Http {
 
   constructor(options: HttpOptions) {
     this.options = options
+  }
+
+  /** Of files: as far as they have left this machine, on a line that is as slow as one may be. */
+  get sentBytes(): number {
+    return Math.floor(this.written - this.unsentBytes())
+  }
+
+  private unsentBytes(): number {
+    const { bytes, at } = this.unsent
+    return Math.max(0, bytes - (monotonicMs() - at) * COMET_RATE_MIN)
   }
 
   /** `urgent`: does not wait for the budget, others do then. */
@@ -140,10 +155,12 @@ export class Http {
   ): Promise<Answer | Failure> {
     const over = new AbortController()
     let [isLate, isOver] = [false, false]
-    const timer = setTimeout(() => {
+    let ms = COMET_CALL_MS
+    const late = (): void => {
       isLate = true
       over.abort()
-    }, COMET_CALL_MS)
+    }
+    let timer = setTimeout(late, ms)
     const stop = (): void => { over.abort() }
     signal?.addEventListener('abort', stop)
     // Loaded by the aggregator when it calls, not by every command.
@@ -154,17 +171,22 @@ export class Http {
     })
     try {
       if (signal?.aborted) stop()
-      // A timer that was stopped would run again.
-      const moved = (): void => { if (!isOver) timer.refresh() }
+      const moved = (moreMs = 0): void => {
+        if (isOver) return
+        clearTimeout(timer)
+        ms = COMET_CALL_MS + moreMs
+        timer = setTimeout(late, ms)
+      }
       const way = { undici, agent, traffic, signal: over.signal, moved }
       return await orEnd(over.signal, this.exchange(request, way))
     } catch (error) {
       if (over.signal.aborted) this.retire(agent)
       if (!isLate) return await this.failure(error)
-      return { code: 'ETIMEDOUT', message: `no whole answer in ${COMET_CALL_MS / 1000} s` }
+      return { code: 'ETIMEDOUT', message: `no whole answer in ${Math.round(ms / 1000)} s` }
     } finally {
       isOver = true
       clearTimeout(timer)
+      if (request.form !== undefined) this.unsent.bytes = 0
       signal?.removeEventListener('abort', stop)
     }
   }
@@ -200,6 +222,7 @@ export class Http {
       authorization: apiKey, 'content-type': 'application/json;charset=utf-8', 'user-agent': 'rankzero',
     }
     let body: string | Buffer | Readable | null = request.body
+    let headersTimeout = COMET_ANSWER_MS
     if (body !== null && request.signed) body = `{"apiKey":${JSON.stringify(apiKey)},${body.slice(1)}`
     if (body !== null && request.gzip) {
       body = await compress(body)
@@ -210,11 +233,12 @@ export class Http {
       const { boundary, length, chunks } = formOf(request.form, (content) => this.contentOf(content))
       headers['content-type'] = `multipart/form-data; boundary=${boundary}`
       headers['content-length'] = `${length}`
-      body = Readable.from(counted(chunks(), way), { objectMode: false })
+      headersTimeout += drainMs(length)
+      body = Readable.from(counted(chunks(), way, drainMs(length)), { objectMode: false })
     }
     const from = wallMs()
     const answer = await undici.request(`${server}${request.path}`, {
-      method: request.method, headers, body, signal, dispatcher: agent,
+      method: request.method, headers, body, signal, dispatcher: agent, headersTimeout,
     })
     const told = this.flat(answer.headers)
     this.compareClocks(skewOf(told, from, wallMs()))
@@ -225,7 +249,9 @@ export class Http {
   private async* contentOf(content: Content): AsyncGenerator<Uint8Array> {
     for await (const part of this.options.contentOf!(content)) {
       yield part
-      this.sentBytes += part.length
+      this.written += part.length
+      const bytes = Math.min(COMET_UNSENT_BYTES_MAX, this.unsentBytes() + part.length)
+      this.unsent = { bytes, at: monotonicMs() }
     }
   }
 
@@ -268,13 +294,14 @@ function formOf(
 
 /** A call whose body still goes out is not late. */
 async function* counted(
-  parts: AsyncIterable<Uint8Array>, { traffic, moved }: Way,
+  parts: AsyncIterable<Uint8Array>, { traffic, moved }: Way, lastMs: number,
 ): AsyncGenerator<Uint8Array> {
   for await (const part of parts) {
     yield part
     traffic.sent += part.length
     moved()
   }
+  moved(lastMs)
 }
 
 /** As much as an answer of these calls may have. */

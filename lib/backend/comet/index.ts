@@ -48,6 +48,7 @@ export function cometBackend(place: BackendPlace, dir: string, key: Key, debug: 
     return lazy
   }
   const batches = new Batches(() => parts().experiment)
+  const assets = new Assets(() => parts().experiment, dirname(dir))
   return {
     name: 'comet',
     domain: `comet ${serverOf(place, key)} ${place['workspace'] ?? ''}`,
@@ -61,14 +62,17 @@ export function cometBackend(place: BackendPlace, dir: string, key: Key, debug: 
     use() {
       const { budget, experiment, http } = parts()
       const { fault } = experiment
-      return { ...budget.use('calls', monotonicMs()), fault, warning: http.warning, calls: http.calls.view() }
+      const warnings = [experiment.warning, assets.warning, http.warning]
+      const warning = warnings.filter((text) => text !== '').join('; ')
+      return { ...budget.use('calls', monotonicMs()), fault, warning, calls: http.calls.view() }
     },
+    hurry: () => parts().budget.hurry(),
     rows: {
       ...rowWriter(() => parts().experiment, batches, place, rates),
       pace: () => parts().budget.pace(batches.singly ? 'calls' : 'metric', monotonicMs()),
     },
     texts: textWriter(() => parts().experiment, batches, rates),
-    assets: new Assets(() => parts().experiment, dirname(dir)),
+    assets,
     systems: systemWriter(() => parts().experiment, new Batches(() => parts().experiment), rates),
     offline: place['offline'] === 'yes',
     archive: archiveOf(() => parts().experiment, place, dir),

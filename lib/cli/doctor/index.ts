@@ -5,11 +5,11 @@ import { findSetting } from '../../config/settings.ts'
 import { shmDir } from '../../journal/index.ts'
 import { readFacts } from '../../logger/facts.ts'
 import { native } from '../../native.ts'
+import { ownVersion } from '../../package.ts'
 import {
   headCandidates, identify, meetingId, type Claim, type HeadCandidates, type Identity,
 } from '../../rank/index.ts'
 import { commandSources, configProblems } from '../sources.ts'
-import { ownVersion } from '../version.ts'
 import type { Finding } from '../../backend/index.ts'
 import type { HeadFacts } from './head.ts'
 import { identityFindings } from './identity.ts'

@@ -4,8 +4,8 @@ import { existsSync, openSync, readSync, closeSync, realpathSync } from 'node:fs
 import { delimiter, join } from 'node:path'
 import { pythonDir } from '../../launch/command.ts'
 import { PROGRAM_ANSWER_MS } from '../../limits.ts'
+import { ownVersion } from '../../package.ts'
 import { LAUNCHER_NAMES, type Facts } from '../../rank/index.ts'
-import { ownVersion } from '../version.ts'
 import type { Finding } from '../../backend/index.ts'
 
 export interface Program {

@@ -10,7 +10,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Audit } from '../../aggregator/core-types.ts'
 import { ledgerPath, readStatus } from '../../backend/local.ts'
 import { monotonicMs, sleep } from '../../clock.ts'
@@ -18,6 +17,7 @@ import { RankzeroError } from '../../errors.ts'
 import {
   DRILL_END_MS, DRILL_METRICS, DRILL_POLL_MS, DRILL_START_MS, DRILL_STEPS_PER_SECOND,
 } from './core-limits.ts'
+import { ownFile } from '../../package.ts'
 import { findRun } from '../runs.ts'
 import { Oracle, type Compared } from './core-oracle.ts'
 import { planOf, type Strike } from './core-plan.ts'
@@ -110,7 +110,7 @@ async function runUnderFire(root: string, shm: string, options: DrillOptions): P
 function begin(root: string, shm: string, { workers, cli, env }: DrillOptions): ChildProcess {
   mkdirSync(join(root, 'home'))
   const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !/^RANKZERO_/.test(name)))
-  const trainer = fileURLToPath(new URL('trainer.js', import.meta.url))
+  const trainer = ownFile('dist/cli/drill/trainer.js')
   const argv = [
     ...cli, 'run', '--nproc', workers, '--on-failure', 'continue', '--console', 'raw', '--backend', 'local',
     '--exit-timeout', DRILL_END_MS / 2000, '--dir', join(root, 'runs'), '--',

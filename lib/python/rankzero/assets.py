@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .format import json_bytes
@@ -110,7 +111,8 @@ def keep(directory: str, source: Any) -> Content:
             _sync_directory(store)
         return content
     except BaseException:
-        os.unlink(unfinished)
+        with suppress(OSError):  # What went wrong first is what is told.
+            os.unlink(unfinished)
         raise
     finally:
         os.close(out)

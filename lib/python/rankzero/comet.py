@@ -7,6 +7,7 @@ says so once on stderr and goes on. lib/python/COMET.md lists every method: same
 Ranks log the same names as they did with one process: rows are merged over ranks; equal parameters, others,
 tags and assets are one. Contexts are part of a metric's name (`train_loss`), as Comet shows them.
 """
+import hashlib
 import json
 import os
 import time
@@ -121,6 +122,11 @@ class Experiment(Files):
         for key, value in (("dataset_name", name), ("dataset_version", version), ("dataset_path", path)):
             if value is not None:
                 self.log_other(key, value)
+
+    @safe
+    def log_dataset_hash(self, data: Any) -> None:
+        digest = hashlib.new("md5", str(data).encode("utf-8", "replace")).hexdigest()
+        self.log_parameter("dataset_hash", digest[:12])
 
     @safe
     def log_system_info(self, key: Any, value: Any) -> None:

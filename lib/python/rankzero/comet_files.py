@@ -165,6 +165,24 @@ class Files:
         elif file_name is not None:
             self._asset(file_name, None, "source_code", None, metadata)
 
+    def set_code(
+        self, code: Optional[str] = None, overwrite: bool = False, filename: Optional[str] = None
+    ) -> None:
+        self.log_code(filename, None, code)
+
+    @safe
+    def set_model_graph(self, graph: Any, overwrite: bool = False) -> None:
+        text = graph.to_json() if hasattr(graph, "to_json") else str(graph)
+        self._asset(text.encode("utf-8", "replace"), "model-graph.txt")
+
+    @safe
+    def log_tensorflow_folder(self, folder: str, metadata: Optional[Dict[str, Any]] = None) -> None:
+        before = os.path.basename(os.path.abspath(folder))
+        self._folder(folder, "tensorflow-file", None, metadata, True, before)
+
+    def log_tensorboard_folder(self, folder: str, metadata: Optional[Dict[str, Any]] = None) -> None:
+        self.log_tensorflow_folder(folder, metadata)
+
     @safe
     def log_notebook(self, filename: str, overwrite: bool = False) -> None:
         self._asset(filename, None, "notebook")

@@ -46,7 +46,7 @@ METHODS: Dict[str, Tuple[str, str]] = {
     "log_current_epoch": (DIFFERENT, "as set_epoch"),
     "log_curve": (DIFFERENT, "returns None"),
     "log_dataframe_profile": (MISSING, "profiles are not made here: log_table takes the data"),
-    "log_dataset_hash": (MISSING, "log the digest as a parameter"),
+    "log_dataset_hash": (SAME, ""),
     "log_dataset_info": (SAME, ""),
     "log_dependency": (MISSING, "log it with log_other"),
     "log_embedding": (MISSING, "embeddings are not made here"),
@@ -70,18 +70,18 @@ METHODS: Dict[str, Tuple[str, str]] = {
     "log_remote_model": (DIFFERENT, "one URI as it is, not what is below it"),
     "log_system_info": (DIFFERENT, "as log_other, under `system/…`"),
     "log_table": (DIFFERENT, "CSV, or TSV by its name; returns None"),
-    "log_tensorboard_folder": (MISSING, "log its files with log_asset_folder"),
-    "log_tensorflow_folder": (MISSING, "log its files with log_asset_folder"),
+    "log_tensorboard_folder": (DIFFERENT, "as log_asset_folder"),
+    "log_tensorflow_folder": (DIFFERENT, "as log_asset_folder"),
     "log_text": (DIFFERENT, "a text sample, as in Comet; returns None"),
     "log_video": (DIFFERENT, "files only; returns None"),
     "register_callback": (MISSING, "there are no callbacks"),
     "register_model": (MISSING, _NO_MODELS),
     "send_notification": (MISSING, "no notification is sent from a rank"),
     "set_cmd_args": (MISSING, "log the arguments with log_parameters"),
-    "set_code": (MISSING, "call log_code"),
+    "set_code": (DIFFERENT, "as log_code"),
     "set_epoch": (DIFFERENT, "its change is the metric `epoch`"),
     "set_filename": (MISSING, "log it with log_other"),
-    "set_model_graph": (MISSING, "log it with log_text, or as an asset"),
+    "set_model_graph": (DIFFERENT, "its text as the asset `model-graph.txt`"),
     "set_name": (DIFFERENT, "that of the lowest rank that sets one"),
     "set_offline_zip_uploader": (MISSING, "rankzero sync delivers the archive"),
     "set_os_packages": (MISSING, _NO_AUTO),
@@ -111,9 +111,11 @@ rank is seen. The API key belongs to the environment of `rankzero run`, not into
 `rankzero run`, the first rank of the node starts what is needed, and `api_key=` counts.
 
 `OfflineExperiment` leaves an archive in the run directory for `rankzero sync` or `comet upload`; under
-`rankzero run`, its flag `--offline` decides. `start()` takes all modes as get_or_create: two jobs never share
-a key, the second is refused. Keywords of the constructors that turn automatic logging on or off are ignored,
-as there is none, but for `auto_output_logging`: what a rank prints is logged unless that is None or False.
+`rankzero run`, its flag `--offline` decides. `start()` takes all modes as get_or_create: of two jobs at once
+with one key the second is refused; one that comes when the first has ended goes on in its experiment, which
+is said on stderr and kept in the experiment (`rankzero earlier runs`). Keywords of the constructors that turn
+automatic logging on or off are ignored, as there is none, but for `auto_output_logging`: what a rank prints
+is logged unless that is None or False.
 What is not supported says so once on stderr and goes on; nothing raises into training.
 
 | method | here | what is to know |
