@@ -12,7 +12,7 @@
  * back from the rows until there is proof that both lived at the same time (conflict), or that the older is
  * over (heir).
  */
-import { HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
+import { CLOCK_UNKNOWN_MS, HEIR_AFTER_MS, RANK_OVERLAP_MS } from '../limits.ts'
 import { isOlder, type Clock, type Member, type Rank } from './core-model.ts'
 import type { Origin } from '../record/index.ts'
 import type { BeatFacts, NoteDraft, Notes } from './core-types.ts'
@@ -36,9 +36,7 @@ export class Members {
 
   /** The aggregator's host: what is known by the clock of another cannot be bettered by that of this one. */
   servedBy(host: string): void {
-    if (host === this.host) return
     this.host = host
-    for (const clock of this.clocks.values()) clock.fixed = true
   }
 
   /** null when it is known already: two HELLOs may share a commit. */
@@ -123,9 +121,9 @@ export class Members {
 
   /** That of the first HELLO of its boot, or of a later one that knows it better. */
   private clock({ origin: { bootId }, offset, blur = 0 }: Notes['joined']): Clock {
-    const known = this.clocks.get(bootId) ?? { offset, blur, fixed: false, members: [] }
+    const known = this.clocks.get(bootId) ?? { offset, blur, host: this.host, members: [] }
     this.clocks.set(bootId, known)
-    if (!known.fixed && blur < known.blur && keepsOrder(known, offset)) known.blur = blur
+    if (known.host === this.host && blur < known.blur && keepsOrder(known, offset)) known.blur = blur
     return known
   }
 
@@ -198,7 +196,11 @@ function keepsOrder(clock: Clock, offset: number): boolean {
 }
 
 /** How far (ms) two times of these two may be from the order in which they are told. */
-const blurOf = (a: Member, b: Member): number => (a.clock === b.clock ? 0 : a.clock.blur + b.clock.blur)
+function blurOf({ clock: a }: Member, { clock: b }: Member): number {
+  if (a === b) return 0
+  // Nobody has compared the clocks of two heads.
+  return a.host === b.host ? a.blur + b.blur : CLOCK_UNKNOWN_MS
+}
 
 /**
  * Proof that each was alive when the other was: by its records, exact on one node … Of two nodes, the one

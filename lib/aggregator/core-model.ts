@@ -175,8 +175,8 @@ export interface Soft {
 export interface Clock {
   offset: number
   blur: number
-  /** The head whose clock it is about is on another host now. */
-  fixed: boolean
+  /** Of the head with whose clock it was compared; null: of one that did not say. */
+  host: string | null
   members: Member[]
 }
 

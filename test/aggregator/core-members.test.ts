@@ -299,6 +299,21 @@ describe('clocks of two nodes', () => {
     }))
   })
 
+  test('that were compared with two heads make no rivals', () => {
+    for (const [host, state] of [['one', 'rank-conflict'], ['other', 'suspect']] as const) {
+      const desk = new Desk()
+      const [old, young] = [life('a', 1000), life('b', 2000, { bootId: 'there' })]
+      old.log({ loss: 1 }, 0, { time: 9000 })
+      young.log({ loss: 2 }, 0, { time: 9000 })
+      desk.note('term', { term: 1, host: 'one' })
+      joins(desk, old, 0, 10)
+      desk.take(old).note('term', { term: 2, host })
+      joins(desk, young, 0, 10)
+      desk.take(young).decide()
+      expect(states(desk)).toEqual(['1 live', `2 ${state}`])
+    }
+  })
+
   test('that do not tell which life is the older do not make the heir wait for its own end', () => {
     const desk = new Desk()
     const [old, young] = [life('a', 1000), life('b', 990, { bootId: 'there' })]

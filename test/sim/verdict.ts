@@ -72,8 +72,6 @@ function contentsOf(file: LedgerFile): Contents {
     } else if (entry.kind === 'ended') {
       content.departures.set(body.instance, body['departure'] as Departure)
     } else if (entry.kind === 'term') {
-      // Back on a host it was on before, it knows the clocks no better than by then.
-      if (body['host'] !== host) for (const clock of clocks.values()) clock.host = null
       host = body['host']
     } else if (entry.kind === 'conflict') {
       content.rejected.add(body.instance)
@@ -287,6 +285,8 @@ function isMisordered({ lives }: Job, { joined }: Contents, { world, plan }: Sce
   const drift = 2 * (Math.max(...plan.rates) - Math.min(...plan.rates)) * world.now
   return told.some(({ life, clock, at }, i) => told.slice(0, i).some((before) => {
     if (before.life.rank !== life.rank || before.at < at) return false
+    // No head has compared its clock with that of one on another host.
+    if (before.clock.host !== clock.host) return true
     const blur = before.clock === clock ? 0 : before.clock.blur + clock.blur
     if (before.at - at <= blur + drift) return true
     const names = `${before.origin.instance} began before ${life.journal.sender.instance}`
