@@ -5,11 +5,10 @@
  * In: a peer of peers.js and a plan (see drive.py). Out: what tree.py tells of the whole process tree and
  * what each trainer tells of itself. A job that fails throws, with the end of what it printed.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BENCH_PYTHON, CLI, LIB_PYTHON, benchPath, lastJson } from './kit.js'
+import { BENCH_PYTHON, CLI, LIB_PYTHON, benchPath, endOf, remove, runJson } from './kit.js'
 
 /** Nobody has the first address and there is no way to it; on the port of the second nobody ever answers. */
 const HANG_PORT = 5999
@@ -21,7 +20,6 @@ const PLAN = {
 }
 /** A job that takes longer is killed: a hanging exit ends here. */
 const LIMIT_S = 120
-const OUTPUT_SHOWN = 2000
 /** Until daemons that start beside a trainer are up: they would share the cores with what is timed. */
 const SETTLE_MS = 1500
 
@@ -54,24 +52,9 @@ export function driverOf({ language, needs }, script) {
   return [needs === 'venv' ? BENCH_PYTHON : 'python3', benchPath('drive.py')]
 }
 
-async function run(command, env) {
-  const stdio = ['ignore', 'pipe', 'pipe']
-  const child = spawn(command[0], command.slice(1), { env: { ...process.env, ...env }, stdio })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.on('data', (chunk) => { stdout += chunk })
-  child.stderr.on('data', (chunk) => { stderr += chunk })
-  const code = await new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', resolve)
-  })
-  if (code !== 0) throw new Error(`${command[1]} ended with ${code}: ${stderr.slice(-OUTPUT_SHOWN)}`)
-  return lastJson(stdout)
-}
-
 function outputOf(scratch) {
   const names = readdirSync(scratch).filter((name) => name.startsWith('output-'))
-  return names.map((name) => readFileSync(join(scratch, name), 'utf8')).join('').slice(-OUTPUT_SHOWN)
+  return endOf(names.map((name) => readFileSync(join(scratch, name), 'utf8')).join(''))
 }
 
 /**
@@ -87,11 +70,11 @@ export async function runJob(peer, { count = false, ...given }) {
     const driver = [...driverOf(peer, plan.script), JSON.stringify(plan)]
     const wrapper = peer.wrap?.(plan.world) ?? []
     const env = environmentOf(peer, places, plan.network)
-    const tree = await run(['python3', benchPath('tree.py'), JSON.stringify({
+    const tree = await runJson(['python3', benchPath('tree.py'), JSON.stringify({
       command: [...wrapper, ...driver], copies: wrapper.length ? 1 : plan.world, world: plan.world,
       hangPort: plan.network === 'hanging' ? HANG_PORT : null, env, dir: files, scratch,
       limitS: plan.limitS ?? LIMIT_S,
-    })], {})
+    })])
     const ranks = Array.from({ length: plan.world }, (_, rank) => join(scratch, `rank-${rank}.json`))
     const missing = ranks.find((path) => !existsSync(path))
     const isBroken = tree.limited || !plan.kill && tree.exits.some((status) => status !== 0)
@@ -102,9 +85,8 @@ export async function runJob(peer, { count = false, ...given }) {
     }
     const trainers = ranks.map((path) => JSON.parse(readFileSync(path, 'utf8')))
     const counting = [...driverOf(peer), JSON.stringify({ peer: peer.file, dir: files, count: true })]
-    return { tree, trainers, counted: count ? await run(counting, env) : null }
+    return { tree, trainers, counted: count ? await runJson(counting, env) : null }
   } finally {
-    const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }
-    for (const path of [places.home, places.shm]) rmSync(path, options)
+    remove(places.home, places.shm)
   }
 }

@@ -1,6 +1,6 @@
 // What several trials share: the built package, and a run of worker.js under `rankzero run`.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -16,8 +16,29 @@ export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
 export const importDist = (path) => import(new URL(path, DIST))
 /** Of a result's file: where its page is. */
 export const pageBeside = (path) => `${path.replace(/\.json$/, '')}.html`
-export const lastJson = (stdout) => JSON.parse(stdout.trim().split('\n').at(-1))
 export const report = (measures) => { console.log(JSON.stringify(measures)) }
+
+/** Daemons of an unsupervised run leave after its trainer. */
+export function remove(...paths) {
+  for (const path of paths) rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+}
+
+const OUTPUT_SHOWN = 2000
+export const endOf = (output) => output.slice(-OUTPUT_SHOWN)
+
+/** Runs a command whose last line is one JSON value, and returns that. @throws Error if it ends badly. */
+export async function runJson([file, ...args], env = {}) {
+  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (chunk) => { stdout += chunk })
+  child.stderr.on('data', (chunk) => { stderr += chunk })
+  const code = await new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', resolve)
+  })
+  if (code !== 0) throw new Error(`${args[0]} ended with ${code}: ${endOf(stderr || stdout)}`)
+  return JSON.parse(stdout.trim().split('\n').at(-1))
+}
 
 /** Starts worker.js in `nproc` processes; `onDir` hears the run directory as soon as it is known. */
 export async function runWorkers({ nproc, args, onDir = () => {} }) {

@@ -8,13 +8,12 @@
  * and begin with another one in each. It asserts nothing about figures: it ends with 1 only when a trial
  * failed or could not be run.
  */
-import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runJob } from './job.js'
-import { benchPath, lastJson, pageBeside } from './kit.js'
+import { benchPath, pageBeside, remove, runJson } from './kit.js'
 import { commit, describeMachine, load } from './machine.js'
 import { hasParts, peerNamed, versionsOf } from './peers.js'
 import { comparisonOf, textOf } from './report.js'
@@ -75,20 +74,15 @@ async function runScript({ script, args = [], perPeer }, peer) {
   const shm = `/dev/shm/${home.split('/').at(-1)}`
   mkdirSync(shm, { mode: 0o700, recursive: true })
   const env = {
-    ...process.env, TMPDIR: home,
+    TMPDIR: home,
     RANKZERO_DIR: join(home, 'runs'), RANKZERO_LOCK_DIR: join(home, 'locks'), RANKZERO_SHM_DIR: shm,
   }
   const command = [benchPath(`trials/${script}`), ...args.map(String), ...perPeer ? [peer] : []]
-  const child = spawn(process.execPath, command, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', (chunk) => { stdout += chunk })
-  child.stderr.on('data', (chunk) => { stderr += chunk })
-  const code = await new Promise((resolve) => { child.on('close', resolve) })
-  // The aggregator of an unsupervised run leaves after its trainer.
-  const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }
-  for (const path of [home, shm]) rmSync(path, options)
-  if (code !== 0) throw new Error(`ended with ${code}: ${stderr || stdout}`)
-  return lastJson(stdout)
+  try {
+    return await runJson([process.execPath, ...command], env)
+  } finally {
+    remove(home, shm)
+  }
 }
 
 const takesRate = ({ fixed = [] }) => !fixed.includes('rate')

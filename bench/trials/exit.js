@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { median } from '../figures.js'
 import { CLI, readStatus, report, workerPath } from '../kit.js'
 
 const PAIRS = 10
@@ -15,8 +16,6 @@ const trainers = {
   node: [process.execPath, workerPath, '--metrics', '10', '--steps', '1000'],
   python: ['python3', python],
 }
-
-const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1]
 
 /** From the trainer's last line to its exit, ms. */
 function exitOf(flags) {

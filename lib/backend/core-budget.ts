@@ -72,7 +72,7 @@ export class Budget<Kind extends string> {
   pace(kind: Kind, now: number): { now: number; perMs: number } {
     const bucket = this.fill(kind, now)
     const tokens = Math.max(0, Math.floor(bucket.tokens))
-    if (!this.isHurried || now < bucket.knownFrom) return { now: tokens, perMs: bucket.perMs }
+    if (!this.mayHurry(bucket, now)) return { now: tokens, perMs: bucket.perMs }
     // The end does not wait until more may be spent.
     return { now: Math.max(tokens, this.left(bucket, now)), perMs: 0 }
   }
@@ -103,8 +103,12 @@ export class Budget<Kind extends string> {
   }
 
   /** Beside what the bucket has. */
-  private left({ rate, slices, knownFrom }: Bucket, now: number): number {
-    return this.isHurried && now >= knownFrom ? rate.max - sumOf(slices) : 0
+  private left(bucket: Bucket, now: number): number {
+    return this.mayHurry(bucket, now) ? bucket.rate.max - sumOf(bucket.slices) : 0
+  }
+
+  private mayHurry({ knownFrom }: Bucket, now: number): boolean {
+    return this.isHurried && now >= knownFrom
   }
 
   private fill(kind: Kind, now: number): Bucket {
