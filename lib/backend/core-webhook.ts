@@ -1,12 +1,7 @@
 /** What the answer of a webhook's receiver means for the event. Pure. */
 import { WEBHOOK_AGAIN_MS } from '../limits-outbox.ts'
+import { isUnsent, isUntrusted } from './core-unsent.ts'
 import type { Outcome } from './port.ts'
-
-/** Before anything was sent. */
-const UNSENT = new RegExp(
-  '^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\\w+|E(HOST|NET)UNREACH|\\w*CERT\\w*|ERR_TLS_\\w+'
-  + '|UNABLE_TO_\\w+)$')
-const UNTRUSTED = /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)_/
 
 /**
  * `got`: status, or the code of what failed; `now`: ms since the epoch. What somebody may set right (the
@@ -14,10 +9,10 @@ const UNTRUSTED = /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)_/
  */
 export function webhookOutcome(got: number | string, retryAfter: string | null, now: number): Outcome {
   if (typeof got === 'string') {
-    const remedy = UNTRUSTED.test(got)
+    const remedy = isUntrusted(got)
       ? '; the CA of its certificate is not known here: NODE_EXTRA_CA_CERTS=FILE where rankzero runs' : ''
     const message = `the receiver cannot be reached: ${got}${remedy}`
-    return { is: UNSENT.test(got) ? 'later' : 'unsure', message }
+    return { is: isUnsent(got) ? 'later' : 'unsure', message }
   }
   const message = `the receiver answers with HTTP ${got}`
   if (got >= 200 && got < 300) return { is: 'done' }

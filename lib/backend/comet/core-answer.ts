@@ -6,6 +6,7 @@
  * it says is never tried again; what is wrong with the key, not with the call, leaves the call pending.
  */
 import { COMET_AUTH_RETRY_MS, COMET_MESSAGE_CHARS_MAX, COMET_THROTTLED_MS } from '../../limits-comet.ts'
+import { isUnsent, isUntrusted } from '../core-unsent.ts'
 import type { Outcome } from '../port.ts'
 
 export interface Answer {
@@ -28,15 +29,8 @@ export interface Failure {
 export const EXISTS = 90999
 const NO_SUCH_API_KEY = 90212
 
-/** Before anything was sent: names, refused connections, certificates. */
-const UNSENT = new RegExp(
-  '^(UND_ERR_CONNECT_TIMEOUT|ECONNREFUSED|ENOTFOUND|EAI_\\w+|EHOSTUNREACH|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL'
-  + '|CERT_\\w+|ERR_TLS_\\w+|\\w*CERT\\w*|UNABLE_TO_\\w+|EPROTO)$')
-
 /** A proxy that does not lead to the server. */
 const UNTUNNELED = /^Proxy response \((\d+)\)/
-
-export const isUntrusted = (code: string): boolean => /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)_/.test(code)
 
 /** What to do about what is no fault of the server; '' where nobody knows. */
 export function remedyOf({ code, message, issuer }: Failure): string {
@@ -65,7 +59,7 @@ export function outcomeOf(got: Answer | Failure, what: string, now: number): Out
     const code = got.code === '' ? '' : ` (${got.code})`
     const remedy = remedyOf(got)
     const message = `${what}: ${got.message}${code}${remedy === '' ? '' : `; ${remedy}`}`
-    return { is: UNSENT.test(got.code) || UNTUNNELED.test(got.message) ? 'later' : 'unsure', message }
+    return { is: isUnsent(got.code) || UNTUNNELED.test(got.message) ? 'later' : 'unsure', message }
   }
   const { status } = got
   const message = messageOf(got, what)

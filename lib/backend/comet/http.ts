@@ -21,9 +21,10 @@ import {
 import type { Content } from '../../artifact/index.ts'
 import type { Budget } from '../core-budget.ts'
 import { Calls, lineOf, pathOf } from '../core-calls.ts'
+import { isUntrusted } from '../core-unsent.ts'
 import type { RequestLog } from '../request-log.ts'
 import {
-  isAnswer, isDenied, isUntrusted, outcomeOf, skewOf, skewText, type Answer, type Failure,
+  isAnswer, isDenied, outcomeOf, skewOf, skewText, type Answer, type Failure,
 } from './core-answer.ts'
 import type { Kind, Request } from './core-requests.ts'
 import { issuerOf, orEnd } from './proxies.ts'
