@@ -77,13 +77,17 @@ export const DAEMON_MEMORY = 'NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_
  * (DESIGN 6: 50-250 ms). Waking up is most of its CPU.
  */
 export const DRAIN_INTERVAL_MS = 200
+/** … in jobs so large that their head would hear more than HEAD_BATCHES_PER_S, up to this (ms). */
+export const DRAIN_INTERVAL_MS_MAX = 1000
+/** A batch costs the head some 50 us whatever is in it: with its points, these fill a third of a core. */
+export const HEAD_BATCHES_PER_S = 4096
 /**
  * … and this often (ms) while much comes (a ring is full in 50 ms), or an owner leaves (a run's end waits for
  * it).
  */
 export const DRAIN_BUSY_MS = 20
-/** A round that sends a unit of this many bytes counts as busy. */
-export const DRAIN_BUSY_BYTES = 16 * KiB
+/** While much comes, a round is due when this much may be there: far from a full ring, and few rounds. */
+export const DRAIN_ROUND_BYTES = 256 * KiB
 /** Journals are looked at for damage, and for filling up, this often (ms): each look is system calls. */
 export const JOURNAL_CHECK_MS = 500
 /** A batch is cut when it may have this many bytes (DESIGN 6: 32-128 KiB). */
@@ -186,6 +190,8 @@ export const CREDIT_BYTES = 8 * MiB
 export const SOCKET_HWM = 64
 /** Queue of a socket's one writer loop, in messages: for control frames, e.g. the ENDs of a whole node. */
 export const WRITER_QUEUE_MAX = 4096
+/** Frames of one message at most: those of a round of a node with many ranks. */
+export const MESSAGE_FRAMES_MAX = 64
 /** ZMTP heartbeat (ms), and a silent connection's life (ms): they see dead connections, no hung program. */
 export const HEARTBEAT_MS = 1000
 export const HEARTBEAT_TIMEOUT_MS = 4000
@@ -229,6 +235,11 @@ export const LOCK_TRY_PAUSE_MS = 4
 // --- aggregator ------------------------------------------------------------------------------------------
 /** Group commit (ms): one fsync for all frames that came in this window. */
 export const COMMIT_INTERVAL_MS = 8
+/** … after a commit of this many entries so late that waiting for the disk is this part of the time … */
+export const COMMIT_MANY = 32
+export const COMMIT_PART = 0.1
+/** … or after this (ms). */
+export const COMMIT_INTERVAL_MS_MAX = 100
 /** … or as soon as this much is waiting. */
 export const COMMIT_BYTES = 4 * MiB
 /** A commit that failed (disk full) is tried again after this (ms). */
@@ -299,6 +310,8 @@ export const LATE_RUNS_MAX = 32
 export const SEAL_INTERVAL_MS = 100
 /** status.json is replaced at most this often (ms). */
 export const SNAPSHOT_INTERVAL_MS = 250
+/** … and painting it takes at most this part of the head's time: with 4,096 ranks it takes 0.1 s. */
+export const SNAPSHOT_PART_MAX = 0.04
 /** Metrics shown in status.json; the rest is counted. */
 export const SNAPSHOT_METRICS_MAX = 200
 /** All instances ended and nobody new for this long (ms): an unsupervised run drains. */

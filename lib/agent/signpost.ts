@@ -53,9 +53,8 @@ export class SignpostHolder {
         const router: Router = await bindWide({
           port, keys,
           onFrame: (peer, bytes) => {
-            const route = Buffer.from(peer)
             const answer = this.#answer(bytes)
-            if (answer !== null) router.send(route, encodeFrame(answer.type, 0, answer.body))
+            if (answer !== null) router.send(peer, encodeFrame(answer.type, 0, answer.body))
           },
         })
         if ((this.#state as string) === 'closed') return router.close()

@@ -38,10 +38,8 @@ export interface Ears {
 }
 
 export async function listen(options: ListenOptions): Promise<Ears> {
-  const onFrame = (router: () => Router) => (peer: Buffer, frame: Buffer): void => {
-    const route = Buffer.from(peer)
-    options.onFrame(frame, (bytes) => void router().send(route, bytes))
-  }
+  const onFrame = (router: () => Router) => (peer: Buffer, frame: Buffer): void =>
+    options.onFrame(frame, (bytes) => void router().send(peer, bytes))
   const keys = ensureKeys(meetingSecretPath(options.lockDir, options.meeting))
   const near: Router = await bindRouter({ host: '127.0.0.1', port: 0, keys, onFrame: onFrame(() => near) })
   const far = options.wide ? await listenWide(options, onFrame) : null

@@ -1,6 +1,6 @@
 import { Dealer as Socket } from 'zeromq'
 import { messageOf } from '../errors.ts'
-import { SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import { MESSAGE_FRAMES_MAX, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
 import { COMMON, endpoint } from './options.ts'
 import type { RunKeys } from './keys.ts'
 import { Writer } from './writer.ts'
@@ -27,8 +27,8 @@ export interface Dealer {
   close(): void
 }
 
-/** Data frames wait when this many messages do; the rest of the queue is for control frames. */
-const DATA_QUEUE_MAX = 8
+/** Data frames wait when this many frames do; the rest of the queue is for control frames. */
+const DATA_QUEUE_MAX = MESSAGE_FRAMES_MAX
 /** zeromq's own pipe holds this many: what is not sent stays in the journal. */
 const PIPE_MESSAGES = 4
 
@@ -60,13 +60,13 @@ export function connectDealer(options: DealerOptions): Dealer {
     over = true
     options.onDown(why)
   }
-  const writer = new Writer<Uint8Array>(
-    WRITER_QUEUE_MAX, (frame) => socket.send(frame), (_, error) => down(messageOf(error)))
+  const writer = new Writer<null>(
+    WRITER_QUEUE_MAX, (_, frames) => socket.send(frames), (_, error) => down(messageOf(error)))
   void watch()
   void receive()
   socket.connect(endpoint(options.host, options.port))
   return {
-    send: (frame) => !over && writer.push(frame),
+    send: (frame) => !over && writer.push(null, frame),
     get full() { return writer.waiting >= DATA_QUEUE_MAX },
     close() {
       over = true
@@ -87,9 +87,10 @@ export function connectDealer(options: DealerOptions): Dealer {
 
   async function receive(): Promise<void> {
     for await (const parts of socket) {
-      if (over) return
-      const frame = parts[0]
-      if (parts.length === 1 && frame) options.onFrame(frame)
+      for (const frame of parts) {
+        if (over) return
+        options.onFrame(frame)
+      }
     }
   }
 }

@@ -2,7 +2,9 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { Router as Socket } from 'zeromq'
 import { monotonicMs } from '../clock.ts'
 import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
-import { FDS_FREE_MIN, HANDSHAKE_MS, LISTEN_BACKLOG, SOCKET_HWM, WRITER_QUEUE_MAX } from '../limits.ts'
+import {
+  FDS_FREE_MIN, HANDSHAKE_MS, LISTEN_BACKLOG, MESSAGE_FRAMES_MAX, SOCKET_HWM, WRITER_QUEUE_MAX,
+} from '../limits.ts'
 import { Door } from './core-door.ts'
 import type { RunKeys } from './keys.ts'
 import { COMMON, endpoint } from './options.ts'
@@ -16,8 +18,8 @@ export interface RouterOptions {
   /** CURVE, for who has the secret alone. */
   keys: RunKeys
   /**
-   * `peer` names a connection and nothing else: never keep it beyond an answer that fails. Both only during
-   * the call.
+   * `peer` names a connection and nothing else: never keep it beyond an answer that fails. The frame is valid
+   * only during the call.
    */
   onFrame(peer: Buffer, frame: Buffer): void
   /** The connection is gone; what is known under this peer can be forgotten. */
@@ -30,7 +32,7 @@ export interface Router {
    * False: queue full. A taken frame is still lost with its connection: acks are cumulative for that reason.
    */
   send(peer: Buffer, frame: Uint8Array): boolean
-  /** Frames that a peer did not take because its pipe was full, and messages that were not [peer, frame]. */
+  /** Frames that a peer did not take because its pipe was full, and messages that were not [peer, frames]. */
   readonly dropped: number
   /** Connections that did not prove the run secret. */
   readonly denied: number
@@ -91,19 +93,19 @@ function serve(socket: Socket, options: RouterOptions, close: () => void): Route
   let dropped = 0
   // A little more than the socket's own limit, which ends a silent handshake first.
   const door = new Door(2 * HANDSHAKE_MS)
-  const writer = new Writer<[Buffer, Uint8Array]>(
+  const writer = new Writer<Buffer>(
     WRITER_QUEUE_MAX,
-    (message) => socket.send(message),
-    ([peer], error) => {
+    (peer, frames) => socket.send([peer, ...frames]),
+    (peer, error, frames) => {
       if (errnoOf(error) === 'EHOSTUNREACH') options.onGone?.(peer)
-      else dropped++
+      else dropped += frames
     },
   )
   void receive()
   void watch()
   return {
     port: Number(/:(\d+)$/.exec(socket.lastEndpoint ?? '')?.[1]),
-    send: (peer, frame) => writer.push([peer, frame]),
+    send: (peer, frame) => writer.push(peer, frame),
     get dropped() { return dropped },
     get denied() { return door.denied(monotonicMs()) },
     close() {
@@ -124,9 +126,11 @@ function serve(socket: Socket, options: RouterOptions, close: () => void): Route
   async function receive(): Promise<void> {
     for await (const parts of socket) {
       if (socket.closed) return
-      const [peer, frame] = parts
-      if (parts.length === 2 && peer && frame) options.onFrame(peer, frame)
-      else dropped++
+      const [route, ...frames] = parts
+      // The same object for all of them, so that their answers are one message too.
+      const peer = Buffer.from(route ?? [])
+      if (frames.length === 0 || frames.length > MESSAGE_FRAMES_MAX) dropped++
+      else for (const frame of frames) options.onFrame(peer, frame)
     }
   }
 }
