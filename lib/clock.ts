@@ -22,6 +22,18 @@ export function forwardClock(floor: number): () => number {
   }
 }
 
+/** `act`, but not while it would take more than this part of all time. */
+export function atMostPart(part: number, act: () => void): () => void {
+  let restsUntil = -Infinity
+  return () => {
+    const begun = monotonicMs()
+    if (begun < restsUntil) return
+    act()
+    const took = monotonicMs() - begun
+    restsUntil = begun + took / part
+  }
+}
+
 /** Resolves after `ms`; never keeps the process alive by itself when `unref` is set. */
 export function sleep(ms: number, unref = false): Promise<void> {
   return new Promise((resolve) => {

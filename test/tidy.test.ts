@@ -152,9 +152,12 @@ function unusedDependencies(sources: Source[], dependencies: string[]): string[]
   return dependencies.filter((name) => !used.has(name)).map((name) => `package.json: nobody imports ${name}`)
 }
 
+/** Functions of their arguments: the crc of zlib. */
+const PURE_OF_NODE = ['node:zlib']
+
 function purity(sources: Source[]): string[] {
   return sources.filter(({ path }) => isPure(path)).flatMap((source) => [
-    ...importsOf(source).filter(({ name }) => name.startsWith('node:'))
+    ...importsOf(source).filter(({ name }) => name.startsWith('node:') && !PURE_OF_NODE.includes(name))
       .map(({ name }) => `${source.path} is pure and imports ${name}`),
     ...importsOf(source)
       .filter(({ name, typeOnly }) => name.startsWith('.') && !typeOnly && !isPure(resolveFrom(source, name)))

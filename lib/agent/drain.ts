@@ -8,9 +8,10 @@
 import { wallMs } from '../clock.ts'
 import { errnoOf, messageOf } from '../errors.ts'
 import {
-  BATCH_BYTES, DRAIN_BUSY_BYTES, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES,
+  BATCH_BYTES, DRAIN_BUSY_MS, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES,
 } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
+import { pauseMs } from './core-pace.ts'
 import { settled, type Deaths } from './deaths.ts'
 import type { Feed } from './feed.ts'
 import type { Notes } from './notes.ts'
@@ -28,8 +29,6 @@ export interface DrainOptions {
 }
 
 export class Drain {
-  /** The last round had much to send. */
-  busy = false
   readonly #options: DrainOptions
   /** A journal with more than this is filling. */
   readonly #fullBytes: number
@@ -37,17 +36,26 @@ export class Drain {
   #relievedAt = -Infinity
   /** Something waits for room in socket or credit. */
   #blocked = false
+  /** Of the last round: when it was, what it sent, how long after the one before. */
+  #round = { at: -Infinity, bytes: 0, since: 0 }
+  #saving = false
 
   constructor(options: DrainOptions) {
     this.#options = options
     this.#fullBytes = Math.min(RING_BYTES, options.overflowCap) / 2
   }
 
+  /** Until the next round (ms), in a job of so many ranks. */
+  pauseMs(worldSize: number): number {
+    const { bytes, since } = this.#round
+    return this.#saving ? DRAIN_BUSY_MS : pauseMs(bytes, since, worldSize)
+  }
+
   /** Sends while there is something to send and room for it, one unit of each instance in turn. */
   pump(now: number): void {
     const { uplink, feeds } = this.#options
     this.#blocked = !uplink.core.live
-    this.busy = false
+    this.#round = { at: now, bytes: 0, since: now - this.#round.at }
     for (let moved = true; moved;) {
       moved = false
       for (const instance of uplink.core.turns()) {
@@ -74,8 +82,8 @@ export class Drain {
       // One pass a round: beats and other feeds go on between two fsyncs.
       if (full && this.#save(feed, now)) saved = true
     }
-    if (saved) this.busy = true
-    else this.#relievedAt = now
+    this.#saving = saved
+    if (!saved) this.#relievedAt = now
   }
 
   /**
@@ -102,7 +110,7 @@ export class Drain {
     }
     if (offered === 'full') this.#blocked = true
     if (typeof offered !== 'number') return false
-    if (offered >= DRAIN_BUSY_BYTES) this.busy = true
+    this.#round.bytes += offered
     return true
   }
 

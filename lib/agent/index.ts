@@ -19,6 +19,7 @@ import { spawnDaemon } from '../spawn.ts'
 import { Shift, type AgentOptions } from './shift.ts'
 
 export type { AgentOptions } from './shift.ts'
+export { drainIntervalMs } from './core-pace.ts'
 
 /** The lock directory may be shared by nodes (a home directory): each has its own agent. */
 export const agentLockName = (meeting: string, node: string): string => `agent-${meeting}-${node}`

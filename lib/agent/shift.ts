@@ -10,7 +10,7 @@
 import { wallMs } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import { pendingDirs, shmDir, type JournalReader } from '../journal/index.ts'
-import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, SCAN_INTERVAL_MS } from '../limits.ts'
+import { BEAT_INTERVAL_MS, DRAIN_BUSY_MS, SCAN_INTERVAL_MS } from '../limits.ts'
 import type { InstanceId, Origin } from '../record/index.ts'
 import type { Welcome } from '../wire/index.ts'
 import { Adopter } from './adopt.ts'
@@ -139,8 +139,9 @@ export class Shift {
   #pause(): number {
     const leaving = [...this.#feeds.values()].some((feed) => (feed.dead || feed.departure !== null)
       && this.#uplink.core.stateOf(feed.instance) !== 'refused')
-    const busy = this.#termAt !== null || this.#drain.busy || (leaving && this.#uplink.core.live)
-    return busy ? DRAIN_BUSY_MS : DRAIN_INTERVAL_MS
+    if (this.#termAt !== null || (leaving && this.#uplink.core.live)) return DRAIN_BUSY_MS
+    const worlds = [...this.#feeds.values()].map(({ origin }) => origin.worldSize)
+    return this.#drain.pauseMs(Math.max(0, ...worlds))
   }
 
   #round(now: number): 'stay' | 'done' | 'left' {

@@ -28,11 +28,11 @@ export function batchFrom(instance: InstanceId, blob: Uint8Array, from: number):
   const builder = new BatchBuilder(instance)
   builder.reset(from)
   const adds: { seq: number; add: () => void }[] = []
-  for (const { layout, count, seqs, steps, times, weights, columns } of batch.groups) {
-    const row = new Float64Array(columns.length)
+  for (const { layout, count, width, seqs, steps, times, weights, values } of batch.groups) {
+    const row = new Float64Array(width)
     for (let i = 0; i < count; i++) {
       adds.push({ seq: seqs[i]!, add: () => {
-        columns.forEach((column, c) => { row[c] = column[i]! })
+        for (let c = 0; c < width; c++) row[c] = values[c * count + i]!
         builder.values(seqs[i]!, layout, steps[i]!, weights?.[i] ?? NaN, times[i]!, row, 0, row.length)
       } })
     }

@@ -17,6 +17,7 @@ import {
   decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome,
 } from '../wire/index.ts'
 import { ClockOffset, Trips, type Offset } from './core-clock.ts'
+import { drainIntervalMs } from './core-pace.ts'
 import type { Target } from './core-seek.ts'
 import { UplinkCore, type UplinkEffect, type UplinkEvent } from './core-uplink.ts'
 import type { Feed } from './feed.ts'
@@ -61,7 +62,7 @@ export class Uplink {
   /** Time passes. */
   tick(now: number): void {
     this.#do({ type: 'tick' })
-    if (this.core.live && now - this.#beatAt >= BEAT_INTERVAL_MS) this.#beat(now)
+    if (this.core.live && now - this.#beatAt >= this.#beatMs) this.#beat(now)
   }
 
   /** Looks for the head while there is no connection. */
@@ -247,6 +248,12 @@ export class Uplink {
     const { seq, departure, at } = last
     const estimated = feed.isPart(seq) ? { estimated: true } : {}
     this.#send('END', { instance, seq, logged, lost, refused, departure, at, ...estimated })
+  }
+
+  /** A head of thousands of ranks hears each of them less often. */
+  get #beatMs(): number {
+    const worlds = [...this.#options.feeds.values()].map(({ origin }) => origin.worldSize)
+    return Math.max(BEAT_INTERVAL_MS, drainIntervalMs(Math.max(0, ...worlds)))
   }
 
   #beat(now: number): void {

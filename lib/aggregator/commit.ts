@@ -2,7 +2,9 @@ import { monotonicMs } from '../clock.ts'
 import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
 import type { Entry, EntryDraft, Ledger } from '../ledger/index.ts'
 import type { Batch } from '../wire/index.ts'
-import { COMMIT_BYTES, COMMIT_INTERVAL_MS, COMMIT_RETRY_MS } from '../limits.ts'
+import {
+  COMMIT_BYTES, COMMIT_INTERVAL_MS, COMMIT_INTERVAL_MS_MAX, COMMIT_MANY, COMMIT_PART, COMMIT_RETRY_MS,
+} from '../limits.ts'
 
 interface Queued {
   /** Null: a barrier. */
@@ -29,6 +31,7 @@ export class Committer {
   private timer: NodeJS.Timeout | null = null
   private fault = ''
   private retryAt = 0
+  private intervalMs = COMMIT_INTERVAL_MS
 
   constructor(
     ledger: Ledger,
@@ -60,7 +63,7 @@ export class Committer {
   private enqueue(queued: Queued): void {
     this.queue.push(queued)
     if (this.bytes >= COMMIT_BYTES) this.flush()
-    else this.timer ??= setTimeout(() => this.flush(), COMMIT_INTERVAL_MS)
+    else this.timer ??= setTimeout(() => this.flush(), this.intervalMs)
   }
 
   /** Commits what is queued. False when the ledger could not take it; it is tried again by itself. */
@@ -75,6 +78,7 @@ export class Committer {
     const group = this.queue
     const drafts = group.map(({ draft }) => draft).filter((draft) => draft !== null)
     let pos = 0
+    const begun = monotonicMs()
     try {
       if (drafts.length > 0) pos = this.ledger.append(drafts) - drafts.length
     } catch (error) {
@@ -83,10 +87,17 @@ export class Committer {
     }
     this.queue = []
     this.bytes = 0
+    this.pace(drafts.length, monotonicMs() - begun)
     this.report('')
     for (const { draft, decoded } of group) if (draft !== null) this.apply({ ...draft, pos: ++pos }, decoded)
     for (const { done } of group) done()
     return true
+  }
+
+  /** The disk is waited for a part of the time only: the more comes meanwhile, the larger the next group. */
+  private pace(entries: number, tookMs: number): void {
+    const rest = entries < COMMIT_MANY ? 0 : tookMs / COMMIT_PART
+    this.intervalMs = Math.min(COMMIT_INTERVAL_MS_MAX, Math.max(COMMIT_INTERVAL_MS, rest))
   }
 
   private failed(error: unknown): void {

@@ -97,8 +97,9 @@ export function openFamilies(shape: Shape, step: number): Family[] {
 
 /** Doubles needed, rounded up to a quarter of an octave. */
 function sizeClass(doubles: number): number {
-  const quarter = Math.max(SMALLEST, 2 ** Math.floor(Math.log2(doubles))) / 4
-  return Math.max(SMALLEST, Math.ceil(doubles / quarter) * quarter)
+  if (doubles <= SMALLEST) return SMALLEST
+  const quarter = (1 << (31 - Math.clz32(doubles))) / 4
+  return Math.ceil(doubles / quarter) * quarter
 }
 
 function empty(block: Block, from: number): void {

@@ -87,7 +87,7 @@ export class Collector {
   }
 
   private add(store: Store, group: Group, first: number, life: number): void {
-    const { count, seqs, steps, times, weights, columns } = group
+    const { count, width, seqs, steps, times, weights, values } = group
     for (let i = 0; i < count; i++) {
       const step = steps[i]!
       if (step < this.from || step >= this.upTo || seqs[i]! < first) continue
@@ -102,9 +102,9 @@ export class Collector {
       store.times[at] = times[i]!
       store.weights[at] = weights === null ? NaN : weights[i]!
       store.lives[at] = life
-      for (let c = 0; c < columns.length; c++) {
+      for (let c = 0; c < width; c++) {
         const column = store.columns[c]
-        if (column !== null) column![at] = columns[c]![i]!
+        if (column !== null) column![at] = values[c * count + i]!
       }
     }
   }

@@ -56,8 +56,7 @@ export function endFacts(state: State): EndFacts {
 
 /** What the first worker asked for that asked for anything; null while none did. `seen`: opens looked at. */
 export function askedByInit(state: State): { seen: number; asked: Bodies['open'] | null } {
-  const opens = byRole(state.members()).workers.map((view) => view.open as Bodies['open'] | null)
-    .filter((open) => open !== null)
+  const opens = state.roster.opens() as unknown as Bodies['open'][]
   const asked = opens.find(({ key, project, name }) => (key ?? project ?? name) !== undefined)
   return { seen: opens.length, asked: asked ?? null }
 }
@@ -79,11 +78,11 @@ export function byRole(views: readonly MemberView[]): { workers: MemberView[]; s
  * Whether a newcomer is of a later job that has the same meeting id (a job name, a port): nobody of this run
  * lives any more, and other launches of his node made all that did.
  */
-export function isNextJob(views: readonly MemberView[], { launch, bootId }: Origin): boolean {
-  if (launch === undefined) return false
-  const { workers, supervisors } = byRole(views)
+export function isNextJob(state: State, { launch, bootId }: Origin): boolean {
+  // Asked of each newcomer: thousands come at once, and somebody lives then.
+  if (launch === undefined || state.roster.someoneLives()) return false
+  const { workers, supervisors } = byRole(state.members())
   const all = [...workers, ...supervisors]
-  if (all.some((view) => view.ended === null)) return false
   const launches = all.filter(({ origin }) => origin.bootId === bootId).map(({ origin }) => origin.launch)
   return launches.length > 0 && launches.every((other) => other !== undefined && other !== launch)
 }

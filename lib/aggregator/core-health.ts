@@ -67,14 +67,13 @@ export class Health {
       first = seq
     }
     for (const group of batch.groups) {
-      const { count, seqs, steps, times, columns } = group
+      const { count, seqs, steps, times } = group
       if (count > 0 && seqs[0]! >= first) pace.begin(steps[0]!)
       for (let i = Math.max(0, count - PACE_STEPS); i < count; i++) {
         if (seqs[i]! >= first) pace.reached(steps[i]!, times[i]!)
       }
       const shape = shapeOf(member, batch, group)
-      if (shape === null) continue
-      for (let c = 0; c < columns.length; c++) this.scan(member, shape.metrics[c]!, columns[c]!, group)
+      if (shape !== null) this.scan(member, shape.metrics, group)
     }
   }
 
@@ -89,10 +88,11 @@ export class Health {
     }
   }
 
-  private scan(member: Member, metric: Metric, values: Float64Array, { steps, seqs }: Group): void {
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i]!
+  private scan(member: Member, metrics: readonly Metric[], { count, values, steps, seqs }: Group): void {
+    for (let at = 0; at < values.length; at++) {
+      const value = values[at]!
       if (value - value === 0) continue
+      const [metric, i] = [metrics[Math.floor(at / count)]!, at % count]
       const found = { member, step: steps[i]!, seq: seqs[i]!, value }
       const known = this.odd.get(metric)
       if (known === undefined || isBefore(found, known)) this.odd.set(metric, found)

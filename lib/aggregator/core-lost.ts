@@ -21,7 +21,9 @@ export interface LostFacts {
 
 export function lostMembers(state: State, facts: LostFacts): NoteDraft<'ended'>[] {
   const { now, since } = facts
-  if (now - since < NODE_LOST_MS) return []
+  const { host, closing } = facts
+  const moved = [...state.heads].some((other) => other !== host)
+  if (now - since < NODE_LOST_MS || !(moved || closing)) return []
   const lost = state.members().filter((view) => view.ended === null && isLost(state, view, facts))
   if (lost.length === 0) return []
   const books = new Map(state.books().map((book) => [book.instance, book]))

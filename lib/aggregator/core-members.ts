@@ -34,6 +34,17 @@ export class Members {
     return this.byInstance.get(instance)
   }
 
+  /** Of those whom a run waits for. */
+  someoneLives(): boolean {
+    return this.list.some(({ origin, ended }) => origin.role !== 'agent' && ended === null)
+  }
+
+  /** What workers asked for in init(). */
+  opens(): Record<string, unknown>[] {
+    return this.list.filter(({ origin }) => origin.role === 'worker').map(({ open }) => open)
+      .filter((open) => open !== null)
+  }
+
   /** The aggregator's host: what is known by the clock of another cannot be bettered by that of this one. */
   servedBy(host: string): void {
     this.host = host

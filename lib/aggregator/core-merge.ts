@@ -96,8 +96,8 @@ export class Merge {
     data[place + HOLDER] = member.index + 1
     data[place + SEQ] = seq
     data[place + WEIGHT] = weight
-    const { columns } = group
-    for (let c = 0, to = place + SLOT_HEAD; c < columns.length; c++, to++) data[to] = columns[c]![i]!
+    const { count, values } = group
+    for (let at = i, to = place + SLOT_HEAD; at < values.length; at += count, to++) data[to] = values[at]!
   }
 
   /**
@@ -310,7 +310,7 @@ function isReplaced(member: Member, family: Family, step: number): boolean {
 export function shapeOf(member: Member, batch: Batch, group: Group): Shape | null {
   const layout = member.layouts.get(group.layout)
   if (layout === undefined || layout.from > batch.lastSeq) return null
-  return layout.shape.metrics.length === group.columns.length ? layout.shape : null
+  return layout.shape.metrics.length === group.width ? layout.shape : null
 }
 
 function rewindsOf(batch: Batch): Rewind[] {
@@ -331,4 +331,4 @@ function firstIndex(group: Group, from: number): number {
 }
 
 export const pointsFrom = (group: Group, from: number): number =>
-  (group.count - firstIndex(group, from)) * group.columns.length
+  (group.count - firstIndex(group, from)) * group.width

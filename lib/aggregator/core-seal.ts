@@ -15,7 +15,8 @@ import type { Metrics } from './core-metrics.ts'
 import { toRuns, type Run } from './core-steps.ts'
 import type { NoteDraft, SealBody, SealedBy, StateOptions } from './core-types.ts'
 
-type Chosen = Map<SealedBy, Map<Family, Set<number>>>
+/** Steps may come twice, in any order. */
+type Chosen = Map<SealedBy, Map<Family, number[]>>
 
 export interface SealFacts {
   members: Members
@@ -108,10 +109,18 @@ function isDue(block: Block, backlogged: number, facts: SealFacts): boolean {
 function relieve(chosen: Chosen, { metrics, openBytes, options }: SealFacts): void {
   const left: Block[] = []
   let bytes = openBytes
+  const before = new Map<Family, Set<number>>()
+  for (const rows of chosen.values()) {
+    for (const [family, steps] of rows) {
+      const all = before.get(family)
+      before.set(family, new Set(all === undefined ? steps : [...all, ...steps]))
+    }
+  }
+  const isChosen = (family: Family, step: number): boolean => before.get(family)?.has(step) === true
   for (const shape of metrics.shapes) {
     for (const block of shape.blocks.values()) {
       const open = openFamilies(shape, block.step)
-      if (open.every((family) => isChosen(chosen, family, block.step))) bytes -= 8 * block.size
+      if (open.every((family) => isChosen(family, block.step))) bytes -= 8 * block.size
       else left.push(block)
     }
   }
@@ -120,7 +129,7 @@ function relieve(chosen: Chosen, { metrics, openBytes, options }: SealFacts): vo
     if (bytes <= 0.75 * options.openRowsBytesMax) return
     bytes -= 8 * block.size
     for (const family of openFamilies(block.shape, block.step)) {
-      if (!isChosen(chosen, family, block.step)) choose(chosen, 'memory', family, block.step)
+      if (!isChosen(family, block.step)) choose(chosen, 'memory', family, block.step)
     }
   }
 }
@@ -135,20 +144,15 @@ function choose(chosen: Chosen, by: SealedBy, family: Family, step: number): voi
   let rows = chosen.get(by)
   if (rows === undefined) chosen.set(by, rows = new Map())
   const steps = rows.get(family)
-  if (steps === undefined) rows.set(family, new Set([step]))
-  else steps.add(step)
-}
-
-function isChosen(chosen: Chosen, family: Family, step: number): boolean {
-  for (const rows of chosen.values()) if (rows.get(family)?.has(step)) return true
-  return false
+  if (steps === undefined) rows.set(family, [step])
+  else steps.push(step)
 }
 
 /** Families with the same steps share a group, so that 10,000 metrics of one step are one line. */
-function encode(by: SealedBy, rows: ReadonlyMap<Family, Set<number>>): SealBody {
+function encode(by: SealedBy, rows: ReadonlyMap<Family, number[]>): SealBody {
   const groups = new Map<string, { ids: number[]; steps: Run[] }>()
-  for (const [family, set] of rows) {
-    const steps = toRuns(set)
+  for (const [family, chosen] of rows) {
+    const steps = toRuns(chosen)
     const key = JSON.stringify(steps)
     const group = groups.get(key) ?? { ids: [], steps }
     groups.set(key, group)

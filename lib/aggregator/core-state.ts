@@ -50,8 +50,8 @@ export class State {
   readonly damages: string[] = []
   damageCount = 0
   readonly beside = new Beside()
+  readonly roster = new Members()
   private readonly options: StateOptions
-  private readonly roster = new Members()
   private readonly catalogue = new Metrics()
   private readonly merge = new Merge(this.roster)
   private readonly collapsed = new Params()

@@ -109,9 +109,14 @@ function push(runs: number[], start: number, stride: number, count: number): voi
   runs.push(start, stride, count)
 }
 
-/** Any steps, sorted into runs. */
-export function toRuns(steps: Iterable<number>): Run[] {
+/** Any steps, sorted into runs. They mostly come in order. */
+export function toRuns(steps: readonly number[]): Run[] {
   const set = new StepSet()
-  for (const step of Float64Array.from(steps).sort()) set.add(step)
+  for (const step of isAscending(steps) ? steps : Float64Array.from(steps).sort()) set.add(step)
   return set.toRuns()
+}
+
+function isAscending(steps: readonly number[]): boolean {
+  for (let i = 1; i < steps.length; i++) if (steps[i]! < steps[i - 1]!) return false
+  return true
 }

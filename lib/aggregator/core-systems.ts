@@ -33,7 +33,8 @@ export class Systems {
       this.newest.set(seat, known)
       known.step = Math.max(known.step, group.steps[last]!)
       shape.metrics.forEach((metric, column) => {
-        if (!metric.name.startsWith(OF_RANKS)) known.values.set(metric, group.columns[column]![last]!)
+        const value = group.values[column * group.count + last]!
+        if (!metric.name.startsWith(OF_RANKS)) known.values.set(metric, value)
       })
     }
   }

@@ -13,12 +13,14 @@ import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
 import type { Keys } from '../config/keys.ts'
-import { forwardClock } from '../clock.ts'
+import { atMostPart, forwardClock } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
-import { HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS } from '../limits.ts'
+import {
+  HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS, SNAPSHOT_PART_MAX,
+} from '../limits.ts'
 import { removeMeeting, removeShared, writeMeeting } from '../lock/index.ts'
 import { GOOD_HEALTH, type Endpoint, type HealthStatus, type RunStatus } from '../record/run-status.ts'
 import { Session, type SessionNote } from '../session/index.ts'
@@ -95,9 +97,7 @@ class Aggregator {
   /** Another process holds the run: nothing more may be written here, not even the picture. */
   private fenced = false
   private stop: (status: number) => void = () => {}
-  private readonly over = new Promise<number>((resolve) => {
-    this.stop = resolve
-  })
+  private readonly over = new Promise<number>((resolve) => { this.stop = resolve })
 
   constructor(options: AggregatorOptions, won: Won, keys: Keys) {
     const { sealAfterMs, joinTimeoutMs, lockDir, onCollision, backends, settings, usual, debug } = options
@@ -232,7 +232,7 @@ class Aggregator {
 
   private async untilOver(): Promise<number> {
     const ticks = setInterval(() => this.tick(), SEAL_INTERVAL_MS)
-    const paints = setInterval(() => this.paint(), SNAPSHOT_INTERVAL_MS)
+    const paints = setInterval(atMostPart(SNAPSHOT_PART_MAX, () => this.paint()), SNAPSHOT_INTERVAL_MS)
     // TERM asks this process to go, not the run: its successor, or `sync`, goes on from the ledger.
     process.on('SIGTERM', () => {
       this.committer.flush()

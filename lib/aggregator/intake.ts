@@ -164,11 +164,11 @@ export class Intake {
 
   /** Why an instance that is new here is not of this run; null when it is, or may be. */
   private whyNot(origin: Origin): string | null {
-    const { run, open, state } = this.served
-    if (this.state.member(origin.instance) !== null) return null
-    if (!open()) return `run ${run} is ${state()}`
+    const { state, served: { run, open, state: phase } } = this
+    if (this.state.roster.get(origin.instance) !== undefined) return null
+    if (!open()) return `run ${run} is ${phase()}`
     if (origin.run !== null && origin.run !== run) return `it is of run ${origin.run}, not ${run}`
-    return isNextJob(this.state.members(), origin) ? `it is of the job after that of run ${run}` : null
+    return isNextJob(state, origin) ? `it is of the job after that of run ${run}` : null
   }
 
   private batch(blob: Uint8Array, now: number, reply: Reply): void {
@@ -206,8 +206,8 @@ export class Intake {
 
   /** True when these seqs come next; then they are reserved. Else the sender is told where to go on. */
   private place(instance: string, first: number, last: number, reply: Reply): boolean {
-    const verdict =
-      this.state.member(instance) === null ? 'unknown' : admit(this.cursor(instance), first, last)
+    const known = this.state.roster.get(instance) !== undefined
+    const verdict = known ? admit(this.cursor(instance), first, last) : 'unknown'
     if (verdict === 'take') {
       this.reserved.set(instance, last)
       return true

@@ -47,21 +47,21 @@ function* take(nodes: Map<string, Node>, entry: Entry): Generator<Omit<StreamSys
   if (node === undefined || batch === null) return
   for (const { kind, body } of batch.payloads) if (kind === Kind.layout) learn(node, jsonOf(body))
   const hosts = new Set([...nodes.values()].map(({ host }) => host)).size
-  for (const { layout, count, seqs, steps, times, columns } of batch.groups) {
+  for (const { layout, count, width, seqs, steps, times, values } of batch.groups) {
     const names = node.layouts.get(layout) ?? []
-    if (names.length !== columns.length) continue
+    if (names.length !== width) continue
     for (let i = 0; i < count; i++) {
       const step = steps[i]!
       const last = node.told.get(layout) ?? -Infinity
       if (seqs[i]! <= node.lastSeq) continue
       if (step - last < Math.max(SYSTEM_TOLD_S, hosts, last * SYSTEM_TOLD_GROWTH)) continue
-      const values = names.flatMap((name, column): [string, number][] => {
-        const value = columns[column]![i]!
+      const shown = names.flatMap((name, column): [string, number][] => {
+        const value = values[column * count + i]!
         return name.startsWith(OF_RANKS) || !Number.isFinite(value) ? [] : [[name, value]]
       })
-      if (values.length === 0) continue
+      if (shown.length === 0) continue
       node.told.set(layout, step)
-      yield { host: node.host, time: Math.round(times[i]! + node.offset), step, values }
+      yield { host: node.host, time: Math.round(times[i]! + node.offset), step, values: shown }
     }
   }
   node.lastSeq = Math.max(node.lastSeq, entry.lastSeq)

@@ -30,6 +30,9 @@ interface PayloadDraft {
   body: Uint8Array
 }
 
+/** More is not kept between two batches: a large payload made it so large. */
+const SCRATCH_BYTES_MAX = 1 << 20
+
 /** Per record: its seq, step, time, weight, and where its values begin in the arena. */
 const FIELDS = 5
 const SEQ = 0
@@ -121,7 +124,7 @@ export class BatchBuilder implements RecordSink {
   /** The blob, in bytes of its own. */
   finish(): Uint8Array {
     if (this.count === 0) throw internal('a batch without records was finished')
-    const out = new Writer(this.bytes)
+    const out = scratchOf(this.bytes)
     out.bytes.set(this.#head)
     out.at = HEAD_FIXED_BYTES
     out.varint(this.firstSeq)
@@ -207,6 +210,15 @@ export class BatchBuilder implements RecordSink {
       out.at += p.body.length
     }
   }
+}
+
+let scratch = new Writer(0)
+
+/** What is written is copied out at once: all builders use the same memory, and none clears it. */
+function scratchOf(bytes: number): Writer {
+  if (bytes > SCRATCH_BYTES_MAX) return new Writer(bytes)
+  if (scratch.bytes.length < bytes) scratch = new Writer(bytes)
+  return scratch
 }
 
 interface Bases {

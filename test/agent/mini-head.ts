@@ -129,8 +129,8 @@ export class MiniHead {
 export function pointsOf(book: Book): [number, number][] {
   return book.batches.flatMap((batch) =>
     batch.groups
-      .flatMap(({ seqs, steps, columns }) =>
-        [...seqs].map((seq, i) => ({ seq, step: steps[i]!, value: columns[0]![i]! })))
+      .flatMap(({ seqs, steps, values }) =>
+        [...seqs].map((seq, i) => ({ seq, step: steps[i]!, value: values[i]! })))
       .sort((a, b) => a.seq - b.seq)
       .map(({ step, value }): [number, number] => [step, value]))
 }

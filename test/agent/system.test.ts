@@ -150,7 +150,7 @@ describe('the agent', () => {
     const { origin, batches, end } = own()!
     expect(origin).toMatchObject({ rank: 3, localRank: 0, worldSize: 4, node: at.options.node, run: 'run-1' })
     expect(end).toMatchObject({ lost: 0, refused: 0, departure: { exit: 0, cause: 'end-record' } })
-    const steps = batches.flatMap(({ groups }) => groups).filter(({ columns }) => columns.length === 8)
+    const steps = batches.flatMap(({ groups }) => groups).filter(({ width }) => width === 8)
       .flatMap((group) => [...group.steps])
     expect(new Set(steps).size).toBe(steps.length)
     expect(Math.min(...steps)).toBeGreaterThanOrEqual(60)

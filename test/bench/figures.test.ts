@@ -2,7 +2,9 @@
  * The arithmetic of the benchmarks' figures: a wrong median or ratio would mislead everybody who reads them.
  */
 import { describe, expect, test } from 'vitest'
-import { compare, format, interval, median, quantile, ratios, spread } from '../../bench/figures.js'
+import {
+  compare, format, interval, judge, median, quantile, ratioOf, ratios, spread,
+} from '../../bench/figures.js'
 import { comparisonOf, readmeWords, textOf } from '../../bench/report.js'
 
 const row = (peer: string, samples: (number | null)[], more = {}) => (
@@ -32,6 +34,21 @@ describe('samples', () => {
     expect(quantile([], 0.5)).toBe(null)
   })
   test('numbers are sorted as numbers', () => { expect(spread([10, 9, 100])).toEqual([9, 100]) })
+})
+
+describe('the guard', () => {
+  const rows = [row('a', [2, 30, 4]), row('b', [1, 10, 2]), row('c', [null, 0, 1])]
+  const held = (peer: string, of: string) => ({ trial: 't', measure: 'm', peer, of })
+  test('holds the median of the ratios of the rounds', () => {
+    expect(ratioOf(rows, held('a', 'b'))).toBe(2)
+    expect(ratioOf(rows, held('a', 'c'))).toBe(4)
+    expect(ratioOf(rows, held('a', 'nobody'))).toBe(null)
+    expect(ratioOf(rows, held('nobody', 'a'))).toBe(null)
+  })
+  test('fails beyond the bound, and when there is no figure', () => {
+    const verdicts = [2, 2.1, null, NaN].map((now) => judge(now, { bound: 2 }))
+    expect(verdicts).toEqual(['within', 'worse', 'worse', 'worse'])
+  })
 })
 
 describe('ratios', () => {

@@ -188,5 +188,5 @@ function expectBounded(blob: Uint8Array): void {
   expect(records.map((r) => r.seq)).toEqual(records.map((_, i) => batch.firstSeq + i))
   expect(records.length).toBeLessThanOrEqual(BATCH_RECORDS_MAX)
   expect(batch.points).toBeLessThanOrEqual(BATCH_POINTS_MAX)
-  expect(batch.points).toBe(batch.groups.reduce((sum, g) => sum + g.count * g.columns.length, 0))
+  expect(batch.points).toBe(batch.groups.reduce((sum, g) => sum + g.count * g.width, 0))
 }

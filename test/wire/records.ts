@@ -31,7 +31,8 @@ export function recordsOf(batch: Batch): Rec[] {
     for (let i = 0; i < g.count; i++) {
       list.push({
         seq: g.seqs[i]!, layout: g.layout, step: g.steps[i]!, time: g.times[i]!,
-        weight: g.weights === null ? NaN : g.weights[i]!, values: g.columns.map((column) => column[i]!),
+        weight: g.weights === null ? NaN : g.weights[i]!,
+        values: Array.from({ length: g.width }, (_, c) => g.values[c * g.count + i]!),
       })
     }
   }
