@@ -21,7 +21,7 @@ function sourceOf({ machine, date, commit }) {
 
 if (values.readme) {
   const rows = result.rows.filter(({ trial, measure, peer }) => (
-    trial === 'tree' && measure === 'CPU' && !peer.startsWith('node-')))
+    trial === 'tree' && measure === 'CPU' && !peer.startsWith('node-') && peer !== 'none'))
   mkdirSync(benchPath('results'), { recursive: true })
   const figure = figureOf('CPU of the whole process tree', rows, sourceOf(result))
   writeFileSync(benchPath('results/cpu.svg'), figure)

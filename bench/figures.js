@@ -69,6 +69,17 @@ function ratio(sample, base) {
   return Number.isFinite(sample) && Number.isFinite(base) && base !== 0 ? sample / base : null
 }
 
+/** How many times the figure of `of` that of `peer` is: the median of the rounds; null where one has none. */
+export function ratioOf(rows, { trial, measure, peer, of }) {
+  const samplesOf = (name) => rows.find((row) => (
+    row.trial === trial && row.measure === measure && row.peer === name))?.samples ?? []
+  const base = samplesOf(of)
+  return median(samplesOf(peer).map((sample, round) => ratio(sample, base[round])))
+}
+
+/** Of a guarded ratio: 'worse' beyond its bound, and when it is not there at all. */
+export const judge = (now, { bound }) => Number.isFinite(now) && now <= bound ? 'within' : 'worse'
+
 /**
  * Row by row against an earlier result. `change` is now/before of the medians; the verdict is 'worse' or
  * 'better' only when the two spreads do not touch, else 'same'; 'new' without a row before.

@@ -26,7 +26,9 @@ export const LOG = {
 }
 
 /** Of calls in a burst, timed as one: no clock is read between them. */
-export const BURST = { mean: { unit: 'us/call', better: 'lower', of: logQuantile('p50') } }
+const burstOf = (job) => (
+  { unit: 'us/call', better: 'lower', of: (jobs) => logQuantile('p50')({ paced: jobs[job] }) })
+export const BURST = { mean: burstOf('paced') }
 
 /** What the full job used beyond the idle one, per million points or per point. */
 const beyond = (of, per) => ({ full, idle }) => {
@@ -37,6 +39,7 @@ const latest = (stamps) => Math.max(...stamps)
 const lastLog = ({ trainers }) => latest(trainers.map(({ loggedNs }) => loggedNs))
 
 export const TREE = {
+  'log(), mean of a burst': burstOf('full'),
   'CPU': { unit: 'CPU-s/M points', better: 'lower', of: beyond(({ tree }) => tree.cpuS, MILLION) },
   'CPU of an idle run': { unit: 'CPU-s', better: 'lower', of: ({ idle }) => idle.tree.cpuS },
   'memory, peak PSS': { unit: 'MB', better: 'lower', of: ({ full }) => full.tree.peakMB },

@@ -112,9 +112,12 @@ async function runAll(trials, options) {
     const turn = [...todo.slice(round % todo.length), ...todo.slice(0, round % todo.length)]
     for (const [index, { trial, peer }] of turn.entries()) {
       const what = `${trial.name} of ${peer}`
-      console.error(`bench: round ${round + 1} of ${options.rounds}, ${index + 1} of ${turn.length}: ${what}`)
+      const begun = performance.now()
       const measured = await (trial.script ? runScript(trial, peer) : runPeer(trial, peer, round, options))
         .catch((error) => { (trial.mayFail ? broken : failures).push(`${what}: ${error.message}`) })
+      const seconds = ((performance.now() - begun) / 1000).toFixed(1)
+      const place = `round ${round + 1} of ${options.rounds}, ${index + 1} of ${turn.length}`
+      console.error(`bench: ${place}: ${what}, ${seconds} s`)
       for (const row of rows) {
         if (row.trial === trial.name && row.peer === peer) row.samples.push(measured?.[row.measure] ?? null)
       }

@@ -1,5 +1,5 @@
 /** Trials of what only rankzero has, as data: scripts of trials/, each in a fresh process. */
-const lower = (unit, budget) => ({ unit, better: 'lower', ...budget && { budget } })
+const lower = (unit, budget = null) => ({ unit, better: 'lower', ...budget && { budget } })
 const higher = (unit, budget) => ({ unit, better: 'higher', ...budget && { budget } })
 
 /** Budgets beside their measures, as the trials of peers have them. */
@@ -11,7 +11,42 @@ function own({ measures, ...trial }) {
   }
 }
 
+/** One aggregator under thousands of ranks. Eight ranks a node; 20 s each. */
+const SCALES = [
+  { name: '64', what: '64 ranks × 50 metrics × 10 steps/s', args: { ranks: 64 } },
+  { name: '512', what: '512 ranks × 50 metrics × 10 steps/s', args: { ranks: 512 } },
+  { name: '1024', what: '1,024 ranks × 50 metrics × 10 steps/s', args: { ranks: 1024 } },
+  { name: '2048', what: '2,048 ranks × 50 metrics × 10 steps/s', args: { ranks: 2048 } },
+  { name: '4096', what: '4,096 ranks × 50 metrics × 10 steps/s', args: { ranks: 4096 } },
+  { name: 'few-metrics', what: '4,096 ranks × 5 metrics × 10 steps/s', args: { ranks: 4096, metrics: 5 } },
+  { name: 'many-metrics', what: '64 ranks × 1,000 metrics × 10 steps/s', args: { ranks: 64, metrics: 1000 } },
+  { name: 'fast', what: '64 ranks × 50 metrics × 200 steps/s', args: { ranks: 64, rate: 200 } },
+  {
+    name: 'straggler', what: '1,024 ranks, one node 5 s behind the others',
+    args: { ranks: 1024, stragglerMs: 5000 },
+  },
+  { name: 'gone', what: '1,040 ranks, 13 of 130 nodes lost half-way', args: { ranks: 1040, goneNodes: 13 } },
+  {
+    name: 'restart', what: '4,096 ranks, SIGKILL of the aggregator half-way',
+    args: { ranks: 4096, restart: 1 },
+  },
+]
+
+const scaleTrial = ({ name, what, args }) => own({
+  name: `scale-${name}`, title: `one aggregator, shared with its load: ${what}`, script: 'scale.js',
+  args: Object.entries(args).map(([key, value]) => `${key}=${value}`),
+  measures: {
+    'offered': higher('points/s'), 'frames': lower('frames/s'), 'rows': lower('rows/s'),
+    'all nodes in': lower('ms'), ...args.restart && { 'all nodes back': lower('ms') },
+    'seal, p50': lower('ms'), 'seal, p99': lower('ms', name === '4096' ? '≤ 1000' : null),
+    'late by': lower('ms'), 'aggregator, PSS': lower('MB', '≤ 500'), 'aggregator, CPU': lower('% of a core'),
+    'generator, CPU': lower('% of a core'), 'partial rows': lower('rows'), 'resent': lower('frames'),
+    'points lost': lower('points', '0'),
+  },
+})
+
 export const OWN_TRIALS = [
+  ...SCALES.map(scaleTrial),
   own({
     name: 'ingest', title: 'one aggregator core: admission and durable commit',
     script: 'commit.js', args: ['admit'],

@@ -50,7 +50,7 @@ const frames = perRank[0].flatMap((_, i) => perRank.map((own) => own[i]))
 function cursorsOnly() {
   const cursors = new Map(origins.map(({ instance }) => [instance, 0]))
   return {
-    member: (instance) => cursors.has(instance) ? {} : null,
+    roster: { get: (instance) => cursors.get(instance) },
     acked: (instance) => cursors.get(instance),
     apply: ({ instance, lastSeq }) => { cursors.set(instance, lastSeq) },
     decide: () => [],

@@ -1,25 +1,12 @@
 // Memory and processor time of agent and aggregator under the load of one well-filled node.
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readStatus, report, runWorkers } from '../kit.js'
+import { cpuSeconds, pss } from '../proc.js'
 
 const SETTLE_MS = 5000
 const WATCH_MS = 4000
-const TICKS_PER_SECOND = 100
 
 const pidOf = (dir, role) => readStatus(dir).processes.find((process) => process.role === role).pid
-
-/** Megabytes by kind, from the kernel's own sharing-aware account. */
-function pss(pid) {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
-  const of = (field) => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)[1]) / 1024
-  return { all: of('Pss'), own: of('Pss_Anon') }
-}
-
-function cpuSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
-}
 
 const measures = {}
 async function watch(dir) {
