@@ -14,8 +14,8 @@ import { benchPath, remove, runJson } from './kit.js'
 import { describeMachine } from './machine.js'
 import { tableOf } from './report.js'
 
-const ROUNDS = 3
-const REPEATS = 7
+const ROUNDS = 2
+const REPEATS = 6
 const COMMAND = ['tree', '--peers', 'rankzero,jsonl,node-rankzero,node-jsonl', '--rounds', String(ROUNDS)]
 /**
  * What is held, and how far above the largest ratio that was ever measured the bound is. Bytes have no noise;

@@ -66,7 +66,8 @@ export async function runJob(peer, { count = false, ...given }) {
   const { files, scratch } = places
   try {
     const settleMs = peer.daemons ? SETTLE_MS : 0
-    const plan = { ...PLAN, settleMs, ...given, peer: peer.file, dir: files, scratch }
+    const steps = Math.min(given.steps, peer.stepsMax ?? Infinity)
+    const plan = { ...PLAN, settleMs, ...given, steps, peer: peer.file, dir: files, scratch }
     const driver = [...driverOf(peer, plan.script), JSON.stringify(plan)]
     const wrapper = peer.wrap?.(plan.world) ?? []
     const env = environmentOf(peer, places, plan.network)

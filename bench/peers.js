@@ -4,7 +4,7 @@
  * `file` is that of peers/; `needs` says what install.js must have brought (nothing, the virtual environment,
  * the packages of Node); `package` is what its version is read from; `wrap` comes before the trainer's
  * command and starts all ranks; `network`: it needs a server, and is for trials without one; `keeps`: whether
- * every point is kept, so that points can be counted.
+ * every point is kept, so that points can be counted; `stepsMax`: what it takes at once it must also finish.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -30,7 +30,10 @@ export const PEERS = [
     },
     { name: 'wandb', title: 'wandb, offline', file: 'wandb_offline', package: 'wandb', keeps: true },
     { name: 'comet', title: 'comet_ml, offline', file: 'comet_offline', package: 'comet_ml', keeps: true },
-    { name: 'mlflow', title: 'mlflow, sqlite, async', file: 'mlflow_sqlite', package: 'mlflow', keeps: true },
+    {
+      name: 'mlflow', title: 'mlflow, sqlite, async', file: 'mlflow_sqlite', package: 'mlflow', keeps: true,
+      stepsMax: 400,
+    },
     { name: 'trackio', title: 'trackio, local', file: 'trackio_local', package: 'trackio', keeps: true },
     { name: 'aim', title: 'Aim, local', file: 'aim_local', package: 'aim', keeps: true },
     {
