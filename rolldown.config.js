@@ -16,5 +16,4 @@ export default defineConfig({
   platform: 'node',
   external: (id) => !isOurs(id),
   output: { dir: 'dist', cleanDir: true, entryFileNames: '[name].js', chunkFileNames: 'chunks/[name].js' },
-  logLevel: 'warn',
 })
