@@ -1,4 +1,5 @@
 /** Results as text: one Markdown table per trial, peers side by side under each measure. Pure. */
+import { costOf, costText } from './fit.js'
 import { REFERENCE, compare, format, keyOf, median, ratios, spread } from './figures.js'
 
 export function tableOf(header, rows) {
@@ -40,6 +41,8 @@ export function textOf(result) {
         trial.budgets?.[row.measure]?.[row.peer] ?? '',
       ])))
   }
+  const cost = costOf(result.rows)
+  if (cost) parts.push(costText(cost))
   if (result.failures.length) parts.push(`failed:\n${result.failures.map((text) => `- ${text}`).join('\n')}`)
   if (result.broken?.length) {
     parts.push(`training did not get through:\n${result.broken.map((text) => `- ${text}`).join('\n')}`)

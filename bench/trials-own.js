@@ -25,7 +25,10 @@ const SCALES = [
     name: 'straggler', what: '1,024 ranks, one node 5 s behind the others',
     args: { ranks: 1024, stragglerMs: 5000 },
   },
-  { name: 'gone', what: '1,040 ranks, 13 of 130 nodes lost half-way', args: { ranks: 1040, goneNodes: 13 } },
+  {
+    name: 'gone', what: '1,040 ranks, 13 of 130 nodes lost half-way',
+    args: { ranks: 1040, goneNodes: 13, seconds: 60 },
+  },
   {
     name: 'restart', what: '4,096 ranks, SIGKILL of the aggregator half-way',
     args: { ranks: 4096, restart: 1 },
@@ -36,7 +39,7 @@ const scaleTrial = ({ name, what, args }) => own({
   name: `scale-${name}`, title: `one aggregator, shared with its load: ${what}`, script: 'scale.js',
   args: Object.entries(args).map(([key, value]) => `${key}=${value}`),
   measures: {
-    'offered': higher('points/s'), 'frames': lower('frames/s'), 'rows': lower('rows/s'),
+    'ranks': higher('ranks'), 'offered': higher('points/s'), 'frames': lower('frames/s'),
     'all nodes in': lower('ms'), ...args.restart && { 'all nodes back': lower('ms') },
     'seal, p50': lower('ms'), 'seal, p99': lower('ms', name === '4096' ? '≤ 1000' : null),
     'late by': lower('ms'), 'aggregator, PSS': lower('MB', '≤ 500'), 'aggregator, CPU': lower('% of a core'),

@@ -128,8 +128,7 @@ async function main() {
   const lost = lostOf(status, told)
   const loadS = (told.through - told.begun - plan.sendMs) / 1000
   report({
-    'offered': ranks * metrics * options.rate, 'frames': told.frames / loadS,
-    'rows': metrics * options.rate,
+    'ranks': ranks, 'offered': ranks * metrics * options.rate, 'frames': told.frames / loadS,
     'all nodes in': told.welcomedAt - told.from,
     ...options.restart && { 'all nodes back': told.backAt - killedAt },
     'seal, p50': quantile(waits, 0.5), 'seal, p99': quantile(waits, 0.99),

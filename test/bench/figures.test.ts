@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import {
   compare, format, interval, judge, median, quantile, ratioOf, ratios, spread,
 } from '../../bench/figures.js'
+import { costOf, costText, leastSquares } from '../../bench/fit.js'
 import { comparisonOf, readmeWords, textOf } from '../../bench/report.js'
 
 const row = (peer: string, samples: (number | null)[], more = {}) => (
@@ -122,5 +123,32 @@ describe('as text', () => {
     expect(readmeWords(text, cpu))
       .toMatch(/^a\n!\[.*: rankzero 1, wandb 60\]\(bench\/results\/cpu\.svg\)\nb$/)
     expect(() => readmeWords('a\nb', cpu)).toThrow('no line')
+  })
+})
+
+describe('the cost of an aggregator', () => {
+  const loads = {
+    'scale-64': [64, 32e3, 320], 'scale-512': [512, 256e3, 2560], 'scale-fast': [64, 640e3, 320],
+    'scale-2048': [2048, 1e6, 4096], 'scale-few-metrics': [4096, 2e5, 4000], 'scale-gone': [1, 1, 1],
+  }
+  const rows = Object.entries(loads).flatMap(([trial, [ranks, offered, frames]]) => {
+    const cost = 10 + 12 * offered! / 1e6 + 9 * frames! / 1e3 + 4 * ranks! / 1e3
+    const measures = { ranks, offered, frames, 'aggregator, CPU': trial === 'scale-gone' ? 99 : cost }
+    return Object.entries(measures).map(([measure, value]) => ({ trial, measure, samples: [value] }))
+  })
+  test('is found again in trials that follow it; those with trouble do not count', () => {
+    const { terms, trials } = costOf(rows)!
+    const found = Object.values(terms).map((value) => Math.round(1000 * (value as number)) / 1000)
+    expect(found).toEqual([10, 12, 9, 4])
+    expect(trials).toHaveLength(5)
+    expect(costText({ terms, trials })).toContain('12 for a million points/s')
+  })
+  test('is not told from too few trials', () => {
+    expect(costOf(rows.filter(({ trial }) => trial !== 'scale-fast'))).toBe(null)
+  })
+  test('least squares halve what cannot be met', () => {
+    expect(leastSquares([[1], [1]], [1, 3])).toEqual([2])
+    const [a, b] = leastSquares([[1, 0], [1, 1], [1, 2]], [1, 2, 3.3])
+    expect([a!.toFixed(3), b!.toFixed(3)]).toEqual(['0.950', '1.150'])
   })
 })
