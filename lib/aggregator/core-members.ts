@@ -34,9 +34,10 @@ export class Members {
     return this.byInstance.get(instance)
   }
 
-  /** Of those whom a run waits for. */
-  someoneLives(): boolean {
-    return this.list.some(({ origin, ended }) => origin.role !== 'agent' && ended === null)
+  /** Of those whom a run waits for; who was last heard of before `silentBefore` does not count. */
+  someoneLives(silentBefore = -Infinity): boolean {
+    return this.list.some(({ origin, ended, soft, joinedAt }) => origin.role !== 'agent' && ended === null
+      && Math.max(soft?.at ?? 0, joinedAt) >= silentBefore)
   }
 
   /** What workers asked for in init(). */

@@ -272,10 +272,10 @@ class Aggregator {
     }
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
-    const facts = drainFacts(this.state, silentBefore)
     const hellos = [...this.intake.agents.values()].map(({ helloAt }) => helloAt)
-    if (isWhole && this.session.state !== 'draining' && mayDrain({
-      ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
+    const { state: { roster }, session: { state } } = this
+    if (isWhole && state !== 'draining' && !roster.someoneLives(silentBefore) && mayDrain({
+      ...drainFacts(this.state, silentBefore), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide, closing: this.options.closing,
       helloAt: Math.max(this.options.alone ? this.openedAt : -Infinity, ...hellos),
     })) void this.finish()
