@@ -28,7 +28,7 @@ const PACES = {
   unpaced: { title: 'unpaced', rate: 0, steps: 100_000, seconds: 3, warmup: 50 },
 }
 /** As between training steps, but enough of them for figures beyond doubt, and none in overflow. */
-const BURSTS = { steps: 500_000, seconds: 2.5, burst: 500, pauseMs: 2, whole: true, warmup: 1 }
+const BURSTS = { steps: 500_000, seconds: 3, burst: 500, pauseMs: 5, whole: true, warmup: 1 }
 
 const metricsOf = (metrics) => metrics === 1 ? '1 metric' : `${metrics.toLocaleString('en')} metrics`
 
