@@ -98,8 +98,10 @@ export class Desk {
     return this
   }
 
-  decide(): NoteDraft[] {
+  /** `look` sees each decision before it is applied. */
+  decide(look: (note: NoteDraft) => void = () => {}): NoteDraft[] {
     const notes = this.state.decide(this.now)
+    notes.forEach(look)
     this.commit(notes)
     return notes
   }

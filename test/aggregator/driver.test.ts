@@ -1,13 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { audit, points, rows } from '../../lib/aggregator/replay.ts'
 import { newState } from './desk.ts'
-import { Driver, type Knobs } from './driver.ts'
+import { Driver, everySeed, type Knobs } from './driver.ts'
 import { Bookkeeper, difference, expectedPoints, expectedRows } from './oracle.ts'
-
-/** RANKZERO_TEST_SEED repeats one failure; RANKZERO_TEST_ROUNDS widens the search. */
-const seedBase = Number(process.env['RANKZERO_TEST_SEED'] ?? 20_261)
-const repeats = process.env['RANKZERO_TEST_SEED'] !== undefined
-const rounds = repeats ? 1 : Number(process.env['RANKZERO_TEST_ROUNDS'] ?? 5)
 
 function check(driver: Driver): void {
   const { desk, senders, keeper } = driver
@@ -67,18 +62,11 @@ const trouble: Record<string, Partial<Knobs>> = {
 
 describe('every point is in its row exactly once, and the books balance,', () => {
   for (const [when, knobs] of Object.entries(trouble)) {
-    test(when, () => {
-      for (let round = 0; round < rounds; round++) {
-        const seed = seedBase + round
-        try {
-          const driver = new Driver({ ...knobs, seed }).run()
-          check(driver)
-          // Who takes over from a dead life is no rival, however late the death was known.
-          if (knobs.rival === undefined) expect([...driver.keeper.rejected]).toEqual([])
-        } catch (error) {
-          throw new Error(`RANKZERO_TEST_SEED=${seed}: ${String(error)}`, { cause: error })
-        }
-      }
-    })
+    test(when, () => everySeed(20_261, (seed) => {
+      const driver = new Driver({ ...knobs, seed }).run()
+      check(driver)
+      // Who takes over from a dead life is no rival, however late the death was known.
+      if (knobs.rival === undefined) expect([...driver.keeper.rejected]).toEqual([])
+    }))
   }
 })

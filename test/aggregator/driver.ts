@@ -41,6 +41,22 @@ export const CALM: Knobs = {
 }
 
 const TICK = 100
+
+/** RANKZERO_TEST_SEED repeats one failure; RANKZERO_TEST_ROUNDS widens the search. */
+const { RANKZERO_TEST_SEED: REPEATED, RANKZERO_TEST_ROUNDS: ROUNDS } = process.env
+
+/** @throws what `check` throws, with the seed that repeats it. */
+export function everySeed(from: number, check: (seed: number) => void): void {
+  const seeds = Array.from({ length: Number(ROUNDS ?? 5) }, (_, i) => from + i)
+  for (const seed of REPEATED === undefined ? seeds : [Number(REPEATED)]) {
+    try {
+      check(seed)
+    } catch (error) {
+      throw new Error(`RANKZERO_TEST_SEED=${seed}: ${String(error)}`, { cause: error })
+    }
+  }
+}
+
 const WINDOW = 12
 
 /** mulberry32: small, seeded, good enough to choose. */
@@ -87,9 +103,9 @@ export class Driver {
   private readonly ending = new Set<string>()
   private ids = 0
 
-  constructor(knobs: Partial<Knobs>) {
+  constructor(knobs: Partial<Knobs>, desk?: Desk) {
     this.knobs = { ...CALM, ...knobs }
-    this.desk = new Desk(undefined, this.knobs.bytesMax)
+    this.desk = desk ?? new Desk(undefined, this.knobs.bytesMax)
     this.random = randomOf(this.knobs.seed)
     this.keeper = new LawKeeper()
     for (let rank = 0; rank < this.knobs.ranks; rank++) this.start(rank, 0, false)
@@ -274,9 +290,7 @@ export class Driver {
   }
 
   private decide(): void {
-    const notes = this.desk.state.decide(this.desk.now)
-    for (const note of notes) this.keeper.check(note, this.desk)
-    this.desk.commit(notes)
+    const notes = this.desk.decide((note) => this.keeper.check(note, this.desk))
     for (const note of notes) this.keeper.saw(note, this.lives)
   }
 
