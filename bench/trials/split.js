@@ -9,7 +9,7 @@ import { importDist, report } from '../kit.js'
 const option = (value) => ({ type: 'string', default: value })
 const { values: options } = parseArgs({
   options: {
-    // Percent of a core: at rest, per million points/s merged, per 1,000 frames/s, per 1,000 rows/s sealed.
+    // Percent of a core, the terms of fit.js: the process, a million points/s, 1,000 frames/s, 1,000 ranks.
     a: option('2'), b: option('14'), c: option('12'), d: option('2'),
     ranks: option('4096,16384,32768,65536'),
     // Percent of a core that an aggregator may use.
@@ -20,12 +20,13 @@ const { values: options } = parseArgs({
 })
 const goal = options.goal / 100
 const together = Number(options.together)
-/** Seconds of a core: per second, point, frame, row. */
-const [idle, perPoint, perFrame, perRow] =
+/** Seconds of a core: per second, per point, per frame, per second and rank. */
+const [idle, perPoint, perFrame, perRank] =
   [options.a / 100, options.b / 1e8, options.c / 1e5, options.d / 1e5]
 
 const STEPS_PER_S = 10
-const RANKS_PER_NODE = 8
+/** These flush at the same time. */
+const GROUP = Math.max(8, together)
 const AGGREGATORS = [1, 2, 3, 4, 6, 8, 12, 16]
 /** A row waits 10 s for its ranks: longer batches would close it without some. */
 const BATCH_SECONDS = [1, 2, 4, 8]
@@ -53,8 +54,8 @@ function sharesOf(partitions) {
 
 /** Of an aggregator with so many metrics, as a part of a core. */
 function utilisation(ranks, metrics, batch) {
-  const rows = metrics * STEPS_PER_S
-  return idle + perPoint * ranks * rows + perFrame * ranks / batch / together + perRow * rows
+  const ofEachRank = perPoint * metrics * STEPS_PER_S + perFrame / batch / together + perRank
+  return idle + ranks * ofEachRank
 }
 
 const { BatchBuilder } = await importDist('wire/index.js')
@@ -69,14 +70,14 @@ function bytesOf(metrics, batch) {
   return builder.finish().length
 }
 
-/** When nodes flush, in parts of the interval: at random, since each began when it began. */
+/** When groups flush, in parts of the interval: at random, since each began when it began. */
 function phasesOf(ranks) {
   let seed = 1
   const next = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32
-  return Array.from({ length: ranks / RANKS_PER_NODE }, next).sort((x, y) => x - y)
+  return Array.from({ length: ranks / GROUP }, next).sort((x, y) => x - y)
 }
 
-/** Per flush of a node: when the last of it is merged, and how long after its oldest step was logged. */
+/** Per flush of a group: when the last of it is merged, and how long after its oldest step was logged. */
 function serve(ranks, service, batch, downAt) {
   const flushes = []
   const phases = phasesOf(ranks)
@@ -84,7 +85,7 @@ function serve(ranks, service, batch, downAt) {
   for (let round = 0; round < RUN_S / batch; round++) {
     for (const phase of phases) {
       const sent = (round + phase) * batch
-      for (let frame = 0; frame < RANKS_PER_NODE / together; frame++) {
+      for (let frame = 0; frame < GROUP / together; frame++) {
         const start = Math.max(free, sent)
         free = (start >= downAt && start < downAt + DOWN_S ? downAt + DOWN_S : start) + service
       }
@@ -97,14 +98,14 @@ function serve(ranks, service, batch, downAt) {
 
 /** Seconds from log() to the seal, at worst after a failure, and from the restart until nobody notices it. */
 function simulate(ranks, metrics, batch) {
-  const rows = metrics * STEPS_PER_S
+  // What does not come with frames is done between them.
   const service = utilisation(ranks, metrics, batch) * batch * together / ranks
   const calm = serve(ranks, service, batch, Infinity).map(({ latency }) => latency).sort((x, y) => x - y)
   const at = (share) => calm[Math.floor(share * (calm.length - 1))]
   const late = serve(ranks, service, batch, DOWN_AT_S).filter(({ latency }) => latency > at(1) + NOTICED_S)
   return {
     p50: at(0.5), p99: at(0.99), worst: late.reduce((most, { latency }) => Math.max(most, latency), at(1)),
-    caughtUp: late.length === 0 ? 0 : late.at(-1).merged - DOWN_AT_S - DOWN_S, points: rows * batch,
+    caughtUp: late.length === 0 ? 0 : late.at(-1).merged - DOWN_AT_S - DOWN_S,
   }
 }
 
@@ -119,9 +120,10 @@ function plan(ranks, partitions) {
   const head = [partitions, `${Math.min(...shares)} to ${most}`, percent(utilisation(ranks, most, 1))]
   const batch = BATCH_SECONDS.find((one) => utilisation(ranks, most, one) <= goal)
   if (batch === undefined) return print(...head, 'overloaded') ?? null
-  const { points, p50, p99, worst, caughtUp } = simulate(ranks, most, batch)
-  const perPoint = (bytesOf(most, batch) / points).toFixed(1)
-  print(...head, `${batch} s`, percent(utilisation(ranks, most, batch)), points, perPoint,
+  const { p50, p99, worst, caughtUp } = simulate(ranks, most, batch)
+  const points = most * STEPS_PER_S * batch
+  const bytes = (bytesOf(most, batch) / points).toFixed(1)
+  print(...head, `${batch} s`, percent(utilisation(ranks, most, batch)), points, bytes,
     ...[p50, p99, worst, caughtUp].map(seconds))
   return { partitions, batch }
 }
