@@ -59,6 +59,11 @@ class Line extends Sender {
       const mine = names.filter((name) => this.placeOf(name) === this.partition)
       return mine.length === 0 ? filler : { ...record, body: { id, names: mine } }
     }
+    if (record.kind === Kind.lost) {
+      const points = this.mine((record.body as { points: Record<string, number> }).points)
+      for (const count of Object.values(points)) this.logged += count
+      return { ...record, body: { ...record.body, points } }
+    }
     if (record.kind === Kind.end) return { ...record, body: { ...record.body, logged: this.logged } }
     return this.partition === 0 || SHARED.includes(record.kind) ? record : filler
   }
