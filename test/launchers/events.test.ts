@@ -1,6 +1,7 @@
 /** Each launcher, each event: one session, the launcher's own exit status, no point lost, the cause named. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { kill, type Place } from '../scenario/harness.ts'
+import { PROVIDED_MS_MAX, provided } from '../setup/provided.ts'
 import { Job, launcherPlace, LAUNCHERS } from './kit.ts'
 import { slurm, type Slurm } from './slurm.ts'
 
@@ -9,6 +10,7 @@ const ENDLESS = '1000000'
 
 let cluster: Slurm
 let place: Place
+beforeAll(() => provided('complete'), PROVIDED_MS_MAX)
 beforeAll(async () => {
   cluster = await slurm()
 })

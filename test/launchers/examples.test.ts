@@ -2,15 +2,17 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { CLI, until, type Place } from '../scenario/harness.ts'
 import { hosts, type Hosts } from '../setup/netns.ts'
+import { PROVIDED_MS_MAX, provided } from '../setup/provided.ts'
 import { CACHE, EXAMPLES, launcherPlace } from './kit.ts'
 import { slurm, type Slurm } from './slurm.ts'
 
 let place: Place
 let net: Hosts | null = null
 let cluster: Slurm | null = null
+beforeAll(() => provided('complete'), PROVIDED_MS_MAX)
 afterEach(async () => {
   net?.dispose()
   await cluster?.dispose()

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { CLI, kill, sleep, until, type Place } from '../scenario/harness.ts'
 import { hosts, type Hosts } from '../setup/netns.ts'
+import { PROVIDED_MS_MAX, provided } from '../setup/provided.ts'
 import { alone, Job, launcherPlace, LAUNCHERS, PYTHON, type Launcher, WORKER } from './kit.ts'
 import { slurm, type Slurm } from './slurm.ts'
 
@@ -13,6 +14,7 @@ const RUN = [process.execPath, CLI, 'run', '--exit-timeout', '30', '--']
 let cluster: Slurm
 let place: Place
 let net: Hosts | null = null
+beforeAll(() => provided('complete'), PROVIDED_MS_MAX)
 beforeAll(async () => {
   cluster = await slurm()
 })

@@ -2,26 +2,24 @@
  * Provides what `npm test` needs beyond `npm install`: launchers by apt, Python parts in `.cache` of the
  * checkout. Without anything to do it is over in a second. Where it may not install system packages (it is
  * not root, or not on Debian) it says what to install, and ends with 1.
+ * Tests may run meanwhile: stamps.js says what is there already.
  * What the commands print is in `.cache/provision.log`.
  */
 import {
   accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync,
 } from 'node:fs'
 import { arch } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { relocate } from './relocate.js'
+import { CACHE, LISTS, stampOf, VENV } from './stamps.js'
 import { ask, keyOf, makeSteps } from './steps.js'
 
 const here = import.meta.dirname
-const cache = resolve(here, '../../.cache')
-const venv = join(cache, 'venv')
-const python = join(venv, 'bin/python')
+const python = join(VENV, 'bin/python')
 const APT_MS = 300_000
 /** 40 s by themselves; five minutes were seen beside twenty other processes. */
 const PIP_MS = 900_000
 const HOROVOD_MS = 1_200_000
-/** Of Python packages: what tests and launchers use, the type check, the vendor's client of test/comet. */
-const LISTS = ['requirements.txt', 'requirements-types.txt', 'requirements-comet.txt']
 
 /** A command, or a file, and the Debian package that has it. */
 const SYSTEM = {
@@ -55,7 +53,7 @@ function missingPackages() {
 
 // --- doing things, with their time and their output on record
 
-const { run, step, whole } = makeSteps('provision', join(cache, 'provision.log'))
+const { run, step, whole } = makeSteps('provision', join(CACHE, 'provision.log'))
 
 const apt = (packages) => step(`apt: ${packages.join(' ')}`, async () => {
   const env = { DEBIAN_FRONTEND: 'noninteractive' }
@@ -64,20 +62,27 @@ const apt = (packages) => step(`apt: ${packages.join(' ')}`, async () => {
 })
 
 const pythonParts = () => step('Python parts (torch and others)', async () => {
-  if (!existsSync(python)) await run('python3', ['-m', 'venv', venv], PIP_MS)
-  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-deps']
-  await run(python, [...pip, ...LISTS.flatMap((name) => ['-r', join(here, name)])], PIP_MS)
+  if (!existsSync(python)) await run('python3', ['-m', 'venv', VENV], PIP_MS)
+  // Most of what pip would compile is never imported.
+  const pip = ['-m', 'pip', 'install', '--disable-pip-version-check', '--no-deps', '--no-compile']
+  await run(python, [...pip, ...LISTS.flatMap((path) => ['-r', path])], PIP_MS)
+})
+
+const stubs = () => step('stubs for the CUDA libraries', async () => {
+  await run(python, [join(here, 'cuda_stubs.py')], PIP_MS)
+  // It loads; and what four ranks import at once is compiled by now.
+  await run(python, ['-c', 'import torch._dynamo, torch.distributed.run'], PIP_MS)
 })
 
 const horovod = (wheels) => step('Horovod', async () => {
   const built = () => existsSync(wheels) && readdirSync(wheels).find((name) => name.endsWith('.whl'))
-  if (!built()) await run(join(here, 'horovod.sh'), [venv, wheels], HOROVOD_MS)
+  if (!built()) await run(join(here, 'horovod.sh'), [VENV, wheels], HOROVOD_MS)
   await run(python, ['-m', 'pip', 'install', '--no-deps', join(wheels, built())], PIP_MS)
 })
 
 /** mpi4py's wheel asks for MPICH by the name of its ABI, which Debian has under another. */
 function linkMpich() {
-  const folder = join(cache, 'mpich')
+  const folder = join(CACHE, 'mpich')
   const triplet = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' }[arch()]
   mkdirSync(folder, { recursive: true })
   rmSync(join(folder, 'libmpi.so.12'), { force: true })
@@ -85,28 +90,31 @@ function linkMpich() {
 }
 
 async function provide(packages) {
+  for (const what of ['base', 'complete']) if (packages.length) rmSync(stampOf(what), { force: true })
   // Only a Python without venv has to wait for apt.
   const system = packages.length ? apt(packages) : Promise.resolve()
   if (packages.includes('python3-venv') || packages.includes('python3')) await system
-  if (existsSync(stamp())) return await system
   await Promise.all([system, pythonParts()])
-  await step('stubs for the CUDA libraries', () => run(python, [join(here, 'cuda_stubs.py')], PIP_MS))
-  const torch = readFileSync(join(here, 'requirements.txt'), 'utf8').match(/^torch==.*$/m)[0]
-  await horovod(join(cache, 'wheels', keyOf([join(here, 'horovod.sh')], torch)))
+  await stubs()
   linkMpich()
-  relocate(join(venv, 'bin'))
-  writeFileSync(stamp(), `${new Date().toISOString()}\n`)
+  stamp('base')
+  const torch = readFileSync(LISTS[0], 'utf8').match(/^torch==.*$/m)[0]
+  await horovod(join(CACHE, 'wheels', keyOf([join(here, 'horovod.sh')], torch)))
+  stamp('complete')
 }
 
-const PARTS = [...LISTS, 'horovod.sh', 'cuda_stubs.py'].map((name) => join(here, name))
-/** This file is there when all Python parts are. */
-const stamp = () => join(venv, `complete-${keyOf(PARTS)}`)
+/** Scripts are made to be found before anybody may start them. */
+function stamp(what) {
+  relocate(join(VENV, 'bin'))
+  writeFileSync(stampOf(what), `${new Date().toISOString()}\n`)
+}
 
 // --- the whole
 
 const packages = missingPackages()
-if (existsSync(stamp())) relocate(join(venv, 'bin'))
-if (packages.length === 0 && existsSync(stamp())) process.exit(0)
+const complete = existsSync(stampOf('complete'))
+if (complete) relocate(join(VENV, 'bin'))
+if (packages.length === 0 && complete) process.exit(0)
 
 if (packages.length && !(process.getuid?.() === 0 && existsSync('/etc/debian_version'))) {
   console.error([
@@ -115,5 +123,10 @@ if (packages.length && !(process.getuid?.() === 0 && existsSync('/etc/debian_ver
     'or run `npm run test:core`, which needs nothing more.',
   ].join('\n'))
   process.exit(1)
+}
+// For beside.js: from here on it takes minutes.
+if (process.send) {
+  process.send('begun')
+  process.disconnect()
 }
 await whole(() => provide(packages))

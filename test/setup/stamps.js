@@ -1,0 +1,20 @@
+/**
+ * What provision.js has provided, as files that others wait for: `base` is all that tests with launchers need
+ * but Horovod, `complete` has that too. A list or a script that changes asks for another file.
+ */
+import { join, resolve } from 'node:path'
+import { keyOf } from './steps.js'
+
+export const CACHE = resolve(import.meta.dirname, '../../.cache')
+export const VENV = join(CACHE, 'venv')
+const own = (name) => join(import.meta.dirname, name)
+/** Of Python packages: what tests and launchers use, the type check, the vendor's client of test/comet. */
+export const LISTS = ['requirements.txt', 'requirements-types.txt', 'requirements-comet.txt'].map(own)
+
+const PARTS = {
+  base: [...LISTS, own('cuda_stubs.py')],
+  complete: [...LISTS, own('horovod.sh'), own('cuda_stubs.py')],
+}
+
+/** @param {keyof typeof PARTS} what */
+export const stampOf = (what) => join(VENV, `${what}-${keyOf(PARTS[what])}`)
