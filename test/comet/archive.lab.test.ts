@@ -99,7 +99,7 @@ describe('an archive', () => {
     place.stop()
     const done = await job.ended
     expect(done.code, done.stderr).toBe(0)
-    await until('the end', 60_000, () => place.status().state === 'ended')
+    await until('the end', 60_000, () => place.picture()?.state === 'ended')
     const { archive } = place.status().backends[1]!
     await server.desk.set({ down: false })
     await byVendor(archive!)

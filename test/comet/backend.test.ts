@@ -108,7 +108,7 @@ describe('backend comet', () => {
     const second = await place.run(job, { ...env, T_STEPS: '20' })
     expect(second.code, second.stderr).toBe(0)
     const refused = await until('the second run', 60_000, () => place.runs()[1])
-    await until('its end', 60_000, () => place.status(refused).state === 'ended')
+    await until('its end', 60_000, () => place.picture(refused)?.state === 'ended')
     const points = place.points(refused).length
     expect(place.audit(refused)).toMatchObject({ balanced: true, complete: false })
     expect(place.audit(refused).backends[1]).toMatchObject({ name: 'comet', delivered: 0, pending: points })
@@ -118,7 +118,7 @@ describe('backend comet', () => {
     expect(place.audit(refused).backends[1]).toMatchObject({ delivered: points, pending: 0, resent: 0 })
     writeFileSync(stop, '')
     expect((await holder.ended).code).toBe(0)
-    await until('the end of the first', 60_000, () => place.status(first).state === 'ended')
+    await until('the end of the first', 60_000, () => place.picture(first)?.state === 'ended')
     const { desk } = server
     for (const [run, key] of [[first, 'mine'], [refused, 'other']] as const) {
       const view = await desk.experiment(cometKey(key))

@@ -110,7 +110,7 @@ describe('a run', () => {
     await begin({ keys: ['anotherKey0000000000000001'] })
     const done = await place.run(train(1, '--exit-timeout', '2'), { T_STEPS: '10' })
     expect(done.code, done.stderr).toBe(0)
-    await until('the end', 60_000, () => place.status().state === 'ended')
+    await until('the end', 60_000, () => place.picture()?.state === 'ended')
     const [, comet] = place.status().backends
     expect(comet!.calls).toMatchObject({ throttled: 0, failed: 0 })
     expect(comet!.calls!.denied).toBe(comet!.calls!.made)

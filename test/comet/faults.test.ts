@@ -49,7 +49,7 @@ describe('backend comet, a server that is not well', () => {
     place.stop()
     const done = await job.ended
     expect(done.code, done.stderr).toBe(0)
-    await until('the end', 60_000, () => place.status().state === 'ended')
+    await until('the end', 60_000, () => place.picture()?.state === 'ended')
     if (when !== 'middle') {
       expect(place.audit()).toMatchObject({ balanced: true, complete: false })
       expect(place.status().backends[1]!.fault).toContain('ECONNREFUSED')

@@ -1,7 +1,7 @@
 /** The digits under DDP with gloo, by torchrun: what the ranks computed is what the session has. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { CLI, type Ended, type Place } from '../scenario/harness.ts'
 import { EXAMPLES, launcherPlace, PYTHON, RANKS } from './kit.ts'
 
@@ -9,7 +9,6 @@ const TRAINER = join(EXAMPLES, 'pytorch-ddp/train.py')
 const WITNESS = join(import.meta.dirname, 'witness.py')
 
 let place: Place
-afterEach(() => place?.dispose())
 
 interface Told {
   'train/loss': number
@@ -56,18 +55,22 @@ function expectTruth(steps: number): void {
   expect(place.audit()).toMatchObject({ balanced: true, complete: true })
 }
 
+function expectTrained({ code, stdout, stderr }: Ended, steps: number): void {
+  expect(code, stderr).toBe(0)
+  expect(stdout).toMatch(/test accuracy 0\.\d+/)
+  expectTruth(steps)
+  expect(place.runs()).toHaveLength(1)
+  expect(place.status()).toMatchObject({ status: 'finished', ranks: RANKS, failed: [] })
+}
+
 describe('the digits under DDP', () => {
+  afterEach(() => place?.dispose())
+
   it.each([
-    ['torchrun', ['torchrun']],
     ['torchrun --standalone', ['torchrun', '--standalone']],
     ['python -m torch.distributed.run', [PYTHON, '-m', 'torch.distributed.run', '--master-port=29731']],
   ])('%s: each rank has its loss, the mean is DDP’s own', async (_, launcher) => {
-    const { code, stdout, stderr } = await train(launcher, ['--steps', '30'])
-    expect(code, stderr).toBe(0)
-    expect(stdout).toMatch(/test accuracy 0\.\d+/)
-    expectTruth(30)
-    expect(place.runs()).toHaveLength(1)
-    expect(place.status()).toMatchObject({ status: 'finished', ranks: RANKS, failed: [] })
+    expectTrained(await train(launcher, ['--steps', '30']), 30)
   })
 
   it('a rank is killed, torchrun restarts all from a checkpoint: replayed steps count once', async () => {
@@ -94,11 +97,16 @@ describe('the digits under DDP', () => {
     expect(failed[0]).toMatchObject({ rank: 2, signal: 'SIGKILL', lastStep: 24, recovered: true })
     expect(failed.every(({ recovered }) => recovered)).toBe(true)
   })
+})
 
-  it('data loaders that are forked take no part', async () => {
-    const { code, stderr } = await train(['torchrun'], ['--steps', '24', '--loaders', '4'])
-    expect(code, stderr).toBe(0)
-    expectTruth(24)
+describe('the digits under DDP by torchrun, each rank with four data loaders', () => {
+  let done: Ended
+  beforeAll(async () => { done = await train(['torchrun'], ['--steps', '30', '--loaders', '4']) })
+  afterAll(() => place?.dispose())
+
+  it('torchrun: each rank has its loss, the mean is DDP’s own', () => expectTrained(done, 30))
+
+  it('data loaders that are forked take no part', () => {
     expect(place.audit().ranks).toHaveLength(RANKS)
     expect(place.status()).toMatchObject({ status: 'finished', failed: [] })
   })

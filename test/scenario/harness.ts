@@ -23,17 +23,21 @@ export { generator as random } from '../../lib/cli/drill/core-plan.ts'
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
 
+/** Between two looks of `until` (ms): a look at every process costs some, so who waits longer looks less. */
+const LOOK_MS = { first: 20, last: 100, ofWaited: 1 / 50 }
+
 export async function until<T>(
   what: string,
   ms: number,
   look: () => T | null | undefined | false,
 ): Promise<T> {
-  const end = performance.now() + ms
+  const begun = performance.now()
   for (;;) {
     const got = look()
     if (got !== null && got !== undefined && got !== false) return got
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`)
-    await sleep(20)
+    const waited = performance.now() - begun
+    if (waited > ms) throw new Error(`not within ${ms} ms: ${what}`)
+    await sleep(Math.min(LOOK_MS.first + waited * LOOK_MS.ofWaited, LOOK_MS.last))
   }
 }
 
