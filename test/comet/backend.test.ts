@@ -78,7 +78,9 @@ describe('backend comet', () => {
 
   it('sends value by value where the server has no batches', async () => {
     await begin({ missing: ['clientlib/batch/'] })
-    const done = await place.run(script(2), { T_CODE: `run.params({ lr: 0.1, list: [1, 2], none: null })
+    // A call for each value takes its time on a busy machine.
+    const job = script(2, '--exit-timeout', '120')
+    const done = await place.run(job, { T_CODE: `run.params({ lr: 0.1, list: [1, 2], none: null })
       for (let step = 0; step < 20; step++) run.log({ a: step + run.rank, same: 1 }, { step })` })
     expect(done.code, done.stderr).toBe(0)
     const { view, twice } = await expectWhole(server.desk, place)
