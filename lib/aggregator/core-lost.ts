@@ -1,6 +1,6 @@
 /**
- * Members that nobody will say more of: their node is gone with the head that was on it, or all agents of the
- * run are gone and `sync` closes it. Pure.
+ * Members that nobody will say more of: their node is gone with the head that was on it, all agents of the run
+ * are gone and `sync` closes it, or they were silent until the session ended. Pure.
  *
  * In: the state, who is silent since when. Out: `ended` notes with the last known counts, `estimated: true`.
  * They are revised by what the agent says should it come back after all (core-state.ts).
@@ -24,7 +24,18 @@ export function lostMembers(state: State, facts: LostFacts): NoteDraft<'ended'>[
   const { host, closing } = facts
   const moved = [...state.heads].some((other) => other !== host)
   if (now - since < NODE_LOST_MS || !(moved || closing)) return []
-  const lost = state.members().filter((view) => view.ended === null && isLost(state, view, facts))
+  return asEnded(state, now, (view) => isLost(state, view, facts))
+}
+
+/**
+ * The session ends without them, as they were silent for so long: what was last heard of them is no memory of
+ * this process alone, but in the ledger.
+ */
+export const silentMembers = (state: State, now: number): NoteDraft<'ended'>[] =>
+  asEnded(state, now, ({ origin }) => origin.role !== 'agent')
+
+function asEnded(state: State, now: number, isLost: (view: MemberView) => boolean): NoteDraft<'ended'>[] {
+  const lost = state.members().filter((view) => view.ended === null && isLost(view))
   if (lost.length === 0) return []
   const books = new Map(state.books().map((book) => [book.instance, book]))
   return lost.map(({ instance, acked }) => {

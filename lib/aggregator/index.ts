@@ -30,7 +30,7 @@ import { decodeBatch, encodeFrame, type Bodies, type FrameType } from '../wire/i
 import { replay } from './aside.ts'
 import { Committer } from './commit.ts'
 import { askedByInit, drainFacts, endFacts, headNames, unsaid } from './core-facts.ts'
-import { lostMembers } from './core-lost.ts'
+import { lostMembers, silentMembers } from './core-lost.ts'
 import { State } from './core-state.ts'
 import type { NoteDraft } from './core-types.ts'
 import { Wake } from './core-wake.ts'
@@ -336,10 +336,10 @@ class Aggregator {
     }
   }
 
-  /** Verdicts on suspects come first, the seals build on them. */
+  /** Ends and verdicts on suspects come first, the seals build on them. */
   private async sealAll(): Promise<void> {
-    const due = (): NoteDraft[] => this.state.drain(this.clock())
-    for (let notes = due(); notes.length > 0; notes = due()) {
+    const due = (now: number): NoteDraft[] => [...silentMembers(this.state, now), ...this.state.drain(now)]
+    for (let notes = due(this.clock()); notes.length > 0; notes = due(this.clock())) {
       for (const note of notes) this.committer.push(note)
       await this.committer.settled()
     }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
 import { endFacts } from '../../lib/aggregator/core-facts.ts'
-import { lostMembers } from '../../lib/aggregator/core-lost.ts'
+import { lostMembers, silentMembers } from '../../lib/aggregator/core-lost.ts'
 import { NODE_LOST_MS } from '../../lib/limits.ts'
 import type { NoteDraft } from '../../lib/aggregator/core-types.ts'
 import { finalStatus } from '../../lib/session/core-status.ts'
@@ -58,6 +58,16 @@ test('sync closes whom no agent speaks for, wherever it was', () => {
   })
   expect(ofWhom(closed)).toEqual([gone.instance])
   expect(ofWhom(lost(NODE_LOST_MS, true)).sort()).toEqual([gone.instance, here.instance])
+})
+
+test('who was silent until the session ended is in the ledger as last heard of: a replay says the same', () => {
+  desk.state.heard([{ instance: here.instance, alive: true, logged: 5, lost: 0, backlog: 4 }], desk.now)
+  expect(desk.state.books()[1]).toMatchObject({ logged: 5, admitted: 1, pending: 4 })
+  desk.commit(silentMembers(desk.state, desk.now))
+  const told = desk.state.books()
+  expect(told[1]).toMatchObject({ logged: 5, admitted: 1, lost: 4, pending: 0, estimated: true })
+  expect(silentMembers(desk.state, desk.now)).toEqual([])
+  expect(desk.restart().state.books()).toEqual(told)
 })
 
 test('what its agent says later replaces the estimate', () => {
