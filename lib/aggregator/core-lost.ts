@@ -1,6 +1,6 @@
 /**
- * Members that nobody will say more of: their node is gone with the head that was on it, all agents of the run
- * are gone and `sync` closes it, or they were silent until the session ended. Pure.
+ * Members that nobody will say more of: their node is gone with the head that was on it, all agents of the
+ * run are gone and `sync` closes it, or they were silent until the session ended. Pure.
  *
  * In: the state, who is silent since when. Out: `ended` notes with the last known counts, `estimated: true`.
  * They are revised by what the agent says should it come back after all (core-state.ts).

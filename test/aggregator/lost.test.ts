@@ -61,7 +61,8 @@ test('sync closes whom no agent speaks for, wherever it was', () => {
 })
 
 test('who was silent until the session ended is in the ledger as last heard of: a replay says the same', () => {
-  desk.state.heard([{ instance: here.instance, alive: true, logged: 5, lost: 0, backlog: 4 }], desk.now)
+  const { instance } = here
+  desk.state.heard([{ instance, alive: true, logged: 5, lost: 0, backlog: 4 }], desk.now)
   expect(desk.state.books()[1]).toMatchObject({ logged: 5, admitted: 1, pending: 4 })
   desk.commit(silentMembers(desk.state, desk.now))
   const told = desk.state.books()

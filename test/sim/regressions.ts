@@ -54,6 +54,6 @@ export const REGRESSIONS: readonly Regression[] = [
   },
   {
     seed: 20_068_275, knobs: KNOBS,
-    was: 'what a silent rank was last heard to have logged was in the picture of the ended run, not in its ledger',
+    was: 'what a silent rank was last heard of was in the picture of the ended run, not in its ledger',
   },
 ]
