@@ -60,7 +60,7 @@ test('sync closes whom no agent speaks for, wherever it was', () => {
   expect(ofWhom(lost(NODE_LOST_MS, true)).sort()).toEqual([gone.instance, here.instance])
 })
 
-test('who was silent until the session ended is in the ledger as last heard of: a replay says the same', () => {
+test('whom the session ends without is in the ledger as last heard of: a replay says the same', () => {
   const { instance } = here
   desk.state.heard([{ instance, alive: true, logged: 5, lost: 0, backlog: 4 }], desk.now)
   expect(desk.state.books()[1]).toMatchObject({ logged: 5, admitted: 1, pending: 4 })
