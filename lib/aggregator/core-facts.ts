@@ -6,26 +6,24 @@ import type { EndFacts, MemberEnd } from '../session/core-status.ts'
 import type { State } from './core-state.ts'
 import type { MemberView } from './core-types.ts'
 
+type FromEntries =
+  Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide' | 'closing' | 'helloAt'>
+
 /**
- * The part of DrainFacts that the applied entries tell. Whose node was last heard of before `silentBefore`
- * counts as gone: what it still has comes by `sync`.
+ * The part of DrainFacts that the applied entries tell; null while somebody lives, and no run drains. Whose
+ * node was last heard of before `silentBefore` counts as gone: what it still has comes by `sync`.
  */
-export function drainFacts(
-  state: State, silentBefore = -Infinity,
-): Omit<DrainFacts, 'now' | 'openedAt' | 'lastChangeAt' | 'supervised' | 'wide' | 'closing' | 'helloAt'> {
+export function drainFacts(state: State, silentBefore = -Infinity): FromEntries | null {
+  if (state.roster.someoneLives(silentBefore)) return null
   const views = state.members()
   const { workers, supervisors } = byRole(views)
   const over = new Set(state.events.filter(({ event }) => event['type'] === 'command-exit')
     .map(({ instance }) => instance))
   const joins = [...workers, ...supervisors].map((view) => view.joinedAt)
-  const isLive = ({ ended, heardAt, joinedAt }: MemberView): boolean =>
-    ended === null && Math.max(heardAt ?? 0, joinedAt) >= silentBefore
-  const live = (list: readonly MemberView[]): number => list.filter(isLive).length
   return {
-    worldSize: state.worldSize(), liveWorkers: live(workers),
+    worldSize: state.worldSize(),
     supervisors: supervisors.length,
     supervisorsExpected: Math.max(1, ...supervisors.map((view) => view.origin.supervisors ?? 1)),
-    liveSupervisors: live(supervisors),
     commandsOver: supervisors.every(({ instance, end }) => end !== null || over.has(instance)),
     joinedRanks: new Set(workers.map((view) => view.rank)).size,
     firstJoinAt: joins.length === 0 ? null : Math.min(...joins),

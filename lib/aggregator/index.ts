@@ -273,9 +273,9 @@ class Aggregator {
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
     const hellos = [...this.intake.agents.values()].map(({ helloAt }) => helloAt)
-    const { state: { roster }, session: { state } } = this
-    if (isWhole && state !== 'draining' && !roster.someoneLives(silentBefore) && mayDrain({
-      ...drainFacts(this.state, silentBefore), now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
+    const facts = isWhole && this.session.state !== 'draining' ? drainFacts(this.state, silentBefore) : null
+    if (facts !== null && mayDrain({
+      ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide, closing: this.options.closing,
       helloAt: Math.max(this.options.alone ? this.openedAt : -Infinity, ...hellos),
     })) void this.finish()

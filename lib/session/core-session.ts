@@ -36,8 +36,6 @@ export interface DrainFacts {
   /** When this aggregator opened the session. */
   openedAt: number
   worldSize: number
-  /** Worker instances that are not known to be gone. */
-  liveWorkers: number
   joinedRanks: number
   firstJoinAt: number | null
   /** Last time that an instance joined or ended, or a record came. */
@@ -45,7 +43,6 @@ export interface DrainFacts {
   supervisors: number
   /** How many of them this job has, as far as they know. */
   supervisorsExpected: number
-  liveSupervisors: number
   /** Each supervisor has said how its COMMAND ended; one that was killed has not, and its ranks go on. */
   commandsOver: boolean
   /** The run was started by a supervisor, which may not have joined yet. */
@@ -58,10 +55,9 @@ export interface DrainFacts {
   helloAt?: number
 }
 
-/** True when nothing more can come: every owner is gone, and whoever was still to come had his time. */
+/** Every owner is gone. True when nothing more can come: whoever was still to come had his time. */
 export function mayDrain(facts: DrainFacts): boolean {
   const { now } = facts
-  if (facts.liveWorkers > 0 || facts.liveSupervisors > 0) return false
   const { helloAt = facts.openedAt } = facts
   if (now - Math.max(facts.lastChangeAt, helloAt) < RUN_LINGER_MS) return false
   // The agent that brings what is left comes after us.

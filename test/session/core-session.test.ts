@@ -3,15 +3,14 @@ import { JOIN_TIMEOUT_MS, RUN_LINGER_MS } from '../../lib/limits.ts'
 import { mayDrain, type DrainFacts } from '../../lib/session/core-session.ts'
 
 const facts = (over: Partial<DrainFacts>): DrainFacts => ({
-  now: RUN_LINGER_MS, openedAt: 0, worldSize: 4, liveWorkers: 0, joinedRanks: 4, firstJoinAt: 0,
-  lastChangeAt: 0, supervisors: 1, supervisorsExpected: 1, liveSupervisors: 0, commandsOver: true,
+  now: RUN_LINGER_MS, openedAt: 0, worldSize: 4, joinedRanks: 4, firstJoinAt: 0,
+  lastChangeAt: 0, supervisors: 1, supervisorsExpected: 1, commandsOver: true,
   supervised: true, wide: false, ...over,
 })
 
 describe('mayDrain', () => {
   it('waits for nobody on one node once its supervisor has ended', () => {
     expect(mayDrain(facts({ joinedRanks: 1 }))).toBe(true)
-    expect(mayDrain(facts({ liveWorkers: 1 }))).toBe(false)
     expect(mayDrain(facts({ now: RUN_LINGER_MS - 1 }))).toBe(false)
   })
 

@@ -222,8 +222,8 @@ export const MUTATIONS: readonly Mutation[] = [
     laws: [LIVE, ONCE, TRUTH], knobs: [],
   },
   {
-    what: 'the run drains while a rank lives', file: 'lib/session/core-session.ts',
-    find: 'if (facts.liveWorkers > 0 || facts.liveSupervisors > 0) return false\n', replace: '',
+    what: 'the run drains while a rank lives', file: 'lib/aggregator/core-facts.ts',
+    find: '  if (state.roster.someoneLives(silentBefore)) return null\n', replace: '',
     laws: ['a run ends after its ranks', TRUTH, ONCE], knobs: ['delay'],
   },
   {
