@@ -43,9 +43,13 @@ function events(): Record<string, unknown>[] {
 
 describe('a run', () => {
   it('says its name first, gives workers their places and records how they left', async () => {
+    // A rank that failed has the others stopped: this one lets the other go first.
     const line = `echo $RANK/$WORLD_SIZE $RANKZERO_RUN $RANKZERO_DIR
-      [ $RANK = 0 ] && exit 0; ${DONE}; exit 3`
-    const done = await place.run(shell(line, '--nproc', '2'))
+      [ $RANK = 0 ] && exit 0; while [ ! -e "$RANKZERO_DIR/go" ]; do sleep 0.02; done; ${DONE}; exit 3`
+    const started = place.start(shell(line, '--nproc', '2'))
+    await until('rank 0 is gone', 60_000, () => events().some((event) => event['rank'] === 0))
+    writeFileSync(join(place.dir, 'go'), '')
+    const done = await started.ended
     expect(done.code, done.stderr).toBe(3)
     expect(done.stderr.split('\n')[0]).toBe(`rankzero: run ${RUN} ${join(place.dir, RUN)}`)
     expect(done.stderr).toMatch(/first failure: rank 1 on \S+ \(pid \d+\) exited with status 3, no step/)
