@@ -79,7 +79,7 @@ export const DAEMON_MEMORY = 'NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_
 export const DRAIN_INTERVAL_MS = 200
 /** … in jobs so large that their head would hear more than HEAD_BATCHES_PER_S, up to this (ms). */
 export const DRAIN_INTERVAL_MS_MAX = 1000
-/** A batch costs the head some 50 us whatever is in it: with its points, these fill a third of a core. */
+/** A batch costs the head some 90 us whatever is in it (bench/fit.js): so many are two fifths of a core. */
 export const HEAD_BATCHES_PER_S = 4096
 /**
  * … and this often (ms) while much comes (a ring is full in 50 ms), or an owner leaves (a run's end waits for

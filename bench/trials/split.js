@@ -10,7 +10,7 @@ const option = (value) => ({ type: 'string', default: value })
 const { values: options } = parseArgs({
   options: {
     // Percent of a core, the terms of fit.js: the process, a million points/s, 1,000 frames/s, 1,000 ranks.
-    a: option('2'), b: option('14'), c: option('12'), d: option('2'),
+    a: option('11.5'), b: option('7'), c: option('9.3'), d: option('5.6'),
     ranks: option('4096,16384,32768,65536'),
     // Percent of a core that an aggregator may use.
     goal: option('70'),
