@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { quantile } from '../figures.js'
 import { benchPath, CLI, importDist, readStatus, report, runJson } from '../kit.js'
 import { cpuSeconds, pss } from '../proc.js'
 
@@ -45,36 +46,36 @@ async function until(isTrue, what) {
 
 const endpoint = () => existsSync(endpointPath) && JSON.parse(readFileSync(endpointPath, 'utf8'))
 
-async function startHead(not = null) {
+async function startHead() {
   const child = spawn(process.execPath, [CLI, 'aggregator', '--meeting', meeting, '--dir', dir], {
     stdio: 'ignore', env: { ...process.env, ...daemonMemory },
   })
   const ended = new Promise((resolve) => { child.on('close', resolve) })
-  const { port, dir: run } = await until(() => endpoint().pid !== undefined && endpoint().pid !== not &&
-    endpoint().pid === child.pid && endpoint(), 'the aggregator')
+  const isOurs = (found) => found.pid === child.pid && found
+  const { port, dir: run } = await until(() => isOurs(endpoint()), 'the aggregator')
   return { pid: child.pid, port, run, ended }
 }
 
 /** Memory and CPU of the heads, sampled until they are gone. */
 class Meter {
   peak = 0
-  cpu = 0
   #last = new Map()
+
+  get cpu() {
+    return [...this.#last.values()].reduce((a, b) => a + b, 0)
+  }
 
   async watch(pid) {
     for (; ; await sleep(SAMPLE_MS)) {
       try {
         this.peak = Math.max(this.peak, pss(pid).all)
         this.#last.set(pid, cpuSeconds(pid))
-        this.cpu = [...this.#last.values()].reduce((a, b) => a + b)
       } catch {
         return
       }
     }
   }
 }
-
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? NaN
 
 /** From the moment the last rank's batch was given to its socket to the seal's note, ms of one clock. */
 function sealsOf(run, { sentAt, stepsPerBatch }) {
@@ -95,14 +96,14 @@ function sealsOf(run, { sentAt, stepsPerBatch }) {
     }
   }
   ledger.close()
-  return { waits: waits.sort((a, b) => a - b), rows }
+  return { waits, rows }
 }
 
 async function restart(head, meter, at) {
   await sleep(at - Date.now())
   process.kill(head.pid, 'SIGKILL')
   await head.ended
-  const next = await startHead(head.pid)
+  const next = await startHead()
   void meter.watch(next.pid)
   return next
 }

@@ -8,6 +8,14 @@
 import {
   DRAIN_BUSY_MS, DRAIN_INTERVAL_MS, DRAIN_INTERVAL_MS_MAX, DRAIN_ROUND_BYTES, HEAD_BATCHES_PER_S,
 } from '../limits.ts'
+import type { Origin } from '../record/index.ts'
+
+/** Ranks of the job, as the largest of its instances here knows it; an elastic one may have grown. */
+export function worldSizeOf(feeds: Iterable<{ origin: Pick<Origin, 'worldSize'> }>): number {
+  let most = 0
+  for (const { origin } of feeds) most = Math.max(most, origin.worldSize)
+  return most
+}
 
 /** Each rank's records are one batch of each round: the more ranks, the rarer the rounds. */
 export function drainIntervalMs(worldSize: number): number {

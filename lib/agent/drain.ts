@@ -11,7 +11,7 @@ import {
   BATCH_BYTES, DRAIN_BUSY_MS, JOURNAL_CHECK_MS, RING_BYTES, SPOOL_AFTER_MS, SPOOL_PASS_BYTES,
 } from '../limits.ts'
 import type { InstanceId } from '../record/index.ts'
-import { pauseMs } from './core-pace.ts'
+import { pauseMs, worldSizeOf } from './core-pace.ts'
 import { settled, type Deaths } from './deaths.ts'
 import type { Feed } from './feed.ts'
 import type { Notes } from './notes.ts'
@@ -45,10 +45,10 @@ export class Drain {
     this.#fullBytes = Math.min(RING_BYTES, options.overflowCap) / 2
   }
 
-  /** Until the next round (ms), in a job of so many ranks. */
-  pauseMs(worldSize: number): number {
+  /** Until the next round (ms). */
+  pauseMs(): number {
     const { bytes, since } = this.#round
-    return this.#saving ? DRAIN_BUSY_MS : pauseMs(bytes, since, worldSize)
+    return this.#saving ? DRAIN_BUSY_MS : pauseMs(bytes, since, worldSizeOf(this.#options.feeds.values()))
   }
 
   /** Sends while there is something to send and room for it, one unit of each instance in turn. */

@@ -140,8 +140,7 @@ export class Shift {
     const leaving = [...this.#feeds.values()].some((feed) => (feed.dead || feed.departure !== null)
       && this.#uplink.core.stateOf(feed.instance) !== 'refused')
     if (this.#termAt !== null || (leaving && this.#uplink.core.live)) return DRAIN_BUSY_MS
-    const worlds = [...this.#feeds.values()].map(({ origin }) => origin.worldSize)
-    return this.#drain.pauseMs(Math.max(0, ...worlds))
+    return this.#drain.pauseMs()
   }
 
   #round(now: number): 'stay' | 'done' | 'left' {

@@ -17,7 +17,7 @@ import {
   decodeFrame, encodeFrame, PROTOCOL_VERSION, type Bodies, type FrameType, type Welcome,
 } from '../wire/index.ts'
 import { ClockOffset, Trips, type Offset } from './core-clock.ts'
-import { drainIntervalMs } from './core-pace.ts'
+import { drainIntervalMs, worldSizeOf } from './core-pace.ts'
 import type { Target } from './core-seek.ts'
 import { UplinkCore, type UplinkEffect, type UplinkEvent } from './core-uplink.ts'
 import type { Feed } from './feed.ts'
@@ -252,8 +252,7 @@ export class Uplink {
 
   /** A head of thousands of ranks hears each of them less often. */
   get #beatMs(): number {
-    const worlds = [...this.#options.feeds.values()].map(({ origin }) => origin.worldSize)
-    return Math.max(BEAT_INTERVAL_MS, drainIntervalMs(Math.max(0, ...worlds)))
+    return Math.max(BEAT_INTERVAL_MS, drainIntervalMs(worldSizeOf(this.#options.feeds.values())))
   }
 
   #beat(now: number): void {

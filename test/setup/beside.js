@@ -6,16 +6,7 @@
 import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-
-const NAME = 'RANKZERO_TEST_PROVISION'
-
-function runs(pid) {
-  try {
-    return pid > 0 && process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
+import { PROVISION, provisionRuns } from './stamps.js'
 
 const ended = async (child) => (await once(child, 'exit'))[0] ?? 1
 
@@ -29,8 +20,8 @@ async function begin() {
   return null
 }
 
-const own = runs(Number(process.env[NAME])) ? null : await begin()
-const env = own === null ? process.env : { ...process.env, [NAME]: String(own.pid) }
+const own = provisionRuns() ? null : await begin()
+const env = own === null ? process.env : { ...process.env, [PROVISION]: String(own.pid) }
 const [command, ...args] = process.argv.slice(2)
 const tests = await ended(spawn(command, args, { stdio: 'inherit', env }))
 process.exitCode = tests || await (own?.status ?? 0)

@@ -1,25 +1,17 @@
 /** For tests of the lab: waits for what they need of provision.js, which may run beside them (beside.js). */
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { stampOf } from './stamps.js'
+import { provisionRuns, stampOf } from './stamps.js'
 
 /** Every step of provision.js ends within its own limit; this (ms) is more than all of them. */
 export const PROVIDED_MS_MAX = 3_000_000
 const LOOK_MS = 500
 
-function isRunning(pid: number): boolean {
-  try {
-    return pid > 0 && process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
-
 export async function provided(what: 'base' | 'complete'): Promise<void> {
   const stamp = stampOf(what)
   const end = performance.now() + PROVIDED_MS_MAX
   while (!existsSync(stamp)) {
-    const runs = isRunning(Number(process.env['RANKZERO_TEST_PROVISION']))
+    const runs = provisionRuns()
     // It may have ended between the two looks.
     if (!runs && existsSync(stamp)) return
     if (!runs || performance.now() > end) {

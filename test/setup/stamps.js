@@ -16,5 +16,17 @@ const PARTS = {
   complete: [...LISTS, own('horovod.sh'), own('cuda_stubs.py')],
 }
 
+/** Who has started provision.js names its process here, for those who wait for it. */
+export const PROVISION = 'RANKZERO_TEST_PROVISION'
+
+export function provisionRuns() {
+  const pid = Number(process.env[PROVISION])
+  try {
+    return pid > 0 && process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 /** @param {keyof typeof PARTS} what */
 export const stampOf = (what) => join(VENV, `${what}-${keyOf(PARTS[what])}`)
