@@ -13,8 +13,11 @@ export interface LeaveFacts {
   refused: boolean
   /** The last time that the head took something in. */
   progressAt: number
-  /** Its process is there, connected or not; it may be stopped, or busy. Asked only when it matters. */
-  headAlive: () => boolean
+  /**
+   * When its process, or that of one to be, was last there, connected or not; it may be stopped, or busy. Asked
+   * only when it matters.
+   */
+  headSeenAt: () => number
   /** When TERM came. */
   termAt: number | null
   /** Everything that was written is acknowledged, of dead owners the END too. Asked only when it matters. */
@@ -38,5 +41,6 @@ export function mayLeave(facts: LeaveFacts): 'stay' | 'done' | 'left' {
   if (refused) return now - orphanedSince >= AGENT_LINGER_MS ? 'left' : 'stay'
   const waited = now - Math.max(orphanedSince, progressAt)
   if (waited < facts.exitTimeoutMs) return 'stay'
-  return waited >= HEAD_PATIENCE_MS || !facts.headAlive() ? 'left' : 'stay'
+  // After one that died while it was being waited for, the next is given the same time.
+  return waited >= HEAD_PATIENCE_MS || now - facts.headSeenAt() >= facts.exitTimeoutMs ? 'left' : 'stay'
 }

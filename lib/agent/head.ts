@@ -29,6 +29,7 @@ export class HeadKeeper {
   readonly #start: (how: HeadStart) => void
   /** Stays true: the head is needed until all ranks of this node are delivered, also after rank 0 is. */
   #mayStart = false
+  #seenAt = -Infinity
 
   constructor(
     uplink: Uplink, seeker: Seeker, adopter: Adopter, notes: Notes, start: (how: HeadStart) => void,
@@ -45,8 +46,13 @@ export class HeadKeeper {
     if (role === 'supervisor' ? guest !== true : rank === 0) this.#mayStart = true
   }
 
-  /** Its process is there, connected or not. */
-  alive(): boolean {
+  /** When it was last there, connected or not, or on another node where only silence tells. */
+  seenAt(now: number): number {
+    if (this.#alive() || this.#seeker.elsewhere || this.#seeker.elected) this.#seenAt = now
+    return this.#seenAt
+  }
+
+  #alive(): boolean {
     const { local: head } = this.#seeker
     return head !== null && head.procStart !== 0 && procStart(head.pid) === head.procStart
   }
@@ -54,7 +60,7 @@ export class HeadKeeper {
   /** `wanted`: there is something that a head would take. `run`: the one that we serve, once known. */
   look(now: number, wanted: boolean, run: string | null): void {
     const { live } = this.#uplink.core
-    const there = live || this.alive()
+    const there = live || this.#alive()
     const adopt = this.#adopter.due(now, run, live, this.#seeker.local?.run) ? run : null
     const { proved } = this.#adopter
     if (proved !== null) {
@@ -62,6 +68,11 @@ export class HeadKeeper {
     }
     const here = (this.#mayStart || this.#seeker.isNamed) && (there || this.#seeker.mayStart(now))
     if (!this.#starter.due(now, there, wanted && (here || adopt !== null))) return
+    if (adopt === null && this.#seeker.elected) {
+      // It has not told yet where it is; another would only lose the election.
+      this.#starter.due(now, true, false)
+      return
+    }
     this.#notes.say(adopt === null ? 'starts an aggregator: none answers'
       : `takes run ${adopt} over: its head on another node is silent, and its lock is free`)
     try {

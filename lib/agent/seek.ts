@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { messageOf } from '../errors.ts'
 import { CANDIDATES_MAX, HEAD_SEARCH_MS, SIGNPOST_INTERVAL_MS } from '../limits.ts'
-import { meetingSecretPath, readMeeting, readShared } from '../lock/index.ts'
+import { headLockName, isElected, meetingSecretPath, readMeeting, readShared } from '../lock/index.ts'
 import { parseHost, type HostPort } from '../rank/index.ts'
 import type { Origin } from '../record/index.ts'
 import type { Endpoint } from '../record/run-status.ts'
@@ -63,6 +63,12 @@ export class Seeker {
   get denied(): number { return this.#signpost.denied }
   /** The job may span several nodes. */
   get several(): boolean { return this.#head !== null || this.#candidates.size > 0 }
+
+  /** One is at work on this node, perhaps without having told yet where. Costs a file opened. */
+  get elected(): boolean {
+    const { lockDir, meeting } = this.#options
+    return isElected(lockDir, headLockName(meeting))
+  }
 
   /** A head on another node serves us, or may come to. */
   get elsewhere(): boolean {

@@ -225,7 +225,7 @@ export class Shift {
       refused: core.refused || feeds.every((feed) =>
         core.stateOf(feed.instance) === 'refused' || this.#isOfOtherRun(feed)),
       progressAt: this.#progressAt, termAt: this.#termAt,
-      headAlive: () => this.#head.alive() || this.#seeker.elsewhere,
+      headSeenAt: () => this.#head.seenAt(now),
       delivered: () => feeds.every((feed) => feed.delivered && !feed.dead),
       exitTimeoutMs: this.#options.exitTimeoutMs,
     })

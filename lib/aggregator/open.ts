@@ -10,7 +10,7 @@ import { LATE_RUNS_MAX } from '../limits.ts'
 import { tryLock, type LockDb } from '../ledger/lockdb.ts'
 import { openReadable, type Aside } from './aside.ts'
 import {
-  elect, fencePath, readBegun, readMeeting, writeBegun, type Begun, type Election,
+  elect, fencePath, headLockName, readBegun, readMeeting, writeBegun, type Begun, type Election,
 } from '../lock/index.ts'
 import { meetingOfRun } from '../rank/index.ts'
 import { runIdOf } from '../record/run-id.ts'
@@ -47,7 +47,7 @@ export function winRun(o: {
 }): Won | null {
   const minted = o.run ?? runIdOf(wallMs(), randomBytes(3).toString('hex'))
   const meeting = o.meeting ?? meetingOfRun(minted, process.getuid?.() ?? 0)
-  const election = elect(o.lockDir, `aggregator-${meeting}`)
+  const election = elect(o.lockDir, headLockName(meeting))
   if (election === null) return null
   const known = o.fresh ? null : readMeeting(o.lockDir, meeting) ?? halfMade(o.lockDir, meeting)
   const lost = (): null => {

@@ -57,6 +57,20 @@ export function tryLock(path: string): LockDb | null {
   }
 }
 
+/** Whether a process holds it now. Takes nothing that a candidate for it does not wait for. */
+export function isHeld(path: string): boolean {
+  let db: Sqlite | undefined
+  try {
+    db = openSqlite(path, { readonly: true, busyMs: 0 })
+    db.prepare('PRAGMA schema_version').get()
+    return false
+  } catch (error) {
+    return sqliteCode(error).startsWith('SQLITE_BUSY')
+  } finally {
+    db?.close()
+  }
+}
+
 /**
  * BEGIN IMMEDIATE takes one byte lock atomically, so of several candidates exactly one gets it; BEGIN
  * EXCLUSIVE then waits for the others' short read locks, and exclusive mode keeps both. No journal on disk:

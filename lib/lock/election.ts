@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { RankzeroError } from '../errors.ts'
 import { whyNotOurs } from '../files.ts'
 import { makeDirectory } from '../ledger/durable.ts'
-import { tryLock } from '../ledger/lockdb.ts'
+import { isHeld, tryLock } from '../ledger/lockdb.ts'
 
 /** Held until `release`, or until the process is gone, however it goes. */
 export interface Election {
@@ -10,6 +10,11 @@ export interface Election {
   /** Frees the lock and removes its file; idempotent. */
   release(): void
 }
+
+const lockPath = (lockDir: string, name: string): string => join(lockDir, `${name}.lock`)
+
+/** Of the one aggregator of a meeting. */
+export const headLockName = (meeting: string): string => `aggregator-${meeting}`
 
 /**
  * Who may write there decides who is elected, and what secret a meeting has.
@@ -29,8 +34,11 @@ export function makeLockDir(path: string): void {
  */
 export function elect(lockDir: string, name: string): Election | null {
   makeLockDir(lockDir)
-  const path = join(lockDir, `${name}.lock`)
+  const path = lockPath(lockDir, name)
   const held = tryLock(path)
   if (held === null) return null
   return { path, release: () => held.release({ unlink: true }) }
 }
+
+/** Whether another process is elected. Not to be asked by who holds it: see ledger/lockdb.ts. */
+export const isElected = (lockDir: string, name: string): boolean => isHeld(lockPath(lockDir, name))

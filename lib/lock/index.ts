@@ -7,7 +7,7 @@
  * term never falls.
  * It does not span hosts that do not share the lock directory (etcd does, in a later room).
  */
-export { elect, type Election } from './election.ts'
+export { elect, headLockName, isElected, type Election } from './election.ts'
 export { acquireKey, type Holder, type KeyHold, type KeyRequest } from './key.ts'
 export {
   fencePath, meetingPath, meetingSecretPath, readBegun, readJson, readMeeting, readShared, removeMeeting,

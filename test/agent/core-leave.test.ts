@@ -5,10 +5,10 @@ import {
   AGENT_LINGER_MS, HEAD_PATIENCE_MS, HEAD_START_AFTER_MS, HEAD_START_PAUSE_MS_MAX,
 } from '../../lib/limits.ts'
 
-type Over = Partial<Omit<LeaveFacts, 'headAlive' | 'delivered'> & { headAlive: boolean; delivered: boolean }>
-const at = ({ headAlive = false, delivered = false, ...over }: Over) => mayLeave({
+type Over = Partial<Omit<LeaveFacts, 'headSeenAt' | 'delivered'> & { headSeenAt: number; delivered: boolean }>
+const at = ({ headSeenAt = -Infinity, delivered = false, ...over }: Over) => mayLeave({
   now: 100_000, open: 1, emptySince: null, orphanedSince: null, refused: false, progressAt: 0,
-  headAlive: () => headAlive, termAt: null, delivered: () => delivered, exitTimeoutMs: 10_000, ...over,
+  headSeenAt: () => headSeenAt, termAt: null, delivered: () => delivered, exitTimeoutMs: 10_000, ...over,
 })
 
 describe('when the agent leaves', () => {
@@ -22,12 +22,13 @@ describe('when the agent leaves', () => {
     expect(at({ open: 0, emptySince: 100_000 - AGENT_LINGER_MS })).toBe('done')
   })
 
-  test('records of the dead wait for a missing head as long as an exit may, longer for a living one', () => {
+  test('records of the dead wait for a missing head as long as an exit may, longer for one there', () => {
     expect(at({ orphanedSince: 90_001 })).toBe('stay')
     expect(at({ orphanedSince: 90_000 })).toBe('left')
     expect(at({ orphanedSince: 90_000, progressAt: 99_000 })).toBe('stay')
-    expect(at({ orphanedSince: 90_000, headAlive: true })).toBe('stay')
-    expect(at({ orphanedSince: 100_000 - HEAD_PATIENCE_MS, headAlive: true })).toBe('left')
+    expect(at({ orphanedSince: 80_000, headSeenAt: 90_001 })).toBe('stay')
+    expect(at({ orphanedSince: 80_000, headSeenAt: 90_000 })).toBe('left')
+    expect(at({ orphanedSince: 100_000 - HEAD_PATIENCE_MS, headSeenAt: 100_000 })).toBe('left')
   })
 
   test('what is refused is put away soon after the last owner has gone', () => {

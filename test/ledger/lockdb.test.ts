@@ -4,7 +4,7 @@ import {
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { tryLock } from '../../lib/ledger/lockdb.ts'
+import { isHeld, tryLock } from '../../lib/ledger/lockdb.ts'
 import { nodeChild, type Child } from './processes.ts'
 
 interface Tried {
@@ -126,6 +126,20 @@ describe('between processes', () => {
     const pid = String(a.process.pid)
     await a.kill()
     expect(await b.ask<Tried>('try')).toEqual({ held: true, term: 1, state: { pid } })
+  })
+
+  it('shows whether it is held, also by who was stopped, and is not taken by who looks', async () => {
+    const [a] = await start(1) as [Child]
+    expect([isHeld(path), existsSync(path)]).toEqual([false, false])
+    await a.ask('try')
+    a.process.kill('SIGSTOP')
+    for (let i = 0; i < 3; i++) expect(isHeld(path)).toBe(true)
+    a.process.kill('SIGCONT')
+    expect(await a.ask('advance')).toEqual({ term: 1 })
+    expect(isHeld(path)).toBe(true)
+    await a.ask('release')
+    expect(isHeld(path)).toBe(false)
+    expect((await a.ask<Tried>('try')).held).toBe(true)
   })
 
   it('goes to exactly one of those that try at the same moment', async () => {

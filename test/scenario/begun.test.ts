@@ -7,12 +7,14 @@ import { Place, TRAINER, until } from './harness.ts'
 let place: Place
 afterEach(() => place.dispose())
 
-/** The first process that is about to write `endpoint.json` dies there. */
+/** The first process that is about to write `endpoint.json` hangs there for a while, and dies. */
 const DIES = `import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 const { renameSync } = fs
 fs.renameSync = (from, to) => {
   if (to.endsWith('endpoint.json') && !fs.existsSync(process.env.T_DIED)) {
+    const cell = new Int32Array(new SharedArrayBuffer(4))
+    Atomics.wait(cell, 0, 0, Number(process.env.T_HANGS))
     fs.writeFileSync(process.env.T_DIED, '')
     process.kill(process.pid, 'SIGKILL')
   }
@@ -21,17 +23,26 @@ fs.renameSync = (from, to) => {
 syncBuiltinESMExports()
 `
 
-it.each(['rankzero run', 'init() alone'])('%s: the next one goes on with what it made', async (how) => {
+it.each([
+  ['rankzero run', 0],
+  ['init() alone', 0],
+  // Worker and agent wait for a second; but somebody is at work yet.
+  ['init() alone', 4000],
+])('%s, hanging %i ms: the next one goes on with what it made', async (how, hangsMs) => {
   place = new Place()
   const [dies, died] = [join(place.root, 'dies.mjs'), join(place.root, 'died')]
   writeFileSync(dies, DIES)
   const cli = [process.execPath, '--import', dies, place.cli]
-  const env = { RANKZERO_CLI: JSON.stringify(cli), T_DIED: died, T_STEPS: '50' }
+  const env: NodeJS.ProcessEnv = {
+    RANKZERO_CLI: JSON.stringify(cli), T_DIED: died, T_STEPS: '50', T_HANGS: String(hangsMs),
+  }
+  if (hangsMs > 0) env.RANKZERO_EXIT_TIMEOUT = '1'
   const job = [process.execPath, TRAINER]
   const done = await place.run(how === 'rankzero run' ? ['run', '--', ...job] : job, env)
   expect(done.code, done.stderr).toBe(0)
-  expect(existsSync(died)).toBe(true)
+  // Where the disk is slow, a worker of init() alone is through before.
   await until('the end', 60_000, () => place.picture()?.state === 'ended')
+  expect(existsSync(died)).toBe(true)
   expect(place.runs()).toHaveLength(1)
   expect(place.audit()).toMatchObject({ balanced: true, complete: true })
   expect(place.points()).toHaveLength(100)
