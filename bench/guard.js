@@ -2,8 +2,8 @@
  * npm run bench:guard [-- --update]: have we become slower than we were?
  *
  * In: results/guard.json, ratios to a peer of the same run with the noise that they were seen to have. Out: a
- * table; 1 when a ratio is beyond its bound. Ratios, as times are those of one machine. `--update` measures
- * the noise: it repeats the trials REPEATS times and writes the file anew.
+ * table; 1 when a ratio is beyond its bound in each of TRIES runs. Ratios, as times are those of one machine.
+ * `--update` measures the noise: it repeats the trials REPEATS times and writes the file anew.
  */
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,11 @@ import { tableOf } from './report.js'
 
 const ROUNDS = 2
 const REPEATS = 6
+/**
+ * Runs until a ratio that stays beyond its bound is believed. What our code costs more shows in each of them;
+ * what else the machine did in one does not (seen: 0.50 where 0.28 to 0.33 is usual, bound 0.46).
+ */
+const TRIES = 3
 const COMMAND = ['tree', '--peers', 'rankzero,jsonl,node-rankzero,node-jsonl', '--rounds', String(ROUNDS)]
 /**
  * What is held, and how far above the largest ratio that was ever measured the bound is. Bytes have no noise;
@@ -33,6 +38,12 @@ const HELD = [
 
 const path = benchPath('results/guard.json')
 const nameOf = ({ measure, peer, of }) => `${measure}: ${peer} / ${of}`
+
+/** Null when none of them was measured. */
+function least(ratios) {
+  const measured = ratios.filter(Number.isFinite)
+  return measured.length > 0 ? Math.min(...measured) : null
+}
 
 async function measure() {
   const home = mkdtempSync(join(tmpdir(), 'rankzero-guard-'))
@@ -63,12 +74,18 @@ async function update() {
 
 async function guard() {
   const { held, date } = JSON.parse(readFileSync(path, 'utf8'))
-  const now = await measure()
-  const rows = held.map((one) => {
-    const ratio = now.get(nameOf(one)) ?? null
-    return { ...one, now: ratio, verdict: judge(ratio, one) }
-  })
-  console.log(`ratios, medians of ${ROUNDS} rounds, against ${date}\n` + tableOf(
+  const runs = []
+  let rows = []
+  for (let isWorse = true; isWorse && runs.length < TRIES;) {
+    runs.push(await measure())
+    rows = held.map((one) => {
+      const ratio = least(runs.map((run) => run.get(nameOf(one))))
+      return { ...one, now: ratio, verdict: judge(ratio, one) }
+    })
+    isWorse = rows.some(({ verdict }) => verdict === 'worse')
+  }
+  console.log(`ratios, medians of ${ROUNDS} rounds, least of ${runs.length} runs, against ${date}`)
+  console.log(tableOf(
     ['measure', 'then', 'seen then', 'bound', 'now', 'verdict'],
     rows.map((row) => [
       nameOf(row), format(row.median), [Math.min(...row.seen), Math.max(...row.seen)].map(format).join(' – '),

@@ -14,8 +14,8 @@ export interface LeaveFacts {
   /** The last time that the head took something in. */
   progressAt: number
   /**
-   * When its process, or that of one to be, was last there, connected or not; it may be stopped, or busy. Asked
-   * only when it matters.
+   * When its process, or that of one to be, was last there, connected or not; it may be stopped, or busy.
+   * Asked only when it matters.
    */
   headSeenAt: () => number
   /** When TERM came. */
