@@ -51,6 +51,7 @@ describe('without rankzero run', () => {
     const job = begin(launcher, launcher.argv)
     const { code, screen } = await job.ended
     expect(code, screen).toBe(0)
+    await job.over()
     job.expectWhole()
     expect(place.status()).toMatchObject({ status: 'finished', failed: [] })
   })

@@ -118,6 +118,11 @@ export class Job {
     return this.started.ended.then(({ code, stdout, stderr }) => ({ code, screen: stdout + stderr }))
   }
 
+  /** Workers without a supervisor leave when their node has all; their run ends after them. */
+  async over(): Promise<void> {
+    await until('the end of the run', START_MS_MAX, () => this.place.picture()?.state === 'ended')
+  }
+
   private lines(rank: number): string[] {
     const file = `${this.truth}.${rank}`
     return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : []

@@ -121,6 +121,8 @@ export function tryLock(path: string): LockDb | null {
   return new SimLock(path, disk, lock, me())
 }
 
+export const isHeld = (path: string): boolean => (diskOf(path).locks.get(path)?.holder ?? null) !== null
+
 class SimLock implements LockDb {
   readonly path: string
   readonly aside = null
