@@ -26,6 +26,8 @@ export interface Won {
   /** Lock and ledger of a run that is there; null: it is made later. */
   lock: LockDb | null
   ledger: Ledger | null
+  /** Of that ledger. */
+  fence: Fence | null
   /** A ledger that could not be read. */
   aside: Aside | null
 }
@@ -60,11 +62,16 @@ export function winRun(o: {
   const dir = known !== null && known.run === run ? known.dir : join(o.parent, run)
   const found = { run, dir, meeting, election }
   if (!existsSync(ledgerPath(dir))) {
-    return o.adopt === true ? lost() : { ...found, lock: null, ledger: null, aside: null }
+    return o.adopt === true ? lost() : { ...found, lock: null, ledger: null, fence: null, aside: null }
   }
   // Before the ledger is opened: SQLite's own locks are not to be trusted where this one is not.
   const lock = tryLock(fencePath(dir))
-  return lock === null ? lost() : { ...found, lock, ...openReadable(dir) }
+  if (lock === null) return lost()
+  const opened = openReadable(dir)
+  // Before anything is read of it: a holder that lost its lock and does not know it (it was stopped, say)
+  // would add what we never learn.
+  const fence = opened.ledger === null ? null : raiseTerm(lock, meeting, opened.ledger)
+  return { ...found, lock, fence, ...opened }
 }
 
 /** What one before us began and did not live to make known. */
@@ -118,10 +125,14 @@ export interface Fence {
 
 /** The fence of a run directory. Null: another aggregator, perhaps of another host, works in it. */
 export function takeFence(
-  { dir, meeting, lock: held }: Pick<Won, 'dir' | 'meeting' | 'lock'>, ledger: Ledger,
+  { dir, meeting, lock: held, ledger, fence }: Omit<Won, 'run' | 'election' | 'aside'>, into: Ledger,
 ): Fence | null {
+  if (fence !== null && ledger === into) return fence
   const lock = held ?? tryLock(fencePath(dir))
-  if (lock === null) return null
+  return lock === null ? null : raiseTerm(lock, meeting, into)
+}
+
+function raiseTerm(lock: LockDb, meeting: string, ledger: Ledger): Fence {
   const term = lock.advance({ meeting, pid: String(process.pid) }, ledger.term())
   ledger.fence(term)
   return { term, release: () => lock.release() }

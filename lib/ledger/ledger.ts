@@ -189,9 +189,13 @@ class SqliteLedger implements Ledger {
     this.#termOf = db.prepare(`SELECT value FROM meta WHERE key = 'term'`)
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
+    this.#pos = this.#last()
+  }
+
+  #last(): number {
     const last = (table: string): number =>
-      Number(db.prepare(`SELECT max(pos) AS pos FROM ${table}`).get()?.['pos'] ?? 0)
-    this.#pos = Math.max(last('batches'), last('notes'))
+      Number(this.#db.prepare(`SELECT max(pos) AS pos FROM ${table}`).get()?.['pos'] ?? 0)
+    return Math.max(last('batches'), last('notes'))
   }
 
   append(entries: readonly EntryDraft[]): number {
@@ -258,6 +262,8 @@ class SqliteLedger implements Ledger {
   fence(term: number): void {
     this.#term = term
     this.setMeta('term', String(term))
+    // From here on nobody of a lower term adds anything; until here somebody may have.
+    this.#pos = this.#last()
   }
 
   close(): void {

@@ -160,13 +160,16 @@ describe('one process', () => {
     zombie.append([note('a', 1)])
     const heir = openLedger(path)
     expect(heir.term()).toBe(1)
+    // It does not know yet that it is no longer alone.
+    zombie.append([note('late', 1)])
     heir.fence(2)
     const fenced = expect.objectContaining({ code: 'FENCED' })
     expect(() => zombie.append([note('b', 1)])).toThrow(fenced)
     expect(() => zombie.setMeta('run', 'x')).toThrow(fenced)
     expect(() => zombie.fence(1)).toThrow(fenced)
     heir.append([note('c', 1)])
-    expect([...heir.entries()]).toMatchObject([{ pos: 1, kind: 'a' }, { pos: 2, kind: 'c' }])
+    expect([...heir.entries()]).toMatchObject(
+      [{ pos: 1, kind: 'a' }, { pos: 2, kind: 'late' }, { pos: 3, kind: 'c' }])
     expect(heir.meta()).not.toHaveProperty('run')
     zombie.close()
     heir.close()

@@ -129,7 +129,8 @@ class Cuts {
       if (!existsSync(this.at(run!.dir))) return 'the run directory is gone'
       const recovered = recover(this.at(run!.dir), join(this.at(dir), '.pending'), run!.meeting, deep)
       const ledger = openLedger(join(this.at(run!.dir), 'ledger.sqlite'))
-      const fence = takeFence({ dir: this.at(run!.dir), meeting: run!.meeting, lock: null }, ledger)!
+      const won = { dir: this.at(run!.dir), meeting: run!.meeting, lock: null, ledger: null, fence: null }
+      const fence = takeFence(won, ledger)!
       fence.release()
       ledger.close()
       const terms = [...keys.keys()].map((path): [string, number] => [path, termOf(this.at(path))])

@@ -56,4 +56,8 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 20_068_275, knobs: KNOBS,
     was: 'what a silent rank was last heard of was in the picture of the ended run, not in its ledger',
   },
+  {
+    seed: 20_101_848, knobs: KNOBS,
+    was: 'a head that had lost its lock unnoticed wrote on after the next one had read the ledger',
+  },
 ]

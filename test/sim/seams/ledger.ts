@@ -97,6 +97,7 @@ class SimLedger implements Ledger {
   fence(term: number): void {
     this.#term = term
     this.setMeta('term', String(term))
+    this.#pos = this.#file.entries.length
   }
 
   #checkTerm(): void {
