@@ -22,15 +22,56 @@ export function forwardClock(floor: number): () => number {
   }
 }
 
-/** `act`, but not while it would take more than this part of all time. */
-export function atMostPart(part: number, act: () => void): () => void {
+/** `act`, but not more often than every `restMs`, nor while it would take more than this part of all time. */
+export function atMost(restMs: number, part: number, act: () => void): () => void {
   let restsUntil = -Infinity
   return () => {
     const begun = monotonicMs()
     if (begun < restsUntil) return
     act()
     const took = monotonicMs() - begun
-    restsUntil = begun + took / part
+    restsUntil = begun + Math.max(restMs, took / part)
+  }
+}
+
+/** Calls `act` every `idleMs`, and at once after a kick, but not more often than every `restMs`. */
+export class Pulse {
+  readonly #act: () => void
+  readonly #restMs: number
+  readonly #idleMs: number
+  #last = monotonicMs()
+  #due = Infinity
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(restMs: number, idleMs: number, act: () => void) {
+    this.#act = act
+    this.#restMs = restMs
+    this.#idleMs = idleMs
+    this.#in(idleMs)
+  }
+
+  kick(): void {
+    this.#in(Math.max(0, this.#last + this.#restMs - monotonicMs()))
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#due = -Infinity
+  }
+
+  #in(ms: number): void {
+    const due = monotonicMs() + ms
+    if (due >= this.#due) return
+    clearTimeout(this.#timer)
+    this.#due = due
+    this.#timer = setTimeout(() => this.#beat(), ms)
+  }
+
+  #beat(): void {
+    this.#last = monotonicMs()
+    this.#due = Infinity
+    this.#in(this.#idleMs)
+    this.#act()
   }
 }
 

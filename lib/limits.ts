@@ -76,7 +76,7 @@ export const DAEMON_MEMORY = 'NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_
  * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch
  * (DESIGN 6: 50-250 ms). Waking up is most of its CPU.
  */
-export const DRAIN_INTERVAL_MS = 200
+export const DRAIN_INTERVAL_MS = 250
 /** … in jobs so large that their head would hear more than HEAD_BATCHES_PER_S, up to this (ms). */
 export const DRAIN_INTERVAL_MS_MAX = 1000
 /** A batch costs the head some 90 us whatever is in it (bench/fit.js): so many are two fifths of a core. */
@@ -306,10 +306,12 @@ export const HANG_ALL_AFTER_MS = 60_000
 export const FAILURES_TOGETHER_MS = 1000
 /** Runs that an aggregator looks at before it begins one: as many as may end while it starts. */
 export const LATE_RUNS_MAX = 32
-/** Seals are decided this often (ms). */
-export const SEAL_INTERVAL_MS = 100
+/** Seals and ends are decided when something came, but not more often than this (ms) … */
+export const TICK_REST_MS = 100
+/** … and this often (ms) when nothing comes. Each wake takes a core from ranks that run in step. */
+export const TICK_IDLE_MS = 250
 /** status.json is replaced at most this often (ms). */
-export const SNAPSHOT_INTERVAL_MS = 250
+export const SNAPSHOT_INTERVAL_MS = 500
 /** … and painting it takes at most this part of the head's time: with 4,096 ranks it takes 0.1 s. */
 export const SNAPSHOT_PART_MAX = 0.04
 /** Metrics shown in status.json; the rest is counted. */

@@ -13,13 +13,14 @@ import { hostname } from 'node:os'
 import { choose, openBackends, readChosen, writeChosen, type Backend } from '../backend/index.ts'
 import { localBackend, logPath } from '../backend/local.ts'
 import type { Keys } from '../config/keys.ts'
-import { atMostPart, forwardClock } from '../clock.ts'
+import { atMost, forwardClock, Pulse } from '../clock.ts'
 import { openDiary, type Diary } from '../diary.ts'
 import { messageOf, RankzeroError } from '../errors.ts'
 import { procStart } from '../journal/index.ts'
 import type { Ledger } from '../ledger/index.ts'
 import {
-  HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SEAL_INTERVAL_MS, SNAPSHOT_INTERVAL_MS, SNAPSHOT_PART_MAX,
+  HEALTH_INTERVAL_MS, OPEN_ROWS_BYTES_MAX, SNAPSHOT_INTERVAL_MS, SNAPSHOT_PART_MAX, TICK_IDLE_MS,
+  TICK_REST_MS,
 } from '../limits.ts'
 import { removeMeeting, removeShared, writeMeeting } from '../lock/index.ts'
 import { GOOD_HEALTH, type Endpoint, type HealthStatus, type RunStatus } from '../record/run-status.ts'
@@ -93,6 +94,7 @@ class Aggregator {
   private denied = 0
   private wide = false
   private readonly wake: Wake
+  private pulse: Pulse | null = null
   private readonly herald: Herald
   /** Another process holds the run: nothing more may be written here, not even the picture. */
   private fenced = false
@@ -230,17 +232,15 @@ class Aggregator {
     this.options.tell({ ready: { run, dir, meeting, project, key, term, pid, secretFile, aside } })
   }
 
-  private async untilOver(): Promise<number> {
-    const ticks = setInterval(() => this.tick(), SEAL_INTERVAL_MS)
-    const paints = setInterval(atMostPart(SNAPSHOT_PART_MAX, () => this.paint()), SNAPSHOT_INTERVAL_MS)
+  private untilOver(): Promise<number> {
+    const paint = atMost(SNAPSHOT_INTERVAL_MS, SNAPSHOT_PART_MAX, () => this.paint())
+    this.pulse = new Pulse(TICK_REST_MS, TICK_IDLE_MS, () => this.tick(paint))
     // TERM asks this process to go, not the run: its successor, or `sync`, goes on from the ledger.
     process.on('SIGTERM', () => {
       this.committer.flush()
       this.stop(0)
     })
-    const status = await this.over
-    for (const timer of [ticks, paints]) clearInterval(timer)
-    return status
+    return this.over.finally(() => this.pulse?.stop())
   }
 
   /** We were stopped or cut off until our lock was lost; the run goes on elsewhere. */
@@ -254,31 +254,33 @@ class Aggregator {
   private applied(...entry: Parameters<State['apply']>): void {
     this.state.apply(...entry)
     this.dirty = true
+    const kind = entry[0].type === 'note' ? entry[0].kind : null
+    if (kind !== 'seal') this.pulse?.kick()
     // The end of a run does not wait for what agents say of nodes, nor for backends, which have a bound.
-    const outbox = entry[0].type === 'note' && entry[0].kind === 'outbox'
-    if (!outbox && !this.state.isOfAgent(entry[0])) this.lastChange = this.clock()
+    if (kind !== 'outbox' && !this.state.isOfAgent(entry[0])) this.lastChange = this.clock()
   }
 
-  private tick(): void {
+  private tick(paint: () => void): void {
     const now = this.clock()
     this.countDenied()
     const silentBefore = this.wake.silentBefore(now)
     // Decisions build on what is applied. A ledger that takes nothing gets no decisions either, nor an end.
-    const isWhole = this.committer.flush()
+    let isWhole = this.committer.flush()
     if (isWhole) {
       const lost = { now, since: this.wake.since, host: hostname(), closing: this.options.closing }
       for (const note of this.state.decide(now)) this.committer.push(note)
       for (const note of lostMembers(this.state, lost)) this.committer.push(note)
+      isWhole = this.committer.flush()
     }
     this.adoptAsked()
     if (this.mayDeliver()) this.outboxes.tick()
-    const hellos = [...this.intake.agents.values()].map(({ helloAt }) => helloAt)
     const facts = isWhole && this.session.state !== 'draining' ? drainFacts(this.state, silentBefore) : null
     if (facts !== null && mayDrain({
       ...facts, now, openedAt: this.openedAt, lastChangeAt: this.lastChange,
       supervised: this.options.meeting === null, wide: this.wide, closing: this.options.closing,
-      helloAt: Math.max(this.options.alone ? this.openedAt : -Infinity, ...hellos),
+      helloAt: Math.max(this.options.alone ? this.openedAt : -Infinity, this.intake.helloAt),
     })) void this.finish()
+    paint()
   }
 
   /** What another run holds the key of stays here, and so does all until the key is final. */
@@ -290,8 +292,7 @@ class Aggregator {
 
   /** Here and at the signposts of this job. */
   private countDenied(): void {
-    let denied = this.ears.denied
-    for (const agent of this.intake.agents.values()) denied += agent.denied
+    const denied = this.ears.denied + this.intake.denied
     if (denied <= this.denied) return
     if (this.denied === 0) {
       this.diary('a connection was closed that did not prove the run secret; status counts them')
@@ -361,10 +362,9 @@ class Aggregator {
       return null
     }
     const { won: { run, dir }, fence: { term }, startedAt, endedAt, fault, health, denied } = this
-    const context = { run, dir, term, startedAt, endedAt, fault, health, session: this.session.last }
-    const agents = [...this.intake.agents.values()]
-    const outboxes = this.outboxes.views()
-    const picture = snapshot(this.state, { ...context, agents, denied, outboxes }, this.clock())
+    const [agents, outboxes] = [[...this.intake.agents.values()], this.outboxes.views()]
+    const facts = { run, dir, term, startedAt, endedAt, fault, health, denied, agents, outboxes }
+    const picture = snapshot(this.state, { ...facts, session: this.session.last }, this.clock())
     this.dirty = this.backends.filter((backend) => !backend.status(picture)).length > 0
     if (this.session.state === 'live' && this.mayDeliver()) this.herald.look(picture)
     return picture

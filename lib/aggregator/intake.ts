@@ -73,6 +73,18 @@ export class Intake {
     this.report = report
   }
 
+  /** Connections that agents' signposts refused. */
+  get denied(): number {
+    let denied = 0
+    for (const agent of this.agents.values()) denied += agent.denied
+    return denied
+  }
+
+  /** When an agent last introduced itself; -Infinity: none did. */
+  get helloAt(): number {
+    return Math.max(-Infinity, ...[...this.agents.values()].map(({ helloAt }) => helloAt))
+  }
+
   /** Never throws: a frame that cannot be read is counted, answered with REFUSE and dropped. */
   take(bytes: Uint8Array, now: number, reply: Reply): void {
     let frame: Frame
@@ -155,19 +167,20 @@ export class Intake {
       startedAt: served.startedAt,
       credit: CREDIT_BYTES,
       instances: hello.instances.map(({ origin: { instance } }) =>
-        this.state.member(instance) !== null
+        this.state.member(instance) !== null && !refused.has(instance)
           ? { instance, acked: this.state.acked(instance), accepted: true }
           : { instance, acked: 0, accepted: false, why: refused.get(instance) ?? 'no reason is known' },
       ),
     })
   }
 
-  /** Why an instance that is new here is not of this run; null when it is, or may be. */
+  /** Why an instance is not of this run; null when it is, or may be. */
   private whyNot(origin: Origin): string | null {
     const { state, served: { run, open, state: phase } } = this
-    if (this.state.roster.get(origin.instance) !== undefined) return null
-    if (!open()) return `run ${run} is ${phase()}`
+    // Also one that was to be ours, and went to another head meanwhile: what that one has is no longer there.
     if (origin.run !== null && origin.run !== run) return `it is of run ${origin.run}, not ${run}`
+    if (state.roster.get(origin.instance) !== undefined) return null
+    if (!open()) return `run ${run} is ${phase()}`
     return isNextJob(state, origin) ? `it is of the job after that of run ${run}` : null
   }
 
