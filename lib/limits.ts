@@ -74,9 +74,10 @@ export const DAEMON_MEMORY = 'NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_
 // --- agent -----------------------------------------------------------------------------------------------
 /**
  * The agent reads its journals this often (ms) and sends all that it finds, so this is the age of a batch
- * (DESIGN 6: 50-250 ms). Waking up is most of its CPU.
+ * (DESIGN 6: 50-250 ms; with the commit not more than DESIGN 1 lets a node's power take). Waking up is most
+ * of its CPU.
  */
-export const DRAIN_INTERVAL_MS = 250
+export const DRAIN_INTERVAL_MS = 240
 /** … in jobs so large that their head would hear more than HEAD_BATCHES_PER_S, up to this (ms). */
 export const DRAIN_INTERVAL_MS_MAX = 1000
 /** A batch costs the head some 90 us whatever is in it (bench/fit.js): so many are two fifths of a core. */
@@ -322,7 +323,10 @@ export const RUN_LINGER_MS = 750
 // --- lock ------------------------------------------------------------------------------------------------
 /** The holder of a key rewrites its particulars this often (ms). */
 export const HOLDER_BEAT_MS = 1000
-/** A key without an end mark may be taken after this (ms) without a beat. */
+/**
+ * A key without an end mark may be taken after this (ms) without a beat: sooner by what the clock of the taker's
+ * node is ahead of the holder's.
+ */
 export const KEY_FREE_MS = 10_000
 export const LOCK_POLL_MS = 250
 
