@@ -324,8 +324,8 @@ export const RUN_LINGER_MS = 750
 /** The holder of a key rewrites its particulars this often (ms). */
 export const HOLDER_BEAT_MS = 1000
 /**
- * A key without an end mark may be taken after this (ms) without a beat: sooner by what the clock of the taker's
- * node is ahead of the holder's.
+ * A key without an end mark may be taken after this (ms) without a beat: sooner by what the clock of the
+ * taker's node is ahead of the holder's.
  */
 export const KEY_FREE_MS = 10_000
 export const LOCK_POLL_MS = 250

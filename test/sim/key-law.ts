@@ -32,7 +32,7 @@ export class KeyLaw {
       const never = leaseLost || diedAt <= held.at
       const now = this.world.now + this.world.current!.spent
       const rested = never ? Infinity : alive ? -Infinity : now - diedAt
-      // Its last beat may have been a second before, or before what held it up; and it is of its node's clock.
+      // Its last beat may be a second older, or older than what held it up, and is by its own node's clock.
       const ahead = Math.max(0, this.world.wall(node) - this.world.wall(held.process.node))
       if (rested < KEY_FREE_MS - 1500 - heldUp - ahead) {
         const until = `that run ${held.run} had until ${rested} ms ago`
