@@ -46,7 +46,7 @@ export class HeadKeeper {
     if (role === 'supervisor' ? guest !== true : rank === 0) this.#mayStart = true
   }
 
-  /** When it was last there, connected or not, or on another node where only silence tells. */
+  /** When it was last there or started, connected or not, or on another node where only silence tells. */
   seenAt(now: number): number {
     if (this.#alive() || this.#seeker.elsewhere || this.#seeker.elected) this.#seenAt = now
     return this.#seenAt
@@ -75,6 +75,7 @@ export class HeadKeeper {
     }
     this.#notes.say(adopt === null ? 'starts an aggregator: none answers'
       : `takes run ${adopt} over: its head on another node is silent, and its lock is free`)
+    this.#seenAt = now
     try {
       this.#start({ wide: adopt !== null || this.#seeker.several, run, adopt: adopt !== null })
     } catch (error) {
