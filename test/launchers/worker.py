@@ -10,15 +10,28 @@ import rankzero
 
 steps = int(os.environ.get("T_STEPS", 100))
 rate = float(os.environ.get("T_RATE", 100))
-# "2:30" = rank 2 raises before it logs step 30
+# "2:30" = rank 2 raises before it logs step 30, once the others have begun: their launcher then kills them
 raises = os.environ.get("T_RAISE")
 
+
+
+def truth_of(rank):
+    return f"{os.environ['T_TRUTH']}.{rank}"
+
+
+def begun_is(rank):
+    return os.path.exists(truth_of(rank)) and os.path.getsize(truth_of(rank)) > 0
+
+
 run = rankzero.init()
-with open(f"{os.environ['T_TRUTH']}.{run.rank}", "a", buffering=1) as truth:
+with open(truth_of(run.rank), "a", buffering=1) as truth:
     truth.write(f"{os.getpid()} {os.environ.get(os.environ['T_RANK_VARIABLE'])}\n")
     begun = time.monotonic()
     for step in range(steps):
         if raises == f"{run.rank}:{step}":
+            patience = time.monotonic() + 60
+            while not all(map(begun_is, range(run.world_size))) and time.monotonic() < patience:
+                time.sleep(0.01)
             raise RuntimeError("the batch is empty")
         run.log({"loss": run.rank + step / 1000}, step=step)
         truth.write(f"{step}\n")
