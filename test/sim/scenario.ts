@@ -154,6 +154,7 @@ export class Scenario {
   readonly net: Net
   readonly jobs: Job[] = []
   readonly random: Random
+  private struck = 0
 
   constructor(plan: Plan, keepTranscript = false) {
     this.plan = plan
@@ -208,7 +209,7 @@ export class Scenario {
     const pictures = new PictureLaw(laws)
     whenPainted((path, file) => pictures.painted(path, file))
     world.check = () => laws.check()
-    for (const fault of plan.faults) world.at(fault.at, null, () => apply(fault, this))
+    for (const fault of plan.faults) world.at(fault.at, null, () => { this.strike(fault) })
     // However it goes, trainers come to their end: the launcher's time limit.
     const trained = (): boolean => this.jobs.every((job) => job.trained && job.restarts === 0)
     await world.run(600_000, () => this.faultsOver && trained())
@@ -231,9 +232,16 @@ export class Scenario {
     }
   }
 
+  private strike(fault: Fault): void {
+    this.struck++
+    apply(fault, this)
+  }
+
+  /** Counted, as another event of the last fault's instant may come before it. */
   private get faultsOver(): boolean {
-    return this.plan.faults.every(({ at, knob, ms }) =>
-      this.world.now >= (knob === 'lease' ? at + LEASE_MS + ms : at))
+    const { faults } = this.plan
+    return this.struck === faults.length && faults.every(({ at, knob, ms }) =>
+      knob !== 'lease' || this.world.now >= at + LEASE_MS + ms)
   }
 
   /** No more faults: what is stopped goes on, what is full is empty, what is cut is whole. */
