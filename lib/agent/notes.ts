@@ -23,10 +23,15 @@ export class Notes {
     this.#open(path)
   }
 
-  /** A file of this node, while no run directory can be seen from it. */
+  /** A file of this node, while no run directory can be seen from it; call again where it cannot be made. */
   stayAt(path: string): void {
     if (this.#path !== null) return
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    try {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    } catch {
+      // A full disk stops no agent: what it has to say waits, and is on stderr.
+      return
+    }
     if (whyNotOurs(dirname(path)) === null) this.#open(path)
   }
 

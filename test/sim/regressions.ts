@@ -60,4 +60,12 @@ export const REGRESSIONS: readonly Regression[] = [
     seed: 20_101_848, knobs: KNOBS,
     was: 'a head that had lost its lock unnoticed wrote on after the next one had read the ledger',
   },
+  {
+    seed: 20_562_874, knobs: KNOBS,
+    was: 'an agent whose own log could not be made, on a full disk, died of it',
+  },
+  {
+    seed: 20_435_165, knobs: KNOBS,
+    was: 'of the simulator: a fault that struck in the instant in which faults ceased was not waited for',
+  },
 ]
