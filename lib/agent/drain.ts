@@ -60,7 +60,7 @@ export class Drain {
       moved = false
       for (const instance of uplink.core.turns()) {
         const feed = feeds.get(instance)
-        if (feed && this.#try(feed, () => this.#turn(feed, now))) moved = true
+        if (feed && this.attempt(feed, () => this.#turn(feed, now))) moved = true
       }
     }
   }
@@ -98,6 +98,20 @@ export class Drain {
     return all
   }
 
+  /** What fails for one feed is told once, with where its data is, and holds up no other: false. */
+  attempt(feed: Feed, act: () => boolean, failed?: () => void): boolean {
+    try {
+      return act()
+    } catch (error) {
+      failed?.()
+      const { instance, origin, reader } = feed
+      const remedy = errnoOf(error) === 'ENOSPC' ? '; free disk space and it goes on by itself' : ''
+      this.#options.notes.once(`${instance} (rank ${origin.rank}): ${messageOf(error)}; ` +
+        `its data waits in ${reader?.path ?? 'its spool'}${remedy}`)
+      return false
+    }
+  }
+
   #turn(feed: Feed, now: number): boolean {
     const { uplink, deaths } = this.#options
     // Asked before reading: what a dead owner left is read after its death was seen, so nothing can follow
@@ -123,19 +137,6 @@ export class Drain {
         'journals, and what they cannot hold is counted as lost')
       return false
     }
-    return this.#try(feed, () => feed.save(bytes, now), () => { this.#failedAt = now })
-  }
-
-  #try(feed: Feed, act: () => boolean, failed?: () => void): boolean {
-    try {
-      return act()
-    } catch (error) {
-      failed?.()
-      const { instance, origin, reader } = feed
-      const remedy = errnoOf(error) === 'ENOSPC' ? '; free disk space and it goes on by itself' : ''
-      this.#options.notes.once(`${instance} (rank ${origin.rank}): ${messageOf(error)}; ` +
-        `its data waits in ${reader?.path ?? 'its spool'}${remedy}`)
-      return false
-    }
+    return this.attempt(feed, () => feed.save(bytes, now), () => { this.#failedAt = now })
   }
 }

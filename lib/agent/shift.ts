@@ -185,20 +185,27 @@ export class Shift {
     this.#head.seen(origin)
     this.#system.seen(origin, now)
     this.#seeker.learn(origin)
-    feed.dead = this.#deaths.dead(feed, now)
-    reader?.beat(wallMs())
+    feed.dead = this.#drain.attempt(feed, () => this.#deaths.dead(feed, now))
+    this.#beatInto(feed)
     this.#uplink.found(feed, feed.dead)
   }
 
   #checkDeath(feed: Feed, now: number): void {
-    if (feed.dead || !this.#deaths.dead(feed, now)) return
+    if (feed.dead || !this.#drain.attempt(feed, () => this.#deaths.dead(feed, now))) return
     feed.dead = true
     this.#uplink.dead(feed.instance)
   }
 
   #beat(now: number): void {
     this.#beatAt = now
-    for (const { reader } of this.#feeds.values()) reader?.beat(wallMs())
+    for (const feed of this.#feeds.values()) this.#beatInto(feed)
+  }
+
+  #beatInto(feed: Feed): void {
+    this.#drain.attempt(feed, () => {
+      feed.reader?.beat(wallMs())
+      return true
+    })
   }
 
   #welcomed(welcome: Welcome): void {
