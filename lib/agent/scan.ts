@@ -1,6 +1,5 @@
 import { hostname } from 'node:os'
 import { messageOf } from '../errors.ts'
-import { whyNotOurs } from '../files.ts'
 import { listJournals, openReader, type JournalReader } from '../journal/index.ts'
 import type { Notes } from './notes.ts'
 
@@ -30,8 +29,7 @@ export class Scanner {
   /** Readers of journals that were not there at the last look. */
   look(): JournalReader[] {
     const { directories, notes } = this.#options
-    for (const why of directories.map(whyNotOurs)) if (why !== null) notes.once(why)
-    const paths = directories.flatMap((directory) => listJournals(directory))
+    const paths = directories.flatMap((directory) => listJournals(directory, (why) => notes.once(why)))
     const fresh = paths.filter((path) => !this.#seen.has(path))
     this.#seen = new Set(paths)
     return fresh.flatMap((path) => this.#open(path) ?? [])

@@ -70,7 +70,8 @@ export class Cursor {
     for (;;) {
       const before = this.at.passed
       if (this.files.header.ringBytes > 0) this.#readRing()
-      if (this.#left > 0 && this.#mayBeInSegments(owner)) this.#readSegments()
+      if (this.#left <= 0 || !this.#mayBeInSegments(owner)) return this.#bytes
+      this.#readSegments()
       if (this.#left <= 0 || this.at.passed === before) return this.#bytes
     }
   }
@@ -91,6 +92,8 @@ export class Cursor {
       if (moved === 0) return
       at.ringOffset = start + moved
       at.passed += moved
+      // Only at its end does it go on elsewhere.
+      if (place + moved + HEAD_BYTES <= header.ringBytes) return
     }
   }
 

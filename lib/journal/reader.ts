@@ -27,11 +27,15 @@ import type { Counters, Hole, JournalReader } from './types.ts'
 const MARK_BYTES = 4096
 
 /**
- * Paths of the journals in a directory; [] when there is none, or it is not ours alone. Takes away what a
- * killed init() left half made.
+ * Paths of the journals in a directory; [] when there is none, or it is not ours alone (`refused` hears why).
+ * Takes away what a killed init() left half made.
  */
-export function listJournals(dir: string): string[] {
-  if (whyNotOurs(dir) !== null) return []
+export function listJournals(dir: string, refused: (why: string) => void = () => {}): string[] {
+  const why = whyNotOurs(dir)
+  if (why !== null) {
+    refused(why)
+    return []
+  }
   let names: string[]
   try {
     names = readdirSync(dir)

@@ -12,8 +12,9 @@ import { HEAD_BYTES, RECORD, checkRecord, scratchOf, seqAt } from './format.ts'
 
 export const window = scratchOf(RECORD_BYTES_MAX)
 
-/** The first look at a place is small: most of the time nothing new is there. */
+/** The first look at a place is small, as little is there most of the time; each further one is larger. */
 const LOOK_BYTES = 4096
+const GROWTH = 4
 const CHUNK_BYTES = 128 * 1024
 
 function load(fd: number, position: number, bytes: number): number {
@@ -30,7 +31,7 @@ export type Visit = (w: number, size: number, seq: number) => boolean
 export function walk(seed: number, fd: number, position: number, limit: number, visit: Visit): number {
   let passed = 0
   let want = LOOK_BYTES
-  while (passed < limit) {
+  while (passed + HEAD_BYTES <= limit) {
     const asked = Math.min(want, limit - passed)
     const n = load(fd, position + passed, asked)
     let at = 0
@@ -41,9 +42,10 @@ export function walk(seed: number, fd: number, position: number, limit: number, 
       if (!visit(at >> 2, size, seqAt(window.i32, at >> 2))) return passed + at
     }
     passed += at
-    // A record that claims more than was read: once more with all of it, if the file has it.
-    if (at === 0 && (size >= 0 || n < asked || -size > limit - passed)) break
-    want = Math.max(CHUNK_BYTES, -size)
+    // What comes meanwhile is for the next call; a record that claims more than was read is loaded whole.
+    const nothing = size >= 0 && n - at >= HEAD_BYTES
+    if (nothing || n < asked || -size > limit - passed) break
+    want = Math.max(Math.min(want * GROWTH, CHUNK_BYTES), -size)
   }
   return passed
 }
