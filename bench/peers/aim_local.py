@@ -1,14 +1,20 @@
 """Aim into a local repository, a Run per rank: Run.track() of all values of a step at once, the rank as
-context."""
+context. Ranks that find no repository at the same instant break each other's: it is made under a lock, in the
+place of `aim init`."""
+import fcntl
 import os
 import subprocess
 import sys
 
 
 def begin(directory, rank, world):
-    from aim import Run
+    from aim import Repo, Run
 
-    run = Run(repo=directory, experiment="bench")
+    fd = os.open(directory, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    repo = Repo.from_path(directory, init=not Repo.exists(directory))
+    os.close(fd)
+    run = Run(repo=repo, experiment="bench")
     context = {"rank": rank}
     return lambda values, step: run.track(values, step=step, context=context), run.close
 
