@@ -122,7 +122,6 @@ export class Feed implements RecordSink {
     }
     this.shelf.acked(seq, this.reader === null)
     this.reader?.ack(seq)
-    this.reader?.trim(seq)
   }
 
   /** All that was written is acknowledged or on disk. */

@@ -75,6 +75,7 @@ export class SystemSource implements JournalReader {
 
   ack(seq: number): void {
     this.#acked = Math.max(this.#acked, seq)
+    this.trim(seq)
   }
 
   trim(seq: number): void {

@@ -180,12 +180,16 @@ class Reader implements JournalReader {
   }
 
   ack(seq: number): void {
-    this.#agent.raise([[CELL.acked, seq]])
+    this.#free(seq, seq)
   }
 
   trim(seq: number): void {
+    this.#free(seq, 0)
+  }
+
+  #free(seq: number, acked: number): void {
     const index = this.#marks.findLastIndex((m) => m.next - 1 <= seq)
-    if (index < 0) return
+    if (index < 0) return this.#agent.raise([[CELL.acked, acked]])
     this.#marks.splice(0, index)
     const mark = this.#marks[0]!
     // Gone back, then acknowledged after all: what lies before the mark may be overwritten from now on.
@@ -194,6 +198,7 @@ class Reader implements JournalReader {
     const owner = this.#owner()
     const ringIsEmpty = ringBytes > 0 && owner.epoch % 2 === 1 && mark.ringOffset >= owner.head
     this.#agent.raise([
+      [CELL.acked, acked],
       [CELL.tail, mark.ringOffset],
       [CELL.trimmed, mark.next - 1],
       [CELL.points, mark.points],

@@ -91,6 +91,7 @@ export interface JournalReader {
   skipHole(): void
   /** Bytes not yet trimmed. */
   backlog(): number
+  /** Up to `seq` is durable at the head: told to the owner, and trimmed. */
   ack(seq: number): void
   /**
    * Up to `seq` is safe elsewhere: frees ring and segments, in steps of the read() calls that were made.

@@ -106,7 +106,7 @@ export function leave(code: string, env: NodeJS.ProcessEnv = {}, program = PYTHO
   const told = /rankzero: (rank \d+: )?the rankzero command was not found, [^\n]*\n/g
   const { status, signal, stdout } = done
   const places = [all['RANKZERO_SHM_DIR']!, join(all['RANKZERO_DIR']!, '.pending')]
-  const journals = places.flatMap(listJournals).map(leftIn)
+  const journals = places.flatMap((dir) => listJournals(dir)).map(leftIn)
     .sort((a, b) => a.origin.rank - b.origin.rank || a.origin.startedAt - b.origin.startedAt)
   return { status, signal, stdout, stderr: done.stderr.replace(told, ''), journals }
 }

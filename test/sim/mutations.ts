@@ -135,7 +135,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'trim past the ack', file: 'lib/agent/feed.ts',
-    find: '    this.reader?.ack(seq)\n    this.reader?.trim(seq)\n',
+    find: '    this.reader?.ack(seq)\n',
     replace: '    this.reader?.ack(seq)\n    this.reader?.trim(this.reader.next - 1)\n',
     laws: [TRIM], knobs: ['delay', 'kill-aggregator'],
   },

@@ -175,6 +175,7 @@ class SimReader implements JournalReader {
   ack(seq: number): void {
     step()
     this.#journal.acked = Math.max(this.#journal.acked, seq)
+    this.trim(seq)
   }
 
   trim(seq: number): void {
