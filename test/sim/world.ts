@@ -68,12 +68,13 @@ export interface Process {
   dieAt: number
   /** ms that calls of the present event took. */
   spent: number
+  /** What waited for a slow call comes right after it: one that is slow again goes on with the same time. */
+  busySince: number
   busyUntil: number
-  /** The longest time (ms) that it did nothing: its disk was slow, or it was stopped. */
+  /** The longest time (ms) in one go that its disk was slow, or it was stopped. */
   heldUp: number
   /** It was stopped for so long that its locks on the shared disk went to others. */
   leaseLost: boolean
-  stoppedAt: number
   readonly deferred: Event[]
   readonly handlers: Map<string, Set<(...args: never[]) => void>>
   /** The kernel's work when it is gone. */
@@ -191,8 +192,8 @@ export class World {
     // What hangs on it runs as this process too, also when that has just died.
     if (process !== null) await drained()
     if (process !== null && process.spent > 0) {
-      process.busyUntil = this.now + process.spent
-      process.heldUp = Math.max(process.heldUp, process.spent)
+      this.busy(process)
+      this.holdUp(process, this.now + process.spent)
       process.spent = 0
     }
     this.current = null
@@ -237,7 +238,7 @@ export class World {
     const process: Process = {
       pid, node, role, name: `${name}#${pid}`, started: Math.floor(this.now / 10) + 1, bornAt: this.now,
       alive: true, stopped: false, exit: null, signal: null, diedAt: Infinity, steps: 0, dieAt: 0, spent: 0,
-      busyUntil: 0, heldUp: 0, stoppedAt: 0, leaseLost: false,
+      busySince: 0, busyUntil: 0, heldUp: 0, leaseLost: false,
       deferred: [], handlers: new Map(), cleanups: new Set(), reaped: false,
     }
     this.processes.set(pid, process)
@@ -262,7 +263,7 @@ export class World {
   kill(process: Process, signal: string | null, exit: number | null = null): void {
     if (!process.alive) return
     process.alive = false
-    if (process.stopped) process.heldUp = Math.max(process.heldUp, this.now - process.stoppedAt)
+    if (process.stopped) this.holdUp(process, this.now)
     process.signal = signal
     process.exit = exit
     process.diedAt = this.now
@@ -284,17 +285,26 @@ export class World {
     })
   }
 
+  private busy(process: Process): void {
+    if (process.busyUntil < this.now) process.busySince = this.now
+  }
+
+  private holdUp(process: Process, until: number): void {
+    process.busyUntil = Math.max(process.busyUntil, until)
+    process.heldUp = Math.max(process.heldUp, process.busyUntil - process.busySince)
+  }
+
   stop(process: Process): void {
     if (!process.alive || process.stopped) return
     process.stopped = true
-    process.stoppedAt = this.now
+    this.busy(process)
     this.tell(process.name, 'is stopped')
   }
 
   resume(process: Process): void {
     if (!process.stopped) return
     process.stopped = false
-    process.heldUp = Math.max(process.heldUp, this.now - process.stoppedAt)
+    this.holdUp(process, this.now)
     this.tell(process.name, 'goes on')
     for (const event of process.deferred.splice(0)) {
       event.at = this.now
