@@ -14,6 +14,7 @@ import type { Origin } from '../record/index.ts'
 import { admit } from './core-admit.ts'
 import { isNextJob } from './core-facts.ts'
 import type { State } from './core-state.ts'
+import type { Member } from './core-model.ts'
 import type { Committer } from './commit.ts'
 
 /** What the intake needs to know of the run it serves. */
@@ -27,7 +28,10 @@ export interface Served {
   /** ms since the epoch. */
   startedAt: number
   key: () => string
-  /** False once the session drains: no new instance then. */
+  /**
+   * False once the session drains: nothing new is taken then, as how the run ended is being told. Who knows
+   * more keeps it; the next head of the run, which `sync` starts, takes it.
+   */
   open: () => boolean
   /** For the beat: the session's state. */
   state: () => string
@@ -179,8 +183,11 @@ export class Intake {
     const { state, served: { run, open, state: phase } } = this
     // Also one that was to be ours, and went to another head meanwhile: what that one has is no longer there.
     if (origin.run !== null && origin.run !== run) return `it is of run ${origin.run}, not ${run}`
-    if (state.roster.get(origin.instance) !== undefined) return null
-    if (!open()) return `run ${run} is ${phase()}`
+    const known = state.roster.get(origin.instance)
+    // Of whom all is here may ask for its last answer again.
+    const mayCome = known === undefined ? open() : isOver(known) || this.takes(known)
+    if (!mayCome) return `run ${run} is ${phase()}`
+    if (known !== undefined) return null
     return isNextJob(state, origin) ? `it is of the job after that of run ${run}` : null
   }
 
@@ -207,11 +214,12 @@ export class Intake {
 
   private end(end: End, now: number, reply: Reply): void {
     const { instance } = end
-    const known = this.state.member(instance)
-    if (known === null) return
+    const known = this.state.roster.get(instance)
+    if (known === undefined) return
     const done = (): void => reply('ACK', { instance, seq: this.state.acked(instance), ended: true })
     const isBetter = known.ended?.estimated === true && end.estimated !== true
-    if (this.ending.has(instance) && !isBetter) return this.committer.barrier(done)
+    if ((this.ending.has(instance) || isOver(known)) && !isBetter) return this.committer.barrier(done)
+    if (!this.takes(known)) return
     if (end.seq > this.cursor(instance)) return reply('ACK', { instance, seq: this.state.acked(instance) })
     this.ending.add(instance)
     this.committer.push({ type: 'note', kind: 'ended', body: end, at: now }, done)
@@ -219,9 +227,10 @@ export class Intake {
 
   /** True when these seqs come next; then they are reserved. Else the sender is told where to go on. */
   private place(instance: string, first: number, last: number, reply: Reply): boolean {
-    const known = this.state.roster.get(instance) !== undefined
+    const known = this.state.roster.get(instance)
     const verdict = known ? admit(this.cursor(instance), first, last) : 'unknown'
-    if (verdict === 'take') {
+    if (known && verdict === 'take') {
+      if (!this.takes(known)) return false
       this.reserved.set(instance, last)
       return true
     }
@@ -230,7 +239,15 @@ export class Intake {
     return false
   }
 
+  /** Samples of a node have no part in how a run ended. */
+  private takes({ origin }: Member): boolean {
+    return this.served.open() || origin.role === 'agent'
+  }
+
   private cursor(instance: string): number {
     return Math.max(this.reserved.get(instance) ?? 0, this.state.acked(instance))
   }
 }
+
+/** All of it is here, and how it ended is known, not only believed. */
+const isOver = ({ ended }: Member): boolean => ended !== null && ended.estimated !== true

@@ -37,6 +37,7 @@ let dir: string
 let ledger: Ledger
 let replies: { type: FrameType; body: unknown; durable: number }[]
 let full: boolean
+let open: boolean
 let faults: string[]
 let committer: Committer
 let intake: Intake
@@ -86,6 +87,7 @@ beforeEach(() => {
   replies = []
   faults = []
   full = false
+  open = true
   state = new State({
     sealAfterMs: 10_000,
     joinTimeoutMs: 30_000,
@@ -111,8 +113,8 @@ beforeEach(() => {
     ledger: ledger.id,
     startedAt: 0, term: TERM,
     key: () => 'k',
-    open: () => true,
-    state: () => 'live',
+    open: () => open,
+    state: () => open ? 'live' : 'draining',
   }
   intake = new Intake(served, state, committer, () => {})
 })
@@ -197,6 +199,49 @@ describe('frames of an agent', () => {
     say('BATCH', batch(1, 5))
     committer.flush()
     expect(replies).toEqual([])
+  })
+})
+
+describe('a run whose end is being told', () => {
+  const end = (seq: number): void =>
+    say('END', { instance: INSTANCE, seq, logged: 4, lost: 0, refused: 0, departure: DEPARTURE, at: 2000 })
+  const entries = (): number => [...ledger.entries()].length
+  beforeEach(() => {
+    hello()
+    committer.flush()
+    say('BATCH', batch(1, 5))
+    committer.flush()
+    replies = []
+  })
+
+  it('takes nothing more, also of those who were in it: the next head does', () => {
+    open = false
+    const before = entries()
+    say('BATCH', batch(6, 9))
+    end(5)
+    hello()
+    committer.flush()
+    expect(entries()).toBe(before)
+    expect(replies).toMatchObject([
+      { type: 'WELCOME', body: { instances: [{ accepted: false, why: 'run r is draining' }] } },
+    ])
+  })
+
+  it('says once more that it has all of an instance, also after a restart', () => {
+    end(5)
+    committer.flush()
+    open = false
+    const before = entries()
+    hello()
+    say('BATCH', batch(1, 5))
+    end(5)
+    committer.flush()
+    expect(acks()).toEqual([5, 5, 5])
+    expect(replies).toMatchObject([
+      {}, { type: 'ACK' }, { type: 'WELCOME', body: { instances: [{ accepted: true, acked: 5 }] } },
+      { type: 'ACK', body: { seq: 5, ended: true } },
+    ])
+    expect(entries()).toBe(before)
   })
 })
 

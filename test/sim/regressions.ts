@@ -65,6 +65,14 @@ export const REGRESSIONS: readonly Regression[] = [
     was: 'an agent whose own log could not be made, on a full disk, died of it',
   },
   {
+    seed: 20_801_455, knobs: KNOBS,
+    was: 'what came while the end was being told was taken, and the session told how it had looked before',
+  },
+  {
+    seed: 20_823_308, knobs: KNOBS,
+    was: 'of the simulator: a head that was held up twice in a row was held to the beats of one held up once',
+  },
+  {
     seed: 20_435_165, knobs: KNOBS,
     was: 'of the simulator: a fault that struck in the instant in which faults ceased was not waited for',
   },
