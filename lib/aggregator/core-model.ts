@@ -180,6 +180,9 @@ export interface Clock {
   members: Member[]
 }
 
+/** All of it is here, and how it ended is known, not only believed. */
+export const isOver = ({ ended }: Member): boolean => ended !== null && ended.estimated !== true
+
 /** Order of the lives of one rank: by start, ties by id, whatever the order of arrival. */
 export function isOlder(a: Member, b: Member): boolean {
   return a.started < b.started || (a.started === b.started && a.instance < b.instance)

@@ -18,7 +18,7 @@ import { Health } from './core-health.ts'
 import { Members, renewCurrent, revive } from './core-members.ts'
 import { Merge, pointsFrom } from './core-merge.ts'
 import { Metrics } from './core-metrics.ts'
-import type { Family, Member } from './core-model.ts'
+import { isOver, type Family, type Member } from './core-model.ts'
 import { Params } from './core-params.ts'
 import { jsonOf, sumOf } from './core-payload.ts'
 import { Systems } from './core-systems.ts'
@@ -340,7 +340,7 @@ export class State {
   private ended(body: EndedBody): void {
     const member = this.roster.get(body.instance)
     // The last known counters of a vanished instance give way to what its agent says later.
-    if (member === undefined || (member.ended !== null && member.ended.estimated !== true)) return
+    if (member === undefined || isOver(member)) return
     member.ended = body
     if (member.state === 'live') member.state = 'ended'
     if (member.rank !== null) renewCurrent(member.rank)

@@ -14,7 +14,7 @@ import type { Origin } from '../record/index.ts'
 import { admit } from './core-admit.ts'
 import { isNextJob } from './core-facts.ts'
 import type { State } from './core-state.ts'
-import type { Member } from './core-model.ts'
+import { isOver, type Member } from './core-model.ts'
 import type { Committer } from './commit.ts'
 
 /** What the intake needs to know of the run it serves. */
@@ -248,6 +248,3 @@ export class Intake {
     return Math.max(this.reserved.get(instance) ?? 0, this.state.acked(instance))
   }
 }
-
-/** All of it is here, and how it ended is known, not only believed. */
-const isOver = ({ ended }: Member): boolean => ended !== null && ended.estimated !== true
