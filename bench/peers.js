@@ -42,6 +42,7 @@ export const PEERS = [
     },
     { name: 'allreduce', title: 'torch all-reduce, gloo', file: 'allreduce', package: 'torch' },
     { name: 'wandb-online', file: 'wandb_online', package: 'wandb', network: true },
+    { name: 'wandb-shared', file: 'wandb_shared', package: 'wandb', network: true },
     { name: 'comet-online', file: 'comet_online', package: 'comet_ml', network: true },
     { name: 'mlflow-http', file: 'mlflow_http', package: 'mlflow', network: true },
   ].map((peer) => ({ title: peer.name, language: 'python', needs: 'venv', ...peer })),

@@ -138,12 +138,12 @@ def values(dice):
     json_bytes(cut_text("%s%s" % (dice.choice(ODD), "é" * dice.randrange(9))))
 
 
-def ended(dice, path=os.path.join(tempfile.mkdtemp(prefix="rz-guard-fuzz-"), "status.json")):
+def ended(dice):
     text = change(dice, '{"state":"ended","ranks":2}')
-    with open(path, "wb") as file:
+    with tempfile.NamedTemporaryFile(prefix="rz-guard-fuzz-") as file:
         file.write(text.encode("utf-8", "surrogatepass"))
-    assert _has_ended(path) in (True, False)
-    os.unlink(path)
+        file.flush()
+        assert _has_ended(file.name) in (True, False)
 
 
 def main():

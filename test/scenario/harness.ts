@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Audit, Point, Row } from '../../lib/aggregator/core-types.ts'
 import { readStatus } from '../../lib/backend/local.ts'
+import { sleepSync } from '../../lib/clock.ts'
 import type { RunStatus } from '../../lib/record/run-status.ts'
 
 export const CLI = resolve(import.meta.dirname, '../../dist/cli/main.js')
@@ -22,6 +23,9 @@ export const SEED = Number(process.env['RANKZERO_TEST_SEED'] ?? Date.now() % 1e9
 export { generator as random } from '../../lib/cli/drill/core-plan.ts'
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms))
+
+/** How often `dispose` looks for what is left, and how long it waits between (ms): ten seconds at most. */
+const [DISPOSE_LOOKS, DISPOSE_PAUSE_MS] = [500, 20]
 
 /** Between two looks of `until` (ms): a look at every process costs some, so who waits longer looks less. */
 const LOOK_MS = { first: 20, last: 100, ofWaited: 1 / 50 }
@@ -200,13 +204,13 @@ export class Place {
     }
   }
 
+  /** Until nobody is left: one that was being started, or is not gone yet, would make its files anew. */
   dispose(): void {
-    for (const { pid } of tagged(this.root)) {
-      try {
-        process.kill(pid, 'SIGKILL')
-      } catch {
-        // It went by itself.
-      }
+    for (let looks = 0; looks < DISPOSE_LOOKS; looks++) {
+      const left = tagged(this.root)
+      if (left.length === 0) break
+      for (const { pid } of left) kill(pid)
+      sleepSync(DISPOSE_PAUSE_MS)
     }
     rmSync(this.shm, { recursive: true, force: true })
     rmSync(this.root, { recursive: true, force: true })
