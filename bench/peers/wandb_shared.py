@@ -1,5 +1,5 @@
-"""wandb's shared mode, all ranks in one run. It is a mode beside `offline`, so it has none of its own: what it
-does without a server is all of it that can be seen without one. It takes no steps."""
+"""wandb's shared mode, all ranks in one run. It is a mode beside `offline`: what it does without a server is
+all of it that can be seen without one. It takes no steps."""
 import os
 
 
