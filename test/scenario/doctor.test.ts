@@ -54,7 +54,9 @@ describe('doctor while a job runs', () => {
       ...job.envOf(1), RANK: '2', WORLD_SIZE: '4', LOCAL_RANK: '0', LOCAL_WORLD_SIZE: '2',
       MASTER_ADDR: job.net.name(0), MASTER_PORT: '29511',
     }
-    await until('the run', 60_000, () => job.runsOf(0).length > 0 && job.place.picture()?.state === 'live')
+    // A run is live before the agent beside its head puts up its signpost: who came by it shows that it is.
+    await until('ranks of the other node', 60_000, () => (
+      job.place.picture()?.members.some(({ host }) => host === job.net.name(1))))
     const said = await job.net.start(1, [process.execPath, CLI, 'doctor', '--json'], env).ended
     const { head } = JSON.parse(said.stdout) as Diagnosis
     expect(head.candidates).toEqual([job.net.name(0)])
