@@ -1,7 +1,7 @@
 // What the kernel says of a process.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
-const TICKS_PER_SECOND = 100
+const NS_PER_S = 1e9
 const KIB_PER_MB = 1024
 
 /** Megabytes by kind, from the kernel's own sharing-aware account. */
@@ -11,7 +11,9 @@ export function pss(pid) {
   return { all: of('Pss'), own: of('Pss_Anon') }
 }
 
+/** Of the threads that live, to the nanosecond: /proc/<pid>/stat counts in steps of 10 ms. */
 export function cpuSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+  const tasks = `/proc/${pid}/task`
+  const ns = readdirSync(tasks).map((id) => parseInt(readFileSync(`${tasks}/${id}/schedstat`, 'utf8')))
+  return ns.reduce((sum, each) => sum + each, 0) / NS_PER_S
 }

@@ -79,6 +79,10 @@ export const OWN_TRIALS = [
       'agent, CPU': lower('% of a core', '≤ 0.5'), 'aggregator, PSS': lower('MB'),
     },
   }),
+  own({
+    name: 'floor', title: "a process with an agent's rhythm and none of its work", script: 'floor.js',
+    measures: { 'wakes only': lower('% of a core'), 'wakes and sends': lower('% of a core') },
+  }),
   ...['node', 'python'].map((language) => own({
     name: `exit-${language}`,
     title: `supervised exit, ${language}, beyond that of a trainer that logs nothing`,
