@@ -70,14 +70,6 @@ export const [WARM_UP_CALLS, WARM_UP_MS_MAX] = [2048, 25] as const
  */
 export const DAEMON_MEMORY = 'NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_MAX=2'
   + ' MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072'
-/**
- * Niceness of daemons that serve the trainers of their own node alone. Ranks wait for each other at each
- * step, so what is taken from one is taken from all: on two full cores a loop of 150 steps/s lost 2.6 % to
- * both daemons, with this 1.2 %, with 5 as much as with 0. Of a core that all want it leaves them a tenth.
- */
-export const DAEMON_NICE = 10
-/** Linux takes one such wish for a session in 100 ms, of all users but root together; then again (ms). */
-export const DAEMON_NICE_RETRY_MS = 250
 
 // --- agent -----------------------------------------------------------------------------------------------
 /**

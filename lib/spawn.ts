@@ -21,13 +21,12 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /**
  * The shell forks the daemon into its own new session and leaves, so that the daemon's parent is init (or the
- * nearest subreaper). A log that cannot be written must not keep the daemon from starting. RANKZERO_DAEMON
- * says that the session is its own.
+ * nearest subreaper). A log that cannot be written must not keep the daemon from starting.
  */
 const DOUBLE_FORK = '{ true >>"$RANKZERO_DAEMON_LOG"; } 2>/dev/null || RANKZERO_DAEMON_LOG=/dev/null\n'
   + 'exec >>"$RANKZERO_DAEMON_LOG" 2>&1 </dev/null\n'
   + 'unset RANKZERO_DAEMON_LOG\n'
-  + `export RANKZERO_DAEMON=1 ${DAEMON_MEMORY}\n`
+  + `export ${DAEMON_MEMORY}\n`
   + '"$@" &\n'
 
 /** Meant for the trainer alone: options of its Node, its own loggers' marks. */

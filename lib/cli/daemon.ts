@@ -2,18 +2,16 @@
  * The two hidden commands: what `spawnDaemon` starts. Read by hand and not by commander, which a process that
  * should stay small has no use for.
  */
-import { fstatSync, readdirSync, writeFileSync, writeSync } from 'node:fs'
+import { fstatSync, writeSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { getPriority, setPriority } from 'node:os'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { currentConfig, type CurrentConfig } from '../config/central.ts'
 import { resolveKeys, type KeyName, type Keys } from '../config/keys.ts'
 import { readConfig } from '../config/layers.ts'
 import { findSetting, type SettingName, type Settings, type Sources } from '../config/settings.ts'
-import { errnoOf, messageOf, RankzeroError } from '../errors.ts'
+import { messageOf, RankzeroError } from '../errors.ts'
 import { CONFIG_FRESH_MS } from '../limits-config.ts'
-import { DAEMON_NICE, DAEMON_NICE_RETRY_MS } from '../limits.ts'
 import { outboxEndMs } from '../session/core-pauses.ts'
 import { cliOf, type ReadyLine } from '../spawn.ts'
 
@@ -25,7 +23,6 @@ export async function agent(argv: readonly string[]): Promise<number> {
   const flags = read(argv, ['meeting', 'run', 'dir'], ['every-node'])
   sources.layers = readConfig(process.env).layers
   const { agentOptions, runAgent } = await import('../agent/index.ts')
-  giveWay()
   return runAgent(agentOptions({
     meeting: meetingOf(flags), run: runOf(flags, 'run'), env: process.env,
     dir: setting(flags, 'dir'), lockDir: setting(flags, 'lockDir'), spoolCap: setting(flags, 'spoolCap'),
@@ -63,12 +60,7 @@ export async function aggregator(argv: readonly string[]): Promise<number> {
     sealAfterMs: setting(flags, 'sealAfterMs'), joinTimeoutMs: setting(flags, 'joinTimeoutMs'),
     backends: setting(flags, 'backend'), settings: placeSettings(process.env, config.layers),
     keys: (names) => keysOf(names, remarks), debug: setting(flags, 'debug'), remarks, endMs: endMs(flags),
-    wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'),
-    tell(line: ReadyLine) {
-      // Ranks of other nodes gain nothing by a head that waits for the trainers of this one.
-      if (line.ready?.secretFile === null) giveWay()
-      pipe.tell(line)
-    },
+    wide: flags['wide'] === true, secretFile: setting(flags, 'secretFile'), tell: pipe.tell,
   })
   pipe.close()
   return status
@@ -141,27 +133,6 @@ const remarksOf = ({ problems, stale }: CurrentConfig): string[] => [
   ...stale === null ? [] : [`the central configuration is not known to be current: ${stale}`],
   ...problems.map(({ message, remedy }) => `${message}; it does not count. ${remedy}`),
 ]
-
-/**
- * From here on trainers come first. The session as well, where the kernel groups by sessions: niceness counts
- * inside of one only. Nothing is told where it cannot be; started by hand, the session is somebody else's.
- */
-function giveWay(): void {
-  if (process.env.RANKZERO_DAEMON === undefined) return
-  try {
-    writeFileSync('/proc/self/autogroup', String(DAEMON_NICE))
-  } catch (error) {
-    if (errnoOf(error) === 'EAGAIN') setTimeout(giveWay, DAEMON_NICE_RETRY_MS).unref()
-  }
-  try {
-    // Each thread has its own; those to come have that of the thread that starts them.
-    for (const thread of readdirSync('/proc/self/task').map(Number)) {
-      setPriority(thread, Math.max(DAEMON_NICE, getPriority(thread)))
-    }
-  } catch {
-    // No /proc, or a thread that has just ended.
-  }
-}
 
 /**
  * Descriptor 3, where the starter reads how it went. A starter that left before we were ready needs no run

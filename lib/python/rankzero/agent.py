@@ -13,7 +13,7 @@ from .errors import RankzeroError
 from .journal import Journal, now_ms
 from .limits import AGENT_START_PAUSE_MS_MAX, BEAT_STALE_MS, DAEMON_MEMORY, SHELL_MS
 
-DOUBLE_FORK = 'exec </dev/null >/dev/null 2>&1\nexport RANKZERO_DAEMON=1 %s\n"$@" &\n' % DAEMON_MEMORY
+DOUBLE_FORK = 'exec </dev/null >/dev/null 2>&1\nexport %s\n"$@" &\n' % DAEMON_MEMORY
 NOT_FOR_DAEMONS = (
     "NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_UNIQUE_ID", "NODE_V8_COVERAGE", "RANKZERO_OWNER",
     "RANKZERO_DAEMON_LOG",
