@@ -70,5 +70,9 @@ async function measure() {
 }
 
 const [role, ...rest] = process.argv.slice(2)
-if (role === undefined) await measure()
-else ROLES[role](...rest)
+if (role === undefined) {
+  await measure()
+  // A closed socket of zeromq still keeps its process.
+  process.exit()
+}
+ROLES[role](...rest)
