@@ -21,7 +21,8 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /**
  * The shell forks the daemon into its own new session and leaves, so that the daemon's parent is init (or the
- * nearest subreaper). A log that cannot be written must not keep the daemon from starting.
+ * nearest subreaper). A log that cannot be written must not keep the daemon from starting. Not niced: at 10,
+ * beside 8 busy threads a core, an agent's rounds took 3 s, and the run did not end within its limit.
  */
 const DOUBLE_FORK = '{ true >>"$RANKZERO_DAEMON_LOG"; } 2>/dev/null || RANKZERO_DAEMON_LOG=/dev/null\n'
   + 'exec >>"$RANKZERO_DAEMON_LOG" 2>&1 </dev/null\n'
