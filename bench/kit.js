@@ -16,6 +16,11 @@ export const workerPath = fileURLToPath(new URL('worker.js', import.meta.url))
 export const importDist = (path) => import(new URL(path, DIST))
 /** Of a result's file: where its page is. */
 export const pageBeside = (path) => `${path.replace(/\.json$/, '')}.html`
+/** What spawn.ts puts into the environment of a daemon. */
+export async function daemonEnv() {
+  const { DAEMON_MEMORY } = await importDist('limits.js')
+  return Object.fromEntries(DAEMON_MEMORY.split(' ').map((pair) => pair.split(/=(.*)/)))
+}
 export const report = (measures) => { console.log(JSON.stringify(measures)) }
 
 /** Daemons of an unsupervised run leave after its trainer. */

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { importDist, remove, report } from '../kit.js'
+import { daemonEnv, importDist, remove, report } from '../kit.js'
 import { cpuSeconds } from '../proc.js'
 
-const { DAEMON_MEMORY, DRAIN_INTERVAL_MS } = await importDist('limits.js')
+const { DRAIN_INTERVAL_MS } = await importDist('limits.js')
 const { bindRouter, connectDealer, ensureKeys } = await importDist('transport/index.js')
 
 const RANKS = 8
@@ -35,11 +35,10 @@ const ROLES = {
   },
 }
 
-/** As spawn.ts starts a daemon. */
-const memory = Object.fromEntries(DAEMON_MEMORY.split(' ').map((pair) => pair.split(/=(.*)/)))
+const ownEnv = await daemonEnv()
 const start = (...args) =>
   spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
-    env: { ...process.env, ...memory }, stdio: 'inherit',
+    env: { ...process.env, ...ownEnv }, stdio: 'inherit',
   })
 
 async function measure() {

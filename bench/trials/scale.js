@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quantile } from '../figures.js'
-import { benchPath, CLI, importDist, readStatus, report, runJson } from '../kit.js'
+import { benchPath, CLI, daemonEnv, importDist, readStatus, report, runJson } from '../kit.js'
 import { cpuSeconds, pss } from '../proc.js'
 
 const DEFAULTS = {
@@ -27,9 +27,7 @@ const { ranks, ranksPerNode, metrics, seconds, goneNodes } = options
 const { openLedger } = await importDist('ledger/index.js')
 const { drainIntervalMs } = await importDist('agent/index.js')
 
-const { DAEMON_MEMORY } = await importDist('limits.js')
-/** As spawn.ts starts it. */
-const daemonMemory = Object.fromEntries(DAEMON_MEMORY.split(' ').map((pair) => pair.split(/=(.*)/)))
+const ownEnv = await daemonEnv()
 const SAMPLE_MS = 250
 const RESTART_AT = 0.5
 const meeting = randomBytes(16).toString('hex')
@@ -48,7 +46,7 @@ const endpoint = () => existsSync(endpointPath) && JSON.parse(readFileSync(endpo
 
 async function startHead() {
   const child = spawn(process.execPath, [CLI, 'aggregator', '--meeting', meeting, '--dir', dir], {
-    stdio: 'ignore', env: { ...process.env, ...daemonMemory },
+    stdio: 'ignore', env: { ...process.env, ...ownEnv },
   })
   const ended = new Promise((resolve) => { child.on('close', resolve) })
   const isOurs = (found) => found.pid === child.pid && found
