@@ -111,9 +111,11 @@ async function main() {
   const meter = new Meter()
   void meter.watch(head.pid)
   const idle = cpuSeconds(head.pid)
+  const stepsPerBatch = Math.max(1, Math.round(options.rate * drainIntervalMs(ranks) / 1000))
+  const sendMs = 1000 * stepsPerBatch / options.rate
   const plan = {
     ...options, nodes: ranks / ranksPerNode, meeting, port: head.port, endpoint: endpointPath,
-    secret: join(locks, `meet-${meeting}.secret`), startAt: Date.now(), sendMs: drainIntervalMs(ranks),
+    secret: join(locks, `meet-${meeting}.secret`), startAt: Date.now(), stepsPerBatch,
   }
   const running = runJson([process.execPath, benchPath('trials/scale-agents.js'), JSON.stringify(plan)])
   const killedAt = Date.now() + RESTART_AT * seconds * 1000
@@ -125,13 +127,13 @@ async function main() {
   const status = readStatus(head.run)
   const { waits, rows } = sealsOf(head.run, told)
   const lost = lostOf(status, told)
-  const loadS = (told.through - told.begun - plan.sendMs) / 1000
+  const loadS = (told.through - told.begun - sendMs) / 1000
   report({
     'ranks': ranks, 'offered': ranks * metrics * options.rate, 'frames': told.frames / loadS,
     'all nodes in': told.welcomedAt - told.from,
     ...options.restart && { 'all nodes back': told.backAt - killedAt },
     'seal, p50': quantile(waits, 0.5), 'seal, p99': quantile(waits, 0.99),
-    'late by': Math.max(0, 1000 * (loadS - seconds) - plan.sendMs),
+    'late by': Math.max(0, 1000 * (loadS - seconds) - sendMs),
     'aggregator, PSS': meter.peak, 'aggregator, CPU': 100 * (meter.cpu - idle) / loadS,
     'generator, CPU': 100 * told.cpu / loadS,
     'partial rows': rows.deadline + rows.memory, 'resent': told.resent,
