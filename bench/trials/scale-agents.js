@@ -10,7 +10,7 @@ import { context } from 'zeromq'
 import { importDist, report } from '../kit.js'
 
 const plan = JSON.parse(process.argv[2])
-const { nodes, ranksPerNode, metrics, rate, seconds, stepsPerBatch } = plan
+const { nodes, ranksPerNode, metrics, rate, seconds, stepsPerBatch, sendMs } = plan
 const { BatchBuilder, decodeFrame, encodeFrame, PROTOCOL_VERSION } = await importDist('wire/index.js')
 const { connectDealer, readKeys } = await importDist('transport/index.js')
 const {
@@ -25,8 +25,6 @@ const TICK_MS = 5
 /** Where batch-format.ts has the instance, and the crc at the end. */
 const INSTANCE_AT = 4
 const LAYOUT = 1
-/** As often as an agent does, to a whole number of steps: else the rate would not be the one offered. */
-const sendMs = 1000 * stepsPerBatch / rate
 const batches = Math.ceil(rate * seconds / stepsPerBatch)
 const steps = batches * stepsPerBatch
 const { crc32 } = await import('node:zlib')

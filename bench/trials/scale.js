@@ -111,11 +111,12 @@ async function main() {
   const meter = new Meter()
   void meter.watch(head.pid)
   const idle = cpuSeconds(head.pid)
+  // As often as an agent sends, to a whole number of steps: else the rate would not be the one offered.
   const stepsPerBatch = Math.max(1, Math.round(options.rate * drainIntervalMs(ranks) / 1000))
   const sendMs = 1000 * stepsPerBatch / options.rate
   const plan = {
     ...options, nodes: ranks / ranksPerNode, meeting, port: head.port, endpoint: endpointPath,
-    secret: join(locks, `meet-${meeting}.secret`), startAt: Date.now(), stepsPerBatch,
+    secret: join(locks, `meet-${meeting}.secret`), startAt: Date.now(), stepsPerBatch, sendMs,
   }
   const running = runJson([process.execPath, benchPath('trials/scale-agents.js'), JSON.stringify(plan)])
   const killedAt = Date.now() + RESTART_AT * seconds * 1000
