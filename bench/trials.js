@@ -102,7 +102,7 @@ export const TRIALS = [
     name: 'digits', title: `${REDUCING_RANKS} ranks of DistributedDataParallel on digits, 2 metrics a step`,
     peers: named(({ language, network }) => language === 'python' && !network),
     needs: 'venv',
-    jobs: { loop: { script: 'digits.py', steps: 2400, world: REDUCING_RANKS } },
+    jobs: { loop: { script: 'digits.py', steps: 3600, world: REDUCING_RANKS } },
     fixed: ['rate'],
     measures: LOOP, reference: 'none',
   },
