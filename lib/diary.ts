@@ -2,7 +2,7 @@
  * A daemon's own log: one line per fact, each text once in a row. Never throws: a diary that cannot be
  * written (full disk, read-only directory) must not stop what it tells about; its lines then go to stderr.
  */
-import { appendFileSync, mkdirSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { wallMs } from './clock.ts'
 
@@ -16,7 +16,8 @@ export function openDiary(role: string, path: string | null): Diary {
     const text = `${new Date(wallMs()).toISOString()} ${role}[${process.pid}] ${line}\n`
     try {
       if (path === null) throw new Error('no file')
-      mkdirSync(dirname(path), { recursive: true })
+      // Not recursive: a run directory that its user removed stays removed.
+      if (!existsSync(dirname(path))) mkdirSync(dirname(path))
       appendFileSync(path, text)
     } catch {
       process.stderr.write(`rankzero: ${text}`)
